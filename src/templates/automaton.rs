@@ -1,10 +1,14 @@
 //! The compiled form of one language: all its sentences as one graph of small nodes.
 //!
-//! Equal parts with equal continuations are stored once, from the end backwards. A match starts at
-//! one of the nodes that [`Automaton::starts`] gives for its first character, so most sentences are
-//! never looked at.
+//! Equal parts with equal continuations are stored once, from the end backwards, so each node
+//! continues at earlier ones. A match starts at one of the nodes that [`Automaton::starts`] gives
+//! for its first character, so most sentences are never looked at.
+//!
+//! Starts and branches are in the order of the templates.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+
+use crate::templates::demand::{Branch, Demand, SlotEdge};
 
 /// Most nodes of one language. The largest published language needs about a fifth of it.
 pub(super) const MAX_NODES: usize = 400_000;
@@ -43,6 +47,19 @@ pub(super) enum ListKind {
     Range(NumberRange),
 }
 
+impl ListKind {
+    /// Returns the demand of a value before a node with this demand.
+    fn before(&self, next: Demand) -> Demand {
+        match self {
+            Self::Names => next.after_slot(SlotEdge::Name),
+            Self::Areas => next.after_slot(SlotEdge::Area),
+            Self::Floors => next.after_slot(SlotEdge::Floor),
+            Self::Range(_) => next.after_slot(SlotEdge::Number),
+            Self::Wildcard => next.after_any_text(),
+        }
+    }
+}
+
 /// The numbers that a slot takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct NumberRange {
@@ -74,7 +91,7 @@ impl NumberRange {
 pub(super) struct Automaton {
     pub(super) nodes: Vec<Node>,
     /// Branches of [`Node::Split`].
-    pub(super) edges: Vec<u32>,
+    pub(super) branches: Vec<Branch>,
     /// Texts of [`Node::Literal`] and [`Node::ValueText`].
     pub(super) texts: Vec<Box<str>>,
     /// Lists behind [`Node::Slot`].
@@ -84,70 +101,138 @@ pub(super) struct Automaton {
     /// Values behind [`Node::Value`].
     pub(super) values: Vec<Box<str>>,
     /// Starts of sentences, by the first character.
-    pub(super) by_first: HashMap<char, Vec<u32>>,
+    by_first: HashMap<char, Vec<TemplateStart>>,
     /// Starts of sentences with any first character.
-    pub(super) any_first: Vec<u32>,
+    any_first: Vec<TemplateStart>,
+}
+
+/// One start of sentences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TemplateStart {
+    /// Position among all starts.
+    order: u32,
+    pub(super) branch: Branch,
 }
 
 impl Automaton {
-    /// Returns whether every position is inside its table, for a language with this many blocks.
-    pub(super) fn is_sound(&self, blocks: usize) -> bool {
-        let is_node = |at: u32| (at as usize) < self.nodes.len();
+    /// Returns whether every position is inside its table and every node continues at earlier ones,
+    /// for a language with this many blocks.
+    pub(super) fn is_sound(&self, starts: &[u32], blocks: usize) -> bool {
         let is_slot = |at: u32| (at as usize) < self.slots.len();
         let is_text = |at: u32| {
             let text = self.texts.get(at as usize);
             text.is_some_and(|text| !text.is_empty())
         };
-        let is_sound = |node: &Node| match *node {
-            Node::Literal { text, next } | Node::ValueText { text, next } => {
-                is_text(text) && is_node(next)
+        let is_sound = |(at, node): (usize, &Node)| {
+            let is_earlier = |next: u32| (next as usize) < at;
+            match *node {
+                Node::Literal { text, next } | Node::ValueText { text, next } => {
+                    is_text(text) && is_earlier(next)
+                }
+                Node::Boundary { next } => is_earlier(next),
+                Node::Split { first, count } => {
+                    let begin = first as usize;
+                    let branches = self.branches.get(begin..begin + count as usize);
+                    branches.is_some_and(|to| to.iter().all(|branch| is_earlier(branch.node)))
+                }
+                Node::Slot { list, slot, next } => {
+                    (list as usize) < self.lists.len() && is_slot(slot) && is_earlier(next)
+                }
+                Node::Value { value, slot, next } => {
+                    (value as usize) < self.values.len() && is_slot(slot) && is_earlier(next)
+                }
+                Node::Accept { block } => (block as usize) < blocks,
             }
-            Node::Boundary { next } => is_node(next),
-            Node::Split { first, count } => {
-                let end = (first as usize).saturating_add(count as usize);
-                end <= self.edges.len() && first.checked_add(count).is_some()
-            }
-            Node::Slot { list, slot, next } => {
-                (list as usize) < self.lists.len() && is_slot(slot) && is_node(next)
-            }
-            Node::Value { value, slot, next } => {
-                (value as usize) < self.values.len() && is_slot(slot) && is_node(next)
-            }
-            Node::Accept { block } => (block as usize) < blocks,
         };
-        let mut starts = self.by_first.values().flatten().chain(&self.any_first);
-        self.nodes.iter().all(is_sound)
-            && self.edges.iter().all(|&at| is_node(at))
-            && starts.all(|&at| is_node(at))
+        let mut starts = starts.iter();
+        self.nodes.iter().enumerate().all(is_sound)
+            && starts.all(|&at| (at as usize) < self.nodes.len())
+    }
+
+    /// Sets the demands of all branches, and sorts the starts by their first character.
+    pub(super) fn with_starts(mut self, starts: &[u32]) -> Self {
+        let mut demands: Vec<Demand> = Vec::with_capacity(self.nodes.len());
+        for node in &self.nodes {
+            let of = |at: u32| demands[at as usize];
+            let demand = match *node {
+                Node::Literal { text, next } | Node::ValueText { text, next } => {
+                    of(next).after_text(self.text(text))
+                }
+                Node::Boundary { next } | Node::Value { next, .. } => of(next),
+                Node::Slot { list, next, .. } => self.lists[list as usize].before(of(next)),
+                Node::Split { first, count } => {
+                    let branches = self.branches(first, count).iter();
+                    let branches = branches.map(|branch| of(branch.node));
+                    branches.reduce(Demand::or).unwrap_or(Demand::NOTHING)
+                }
+                Node::Accept { .. } => Demand::NOTHING,
+            };
+            demands.push(demand);
+        }
+        let branch = |node: u32| Branch::new(node, demands[node as usize]);
+        for at in 0..self.branches.len() {
+            self.branches[at] = branch(self.branches[at].node);
+        }
+        for (order, &node) in starts.iter().enumerate() {
+            let start = TemplateStart {
+                order: index(order),
+                branch: branch(node),
+            };
+            let starts = match self.node(node) {
+                Node::Literal { text, .. } | Node::ValueText { text, .. } => {
+                    let first = self.text(text).chars().next();
+                    let first = first.expect("a literal is never empty");
+                    self.by_first.entry(first).or_default()
+                }
+                _ => &mut self.any_first,
+            };
+            starts.push(start);
+        }
+        self
+    }
+
+    /// Returns the nodes of all starts, in their order.
+    pub(super) fn start_nodes(&self) -> Vec<u32> {
+        let starts = self.by_first.values().flatten().chain(&self.any_first);
+        let mut starts: Vec<&TemplateStart> = starts.collect();
+        starts.sort_unstable_by_key(|start| start.order);
+        starts.iter().map(|start| start.branch.node).collect()
     }
 
     pub(super) fn node(&self, at: u32) -> Node {
         self.nodes[at as usize]
     }
 
-    pub(super) fn branches(&self, first: u32, count: u32) -> &[u32] {
-        &self.edges[first as usize..(first + count) as usize]
+    pub(super) fn branches(&self, first: u32, count: u32) -> &[Branch] {
+        &self.branches[first as usize..(first + count) as usize]
     }
 
     pub(super) fn text(&self, at: u32) -> &str {
         &self.texts[at as usize]
     }
 
-    /// Returns the nodes at which a sentence may start whose first character is `first`.
-    pub(super) fn starts(&self, first: char) -> impl Iterator<Item = u32> + '_ {
-        let literal = self.by_first.get(&first).into_iter().flatten();
-        literal.chain(&self.any_first).copied()
+    /// Returns the places at which a sentence may start whose first character is `first`, in the
+    /// order of the templates.
+    pub(super) fn starts(&self, first: char) -> impl Iterator<Item = &Branch> {
+        let mut literal = self.by_first.get(&first).into_iter().flatten().peekable();
+        let mut any = self.any_first.iter().peekable();
+        std::iter::from_fn(move || {
+            let next_any = any.peek().map(|start| start.order);
+            let earlier = literal.next_if(|start| next_any.is_none_or(|next| start.order < next));
+            Some(&earlier.or_else(|| any.next())?.branch)
+        })
     }
 
     /// Returns the memory held by the tables, in bytes, without the allocator's own overhead.
     pub(super) fn bytes(&self) -> usize {
         let texts: usize = self.texts.iter().map(|text| text.len() + 16).sum();
-        let starts: usize = self
-            .by_first
-            .values()
-            .map(|starts| starts.len() * 4 + 40)
-            .sum();
-        self.nodes.len() * size_of::<Node>() + self.edges.len() * 4 + texts + starts
+        let starts = self.by_first.values().map(Vec::len);
+        let starts = starts.sum::<usize>() + self.any_first.len();
+        self.nodes.len() * size_of::<Node>()
+            + self.branches.len() * size_of::<Branch>()
+            + starts * size_of::<TemplateStart>()
+            + self.by_first.len() * 40
+            + texts
     }
 }
 
@@ -172,7 +257,7 @@ impl AutomatonBuilder {
             return Ok(known);
         }
         let tables = &mut self.automaton;
-        if tables.nodes.len() >= MAX_NODES || tables.edges.len() >= MAX_NODES * 2 {
+        if tables.nodes.len() >= MAX_NODES || tables.branches.len() >= MAX_NODES * 2 {
             return Err(TooLarge);
         }
         let at = index(tables.nodes.len());
@@ -194,8 +279,8 @@ impl AutomatonBuilder {
     }
 
     pub(super) fn split(&mut self, mut branches: Vec<u32>) -> Result<u32, TooLarge> {
-        branches.sort_unstable();
-        branches.dedup();
+        let mut seen = HashSet::new();
+        branches.retain(|&branch| seen.insert(branch));
         if let [only] = branches[..] {
             return Ok(only);
         }
@@ -203,8 +288,10 @@ impl AutomatonBuilder {
         let first = if let Some(&known) = self.branches.get(&branches) {
             known
         } else {
-            let first = index(self.automaton.edges.len());
-            self.automaton.edges.extend(&branches);
+            let tables = &mut self.automaton.branches;
+            let first = index(tables.len());
+            let nodes = branches.iter();
+            tables.extend(nodes.map(|&node| Branch::new(node, Demand::NOTHING)));
             self.branches.insert(branches, first);
             first
         };
@@ -236,31 +323,27 @@ impl AutomatonBuilder {
         self.starts.push(node);
     }
 
-    /// Sorts the starts by their first character.
-    pub(super) fn finish(mut self) -> Automaton {
-        let mut starts = std::mem::take(&mut self.starts);
-        let mut seen = std::collections::HashSet::new();
-        while let Some(at) = starts.pop() {
+    /// Returns the automaton, whose starts are no splits and no boundaries any more.
+    pub(super) fn finish(self) -> Automaton {
+        let mut starts = Vec::new();
+        let mut seen = HashSet::new();
+        let mut left = self.starts;
+        left.reverse();
+        while let Some(at) = left.pop() {
             if !seen.insert(at) {
                 continue;
             }
             match self.automaton.node(at) {
-                Node::Literal { text, .. } | Node::ValueText { text, .. } => {
-                    let first = self.automaton.text(text).chars().next();
-                    let first = first.expect("a literal is never empty");
-                    self.automaton.by_first.entry(first).or_default().push(at);
-                }
-                Node::Boundary { next } => starts.push(next),
+                Node::Boundary { next } => left.push(next),
                 Node::Split { first, count } => {
-                    starts.extend_from_slice(self.automaton.branches(first, count));
+                    let branches = self.automaton.branches(first, count).iter().rev();
+                    left.extend(branches.map(|branch| branch.node));
                 }
                 // A value is marked after its text, so it can only follow an empty text here.
-                Node::Slot { .. } | Node::Value { .. } | Node::Accept { .. } => {
-                    self.automaton.any_first.push(at);
-                }
+                _ => starts.push(at),
             }
         }
-        self.automaton
+        self.automaton.with_starts(&starts)
     }
 }
 

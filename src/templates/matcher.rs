@@ -9,6 +9,7 @@ use foldhash::HashSet;
 
 use crate::templates::automaton::{ListKind, Node};
 use crate::templates::compile::CompiledLanguage;
+use crate::templates::demand::Remainder;
 use crate::templates::names::HomeNames;
 
 /// Most steps for one sentence. A usual one takes some hundreds.
@@ -107,6 +108,7 @@ pub(super) fn matches(
     }
     let mut search = Search {
         language,
+        rests: Remainder::of(text, names.edges()),
         names,
         text,
         filled: Vec::new(),
@@ -120,7 +122,9 @@ pub(super) fn matches(
         branches: 0,
     };
     for start in language.automaton.starts(first) {
-        search.step(start, 0);
+        if search.rests[0].allows(start) {
+            search.step(start.node, 0);
+        }
     }
     (search.steps < MAX_STEPS).then(|| search.into_matches())
 }
@@ -156,6 +160,8 @@ struct SearchPlace {
 
 struct Search<'a> {
     language: &'a CompiledLanguage,
+    /// The rest of the text from each position.
+    rests: Vec<Remainder>,
     names: &'a HomeNames,
     text: &'a str,
     filled: Vec<Filled>,
@@ -222,7 +228,11 @@ impl Search<'_> {
     }
 
     fn split(&mut self, at: u32, first: u32, count: u32, position: usize) -> bool {
-        if self.failed.contains(&(at, position)) {
+        let rest = self.rests[position];
+        let branches = self.language.automaton.branches(first, count).iter();
+        self.steps += count;
+        let mut possible = branches.filter(|branch| rest.allows(branch)).peekable();
+        if possible.peek().is_none() || self.failed.contains(&(at, position)) {
             return false;
         }
         let here = SearchPlace {
@@ -234,17 +244,9 @@ impl Search<'_> {
         if self.completed.contains(&here) {
             return true;
         }
-        let automaton = &self.language.automaton;
-        let rest = &self.text.as_bytes()[position..];
         let mut done = false;
-        for &next in automaton.branches(first, count) {
-            if let Node::Literal { text, .. } | Node::ValueText { text, .. } = automaton.node(next)
-                && !rest.starts_with(automaton.text(text).as_bytes())
-            {
-                self.steps += 1;
-                continue;
-            }
-            done |= self.step(next, position);
+        for branch in possible {
+            done |= self.step(branch.node, position);
         }
         if done {
             self.completed.insert(here);
@@ -302,7 +304,12 @@ impl Search<'_> {
                 .for_each(|end| fill(end, SlotValue::Floor(position, position + end))),
             ListKind::Range(range) => {
                 if let Some((end, n)) = leading_number(rest).filter(|(_, n)| range.contains(*n)) {
-                    fill(end, SlotValue::Number(n * range.multiplier));
+                    let number = SlotValue::Number(n * range.multiplier);
+                    fill(end, number);
+                    // "83 percent" is also a number with its unit where the template has no space.
+                    if rest[end..].starts_with(' ') {
+                        fill(end + 1, number);
+                    }
                 }
             }
             ListKind::Wildcard => rest
@@ -378,6 +385,70 @@ fn leading_number(text: &str) -> Option<(usize, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::templates::compile::compile;
+
+    const LANGUAGE: &str = r#"{
+        "lists": {
+            "level": {"range": {"from": 0, "to": 100}},
+            "warmth": {"range": {"from": -20, "to": 40}},
+            "song": {"wildcard": true},
+            "class": {"values": [
+                {"in": "blind[s]", "out": "blind"}, {"in": "(blinds|shade)", "out": "shade"}]}
+        },
+        "intents": {"HassTurnOn": {"data": [
+            {"sentences": ["{name} [in] [the] {area}", "{name} {level} (é|ü|%)", "a", "[a] {area}"]},
+            {"sentences": ["{area}lampe an", "über {name}", "{warmth}", "{level}[%| percent] b"]},
+            {"sentences": ["play {song}", "{song} x", "({name};{area};z)", "close {class}"]}
+        ]}}}"#;
+
+    fn found(text: &str) -> Vec<String> {
+        let language = compile(&[serde_json::from_str(LANGUAGE).unwrap()]).unwrap();
+        let names = HomeNames::of_texts(&["lamp", "ö", "7", "lamp 5"], &["hall", "q", "a b"]);
+        let found = matches(&language, &names, text).unwrap();
+        let texts = found.iter().map(|found| {
+            let slots = found.captured.iter();
+            let slots = slots.map(|(slot, value)| format!("{slot}={value}"));
+            slots.collect::<Vec<_>>().join(" ")
+        });
+        let mut texts: Vec<_> = texts.collect();
+        // A free text with the space behind it is found as well.
+        texts.dedup();
+        texts
+    }
+
+    #[test]
+    fn no_edge_of_a_sentence_hides_a_match() {
+        for (text, slots) in [
+            ("lamp hall", "name=lamp area=hall"),
+            ("lamp in the q", "name=lamp area=q"),
+            ("ö q", "name=ö area=q"),
+            ("7 in a b", "name=7 area=a b"),
+            ("lamp 5 6 %", "name=lamp 5 level=6"),
+            ("7 6 ü", "name=7 level=6"),
+            ("a", ""),
+            ("a q", "area=q"),
+            ("a a b", "area=a b"),
+            ("halllampe an", "area=hall"),
+            ("über ö", "name=ö"),
+            ("über lamp 5", "name=lamp 5"),
+            ("-3", "warmth=-3"),
+            ("5% b", "level=5"),
+            ("5 percent b", "level=5"),
+            ("play é", "song=é"),
+            ("é x", "song=é"),
+            ("z hall lamp", "area=hall name=lamp"),
+        ] {
+            assert_eq!(found(text), [slots], "{text}");
+        }
+        for text in ["lamp", "hall lamp", "an", "b", "lamp 5 %", "über", "z", "5 percen b"] {
+            assert_eq!(found(text), [""; 0], "{text}");
+        }
+    }
+
+    #[test]
+    fn equal_matches_are_in_the_order_of_their_templates() {
+        assert_eq!(found("close blinds"), ["class=blind", "class=shade"]);
+    }
 
     #[test]
     fn numbers_are_read_with_sign_and_fraction() {

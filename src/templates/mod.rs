@@ -9,6 +9,7 @@
 
 mod automaton;
 mod compile;
+mod demand;
 mod format;
 mod intent;
 mod load;
@@ -165,6 +166,10 @@ impl Templates {
         home: &Home,
     ) -> Option<Recognition> {
         let mut found = self.with_matches(phrase, default_language, home, agreed)?;
+        // Templates have no commas, so one that separates two parts has a meaning they lack.
+        if self.has_parts(phrase, default_language) {
+            found.draft = None;
+        }
         // A question is answered, and never changes anything.
         if is_question(phrase.text()) {
             let is_query = |draft: &Draft| draft.actions.iter().all(|a| a.op == Op::Query);
@@ -214,10 +219,8 @@ impl Templates {
         };
         let form = |text: &str| spaces.apply(normalize(text));
         let names = self.names(home, spaces);
-        if has_parts(phrase.text(), &language.skip_words) {
-            return None;
-        }
-        let text = spaces.apply(without(&normalize(phrase.text()), &language.skip_words));
+        let whole = normalize(phrase.text());
+        let text = without(&whole, &language.skip_words);
         let here = phrase.area().map(form);
         let here = here.and_then(|area| names.areas.things(&area).first().copied());
         let interpreter = SlotInterpreter {
@@ -225,13 +228,27 @@ impl Templates {
             names: &names,
             here,
         };
-        let mut matches = matcher::matches(language, &names, &text)?;
-        matches.retain(|m| interpreter.holds(&language.blocks[m.block], m, &text));
+        // A skip word may belong to a template, which then is the first choice.
+        let mut texts = vec![spaces.apply(whole), spaces.apply(text)];
+        texts.dedup();
+        let text = &texts[texts.len() - 1];
+        let mut matches = Vec::new();
+        for text in &texts {
+            matches.extend(matcher::matches(language, &names, text)?);
+        }
+        matches.retain(|m| interpreter.holds(&language.blocks[m.block], m, text));
         let highest = matches.iter().map(Match::rank).max()?;
         matches.retain(|m| m.rank() == highest);
         // Of equal matches, the original takes the one that stands first in the file.
         matches.sort_by_key(|m| m.block);
         then(language, &interpreter, &matches)
+    }
+
+    /// Returns whether commas separate several parts of the phrase.
+    fn has_parts(&self, phrase: &Phrase, default_language: &str) -> bool {
+        let code = phrase.language().unwrap_or(default_language);
+        let compiled = self.installed(code).and_then(|l| l.compiled.get()?.as_ref());
+        compiled.is_some_and(|language| has_parts(phrase.text(), &language.skip_words))
     }
 
     fn installed(&self, code: &str) -> Option<&InstalledLanguage> {

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::home::Home;
+use crate::templates::demand::{NameEdges, SlotEdge};
 use crate::templates::normalize::normalize;
 
 /// Names in alphabetical order, each with the things that have it.
 #[derive(Debug, Default)]
 pub(super) struct NameList {
     names: Vec<(String, Vec<usize>)>,
+    edges: NameEdges,
 }
 
 impl NameList {
@@ -22,9 +24,12 @@ impl NameList {
             }
         }
         sorted.remove("");
-        Self {
-            names: sorted.into_iter().collect(),
+        let mut list = Self::default();
+        for name in sorted.keys() {
+            list.edges.add(name);
         }
+        list.names = sorted.into_iter().collect();
+        list
     }
 
     /// Returns the lengths of all names with which `text` begins, in bytes, shortest first.
@@ -105,6 +110,31 @@ impl HomeNames {
             areas: NameList::new(areas, spaces),
             floors: NameList::new(floors, spaces),
         }
+    }
+
+    /// Returns a home with these names of devices and of areas.
+    #[cfg(test)]
+    pub(super) fn of_texts(devices: &[&str], areas: &[&str]) -> Self {
+        let list = |names: &[&str]| {
+            let names = names.iter().map(|name| (*name).to_owned());
+            NameList::new(names.zip(0..), Spaces::Count)
+        };
+        Self {
+            revision: 0,
+            spaces: Spaces::Count,
+            devices: list(devices),
+            areas: list(areas),
+            floors: NameList::default(),
+        }
+    }
+
+    /// Returns the letters at the edges of the names of devices, of areas and of floors.
+    pub(super) fn edges(&self) -> [(SlotEdge, NameEdges); 3] {
+        [
+            (SlotEdge::Name, self.devices.edges),
+            (SlotEdge::Area, self.areas.edges),
+            (SlotEdge::Floor, self.floors.edges),
+        ]
     }
 }
 

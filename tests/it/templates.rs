@@ -22,7 +22,7 @@ const LANGUAGE: &str = r#"{
     "level": {"range": {"type": "percentage", "from": 0, "to": 100}},
     "song": {"wildcard": true}
   },
-  "expansion_rules": {"artikel": "(der|die|das)", "licht": "(licht|lichter|lampe[n])"},
+  "expansion_rules": {"artikel": "(der|die|das)", "licht": "(licht|lichter|lampe[n])", "prozent": "(%|prozent)"},
   "intents": {
     "HassTurnOn": {"data": [
       {"sentences": ["[schalte] [<artikel>] {name} (an;[jetzt])"], "requires_context": {"domain": ["light", "switch"]}},
@@ -31,11 +31,13 @@ const LANGUAGE: &str = r#"{
       {"sentences": ["öffne {class:device_class} [im] {area}"], "slots": {"domain": "cover"}}
     ]},
     "HassLightSet": {"data": [
-      {"sentences": ["{name} auf {level:brightness}[([ ]%)| prozent]"], "requires_context": {"domain": "light"}}
+      {"sentences": ["{name} auf {level:brightness}[([ ]%)| prozent]"], "requires_context": {"domain": "light"}},
+      {"sentences": ["{name} bei {level:brightness}[<prozent>]"], "requires_context": {"domain": "light"}}
     ]},
     "HassGetState": {"data": [
       {"sentences": ["(ist|sind) [ein] {class:device_class} {state_word:state}"], "slots": {"domain": "cover"}, "response": "any"}
     ]},
+    "HassGetCurrentTime": {"data": [{"sentences": ["kannst du uhr", "[die] zeit[,] jetzt"]}]},
     "HassMediaSearchAndPlay": {"data": [{"sentences": ["spiele {song:search_query}"]}]}
   }
 }"#;
@@ -184,6 +186,31 @@ fn an_intent_without_a_device_is_recognized_and_not_executed() {
             draft: None
         })
     );
+}
+
+#[test]
+fn a_skip_word_may_belong_to_a_template() {
+    let found = recognize("kannst du Uhr", None).unwrap();
+    assert_eq!(found.intent, "HassGetCurrentTime");
+    assert!(recognize("Uhr", None).is_none());
+    assert_eq!(devices(&draft("kannst du Ofen an", None)), ["oven"]);
+}
+
+#[test]
+fn a_sentence_in_parts_is_recognized_and_not_executed() {
+    let found = recognize("Zeit, jetzt", None).unwrap();
+    assert_eq!(found.intent, "HassGetCurrentTime");
+    let found = recognize("schalte, Ofen an", None).unwrap();
+    assert_eq!((found.intent.as_str(), found.draft), ("HassTurnOn", None));
+}
+
+#[test]
+fn a_space_between_a_number_and_its_unit_has_no_meaning() {
+    for text in ["Deckenlicht bei 30%", "Deckenlicht bei 30 %", "Deckenlicht bei 30 Prozent"] {
+        let draft = draft(text, None);
+        assert_eq!(draft.actions[0].value, Some(Value::Number(30.0)), "{text}");
+    }
+    assert!(recognize("Deckenlicht bei 3 0", None).is_none());
 }
 
 #[test]
