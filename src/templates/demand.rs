@@ -184,7 +184,9 @@ fn begins_at(first: &[u8], names: [(SlotEdge, NameEdges); 3]) -> u32 {
 
 /// Returns the set of hashes of all pairs of neighbouring bytes.
 fn pairs_of(bytes: &[u8]) -> u64 {
-    let pairs = bytes.windows(2).map(|pair| 1 << (hash(pair[0], pair[1]) >> 26));
+    let pairs = bytes
+        .windows(2)
+        .map(|pair| 1 << (hash(pair[0], pair[1]) >> 26));
     pairs.fold(0, |set, bit: u64| set | bit)
 }
 

@@ -440,7 +440,16 @@ mod tests {
         ] {
             assert_eq!(found(text), [slots], "{text}");
         }
-        for text in ["lamp", "hall lamp", "an", "b", "lamp 5 %", "über", "z", "5 percen b"] {
+        for text in [
+            "lamp",
+            "hall lamp",
+            "an",
+            "b",
+            "lamp 5 %",
+            "über",
+            "z",
+            "5 percen b",
+        ] {
             assert_eq!(found(text), [""; 0], "{text}");
         }
     }

@@ -247,7 +247,9 @@ impl Templates {
     /// Returns whether commas separate several parts of the phrase.
     fn has_parts(&self, phrase: &Phrase, default_language: &str) -> bool {
         let code = phrase.language().unwrap_or(default_language);
-        let compiled = self.installed(code).and_then(|l| l.compiled.get()?.as_ref());
+        let compiled = self
+            .installed(code)
+            .and_then(|l| l.compiled.get()?.as_ref());
         compiled.is_some_and(|language| has_parts(phrase.text(), &language.skip_words))
     }
 

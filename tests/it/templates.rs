@@ -206,7 +206,11 @@ fn a_sentence_in_parts_is_recognized_and_not_executed() {
 
 #[test]
 fn a_space_between_a_number_and_its_unit_has_no_meaning() {
-    for text in ["Deckenlicht bei 30%", "Deckenlicht bei 30 %", "Deckenlicht bei 30 Prozent"] {
+    for text in [
+        "Deckenlicht bei 30%",
+        "Deckenlicht bei 30 %",
+        "Deckenlicht bei 30 Prozent",
+    ] {
         let draft = draft(text, None);
         assert_eq!(draft.actions[0].value, Some(Value::Number(30.0)), "{text}");
     }
