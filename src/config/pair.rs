@@ -8,7 +8,7 @@ use crate::mqtt;
 use crate::pair::PairSettings;
 
 /// The keep-alive of a pair, unless `mqtt.keep_alive` is set: a host that vanishes is replaced
-/// after one and a half of it.
+/// after less than one and a half of it.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// The longest name of a node. It is a part of a client id, which some brokers limit.
@@ -38,7 +38,10 @@ pub(super) fn read(
             format!("with `[pair]` each prefix ends with `/`: write \"{prefix}/\""),
         );
     }
-    Some(PairSettings { node: node? })
+    Some(PairSettings {
+        node: node?,
+        beat_interval: mqtt.keep_alive,
+    })
 }
 
 fn node_name(text: &str) -> Result<String, &'static str> {

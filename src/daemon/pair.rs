@@ -37,12 +37,15 @@ impl EventLoop {
             PairEffect::Introduce => drop(self.publish_report()),
             PairEffect::Query => self.query_leader(),
             PairEffect::SendSnapshot { to } => self.send_snapshot(&to),
-            PairEffect::Connect => self.connect_as_leader(),
+            PairEffect::Beat => self.beat(),
+            PairEffect::Probe { number } => self.probe(number),
+            PairEffect::Connect { is_after_silence } => self.connect_as_leader(is_after_silence),
             PairEffect::Claim {
+                is_after_silence,
                 epoch,
                 connection,
                 session_present,
-            } => self.claim(epoch, connection, session_present),
+            } => self.claim((epoch, is_after_silence), connection, session_present),
             PairEffect::Serve { is_confirmed } => self.serve_as_leader(is_confirmed),
             PairEffect::Announce => self.announce(),
             PairEffect::Answer => self.answer_operator(),
@@ -120,6 +123,28 @@ impl EventLoop {
         self.task.outbox.publish(message).ok()
     }
 
+    /// Publishes a sign of life, which is of no use once the next one is due.
+    fn beat(&self) {
+        let Some(node) = &self.pair else {
+            return;
+        };
+        let beat = node.replica.message(&node.pair().last_beat());
+        let until = now() + node.pair().beat_interval();
+        drop(self.task.outbox.publish(beat.until(until)));
+    }
+
+    /// Publishes a probe that comes back if the broker and the observer's connection work.
+    fn probe(&self, number: u64) {
+        let Some(node) = &self.pair else {
+            return;
+        };
+        let probe = PairMark::Probe {
+            node: node.pair().node().to_owned(),
+            number,
+        };
+        let _ = node.publish_as_observer(&probe);
+    }
+
     fn query_leader(&self) {
         let Some(node) = &self.pair else {
             return;
@@ -141,9 +166,12 @@ impl EventLoop {
     }
 
     /// Begins to connect with the shared id, with nothing left of an earlier time as leader.
-    fn connect_as_leader(&mut self) {
+    fn connect_as_leader(&mut self, is_after_silence: bool) {
         self.task.outbox.clear();
         if let Some(node) = &self.pair {
+            if is_after_silence {
+                warn!("the leader gives no sign of life, and the broker does");
+            }
             info!(node = node.pair().node(), "taking over");
             node.pair().open_gate();
         }
@@ -151,7 +179,12 @@ impl EventLoop {
 
     /// Claims the leadership, and publishes the barrier behind which the progress of every command
     /// is known.
-    fn claim(&mut self, epoch: u64, connection: u64, session_present: bool) {
+    fn claim(
+        &mut self,
+        (epoch, is_after_silence): (u64, bool),
+        connection: u64,
+        session_present: bool,
+    ) {
         let Some(node) = &mut self.pair else {
             return;
         };
@@ -161,7 +194,7 @@ impl EventLoop {
         let pair = Arc::clone(node.pair());
         let was_ours = pair.leader().is_none_or(|claim| claim.node == pair.node());
         let barrier = pair.begin_barrier(session_present);
-        self.publish_claim(epoch);
+        self.publish_claim(epoch, is_after_silence);
         let barrier = self.publish_mark(&barrier);
         if let Some(node) = &mut self.pair {
             node.barrier = barrier;
@@ -171,7 +204,7 @@ impl EventLoop {
         }
     }
 
-    fn publish_claim(&self, epoch: u64) {
+    fn publish_claim(&self, epoch: u64, is_after_silence: bool) {
         let Some(node) = &self.pair else {
             return;
         };
@@ -180,6 +213,8 @@ impl EventLoop {
             node: node.pair().node().to_owned(),
             epoch,
             since: since.unwrap_or_default().as_secs(),
+            beat_ms: u64::try_from(node.pair().beat_interval().as_millis()).unwrap_or(u64::MAX),
+            is_after_silence,
         };
         // It consists of texts and numbers.
         let payload = serde_json::to_vec(&claim).unwrap_or_default();
@@ -200,7 +235,7 @@ impl EventLoop {
             .leader()
             .filter(|c| c.node == node.pair().node())
         {
-            self.publish_claim(claim.epoch);
+            self.publish_claim(claim.epoch, claim.is_after_silence);
         }
     }
 

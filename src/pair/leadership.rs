@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use crate::clock::wall;
+use crate::pair::failure_detector::FailureDetector;
 use crate::pair::mark::LeaderClaim;
 
 /// The longest random delay before connecting, so that two nodes do not contend for ever.
@@ -72,6 +73,13 @@ pub enum PairEvent {
         /// The leader.
         node: String,
     },
+    /// The broker has returned a probe of this node.
+    ProbeReturned {
+        /// The number of the probe.
+        number: u64,
+    },
+    /// The other node has sent a probe: it has not seen the leader for some time.
+    Probed,
     /// A node requests a sign of life of the leader.
     Query {
         /// The node.
@@ -109,10 +117,22 @@ pub enum PairEffect {
         /// The node that asks for it.
         to: String,
     },
+    /// Publish a beat: this node leads.
+    Beat,
+    /// Publish a probe, which comes back to this node.
+    Probe {
+        /// Its number.
+        number: u64,
+    },
     /// Connect with the shared client id.
-    Connect,
+    Connect {
+        /// Whether the leader has failed, as far as this node can see.
+        is_after_silence: bool,
+    },
     /// Publish the claim and the barrier, in this order.
     Claim {
+        /// Whether the leader before gave no sign of life.
+        is_after_silence: bool,
         /// Number of the takeover.
         epoch: u64,
         /// Number of the connection.
@@ -196,12 +216,20 @@ pub struct Leadership {
     queried_at: Option<Instant>,
     /// Whether this node has waited for the knowledge of one that started after it.
     has_waited: bool,
+    /// The longest time in which this node as the leader publishes nothing that the other one sees.
+    beat_interval: Duration,
+    /// When this node as the leader last published such a message.
+    signed_at: Option<Instant>,
+    detector: FailureDetector,
+    /// Whether this node connects because the leader has failed.
+    is_after_silence: bool,
     effects: VecDeque<PairEffect>,
 }
 
 impl Leadership {
-    /// The state of `node` before its observer is connected.
-    pub fn new(node: impl Into<String>) -> Self {
+    /// The state of `node` before its observer is connected. As the leader it publishes a beat at
+    /// this interval, unless it publishes something else that the other node sees.
+    pub fn new(node: impl Into<String>, beat_interval: Duration) -> Self {
         Self {
             node: node.into(),
             stage: PairStage::Standby,
@@ -215,6 +243,10 @@ impl Leadership {
             precedence: Precedence::Equal,
             queried_at: None,
             has_waited: false,
+            beat_interval,
+            signed_at: None,
+            detector: FailureDetector::new(),
+            is_after_silence: false,
             effects: VecDeque::new(),
         }
     }
@@ -267,10 +299,22 @@ impl Leadership {
             return Some(until);
         }
         match self.stage {
-            PairStage::Standby => self.unconfirmed_until,
+            PairStage::Standby => {
+                let probe = self.detector.due().filter(|_| self.detects());
+                self.unconfirmed_until.into_iter().chain(probe).min()
+            }
             PairStage::Contending { at } => Some(at),
             PairStage::Confirming { until } => Some(until),
-            PairStage::Connecting | PairStage::Leading => None,
+            PairStage::Connecting => None,
+            PairStage::Leading => self.signed_at.map(|at| at + self.beat_interval),
+        }
+    }
+
+    /// Notes that the observer has received a message that only a leader publishes.
+    pub fn note_sign(&mut self, now: Instant) {
+        self.detector.sign(now);
+        if self.stage == PairStage::Leading {
+            self.signed_at = Some(now);
         }
     }
 
@@ -300,13 +344,21 @@ impl Leadership {
             PairEvent::ObserverDown => {
                 self.observation = ObserverState::Down;
                 self.unconfirmed_until = None;
+                self.detector.end();
             }
-            PairEvent::Claimed { claim, is_live } => self.claimed(claim, is_live),
+            PairEvent::Claimed { claim, is_live } => self.claimed(claim, is_live, now),
             PairEvent::Status { is_online } => self.status(is_online),
             PairEvent::Beat { node } => {
                 if self.leader.as_ref().is_some_and(|claim| claim.node == node) {
                     self.is_online = true;
                     self.unconfirmed_until = None;
+                    self.note_sign(now);
+                }
+            }
+            PairEvent::ProbeReturned { number } => self.probe_returned(number, now),
+            PairEvent::Probed => {
+                if self.is_connected() {
+                    self.effects.push_back(PairEffect::Beat);
                 }
             }
             PairEvent::Query {
@@ -318,7 +370,7 @@ impl Leadership {
                 connection,
                 session_present,
             } => self.connected(connection, session_present, now),
-            PairEvent::BarrierPassed => self.serve(true),
+            PairEvent::BarrierPassed => self.serve(true, now),
             PairEvent::Disconnected => self.disconnected(now),
         }
         self.tick(now, delay);
@@ -357,7 +409,7 @@ impl Leadership {
             PairStage::Standby | PairStage::Contending { .. }
         );
         if is_meant && is_free {
-            self.connect();
+            self.connect(false);
         } else if is_meant && !self.has_claimed() {
             self.requested_at = Some(now);
         } else if is_meant && is_named && self.is_connected() {
@@ -365,7 +417,7 @@ impl Leadership {
         }
     }
 
-    fn claimed(&mut self, claim: LeaderClaim, is_live: bool) {
+    fn claimed(&mut self, claim: LeaderClaim, is_live: bool, now: Instant) {
         let is_newer = self
             .leader
             .as_ref()
@@ -377,8 +429,29 @@ impl Leadership {
         if is_live {
             self.is_online = true;
             self.unconfirmed_until = None;
+            let known = self.leader.as_ref();
+            if known.is_none_or(|known| known.epoch != claim.epoch || known.node != claim.node) {
+                self.detector.led_anew(claim.is_after_silence, now);
+            }
+            self.detector.sign(now);
         }
+        self.detector
+            .set_interval(Duration::from_millis(claim.beat_ms));
         self.leader = Some(claim);
+    }
+
+    fn probe_returned(&mut self, number: u64, now: Instant) {
+        if self.detector.probe_returned(number, now)
+            && self.stage == PairStage::Standby
+            && self.detects()
+        {
+            self.connect(true);
+        }
+    }
+
+    /// Returns whether the failure of the other node as leader would be noticed.
+    fn detects(&self) -> bool {
+        self.is_synced() && self.has_rival()
     }
 
     fn status(&mut self, is_online: bool) {
@@ -402,15 +475,17 @@ impl Leadership {
             until: now + BARRIER_TIMEOUT,
         };
         self.effects.push_back(PairEffect::Claim {
+            is_after_silence: self.is_after_silence,
             epoch,
             connection,
             session_present,
         });
     }
 
-    fn serve(&mut self, is_confirmed: bool) {
+    fn serve(&mut self, is_confirmed: bool, now: Instant) {
         if matches!(self.stage, PairStage::Confirming { .. }) {
             self.stage = PairStage::Leading;
+            self.signed_at = Some(now);
             self.failures = 0;
             self.requested_at = None;
             self.effects.push_back(PairEffect::Serve { is_confirmed });
@@ -427,12 +502,13 @@ impl Leadership {
         self.stage = PairStage::Standby;
         let is_valid = |at: Instant| now.saturating_duration_since(at) < REQUEST_LIFETIME;
         if self.requested_at.take().is_some_and(is_valid) {
-            self.connect();
+            self.connect(false);
         }
     }
 
     fn synced(&mut self, has_other: bool, now: Instant) {
         let until = now + CONFIRMATION;
+        self.detector.begin(now);
         self.observation = if has_other {
             ObserverState::Asking { until }
         } else {
@@ -451,10 +527,12 @@ impl Leadership {
         self.effects.push_back(PairEffect::Query);
     }
 
-    fn connect(&mut self) {
+    fn connect(&mut self, is_after_silence: bool) {
         self.stage = PairStage::Connecting;
         self.unconfirmed_until = None;
-        self.effects.push_back(PairEffect::Connect);
+        self.is_after_silence = is_after_silence;
+        self.effects
+            .push_back(PairEffect::Connect { is_after_silence });
     }
 
     /// Returns whether this node has the connection with the shared id.
@@ -496,16 +574,29 @@ impl Leadership {
             PairStage::Contending { .. } if !self.is_synced() || self.has_rival() => {
                 self.stage = PairStage::Standby;
             }
-            PairStage::Contending { at } if at <= now => self.connect(),
-            PairStage::Confirming { until } if until <= now => self.serve(false),
+            PairStage::Contending { at } if at <= now => self.connect(false),
+            PairStage::Leading => self.beat(now),
+            PairStage::Confirming { until } if until <= now => self.serve(false, now),
             _ => {}
         }
     }
 
-    /// Decides when to connect, unless the other node leads.
+    /// Publishes a beat if the other node has seen nothing of this one for the interval.
+    fn beat(&mut self, now: Instant) {
+        let is_due = |at: Instant| now.saturating_duration_since(at) >= self.beat_interval;
+        if self.signed_at.is_none_or(is_due) {
+            self.signed_at = Some(now);
+            self.effects.push_back(PairEffect::Beat);
+        }
+    }
+
+    /// Decides when to connect, unless the other node leads. Then it looks for signs of its life.
     fn contend(&mut self, now: Instant, delay: Duration) {
         let is_silent = self.unconfirmed_until.is_some_and(|until| until <= now);
         if self.has_rival() && !is_silent {
+            if let Some(number) = self.detector.tick(now) {
+                self.effects.push_back(PairEffect::Probe { number });
+            }
             return;
         }
         self.is_online = false;
@@ -518,7 +609,7 @@ impl Leadership {
         let at = now + delay + self.pause(now);
         self.stage = PairStage::Contending { at };
         if at <= now {
-            self.connect();
+            self.connect(false);
         }
     }
 
@@ -545,31 +636,57 @@ mod tests {
 
     const DELAY: Duration = Duration::from_millis(200);
 
+    const INTERVAL: Duration = Duration::from_secs(5);
+
+    fn new_node(name: &str) -> Leadership {
+        Leadership::new(name, INTERVAL)
+    }
+
     /// Two nodes, and a broker that gives the shared id to the node that connects last.
     struct House {
         nodes: [Leadership; 2],
         now: Instant,
         holder: Option<usize>,
         takeovers: usize,
+        /// A node that does nothing, and receives what is sent meanwhile later.
+        frozen: Option<usize>,
+        late: Vec<PairEvent>,
+        beats: usize,
+        /// Whether the broker passes nothing on.
+        is_stuck: bool,
     }
 
     impl House {
         fn new() -> Self {
             Self {
-                nodes: ["a", "b"].map(Leadership::new),
+                nodes: ["a", "b"].map(new_node),
                 now: crate::clock::now(),
                 holder: None,
                 takeovers: 0,
+                frozen: None,
+                late: Vec::new(),
+                beats: 0,
+                is_stuck: false,
             }
         }
 
         fn on(&mut self, node: usize, event: PairEvent) {
+            if self.frozen == Some(node) {
+                return self.late.push(event);
+            }
             self.nodes[node].on(event, self.now, DELAY * (1 + u32::try_from(node).unwrap()));
             self.settle();
         }
 
         fn all(&mut self, event: &PairEvent) {
+            if self.is_stuck {
+                return;
+            }
             for node in 0..2 {
+                if self.frozen == Some(node) {
+                    self.late.push(event.clone());
+                    continue;
+                }
                 self.nodes[node].on(
                     event.clone(),
                     self.now,
@@ -577,6 +694,19 @@ mod tests {
                 );
             }
             self.settle();
+        }
+
+        /// Stops a node: nothing shows it to the broker.
+        fn freeze(&mut self, node: usize) {
+            self.frozen = Some(node);
+        }
+
+        /// Lets the node go on, with all that was sent meanwhile.
+        fn thaw(&mut self) {
+            let node = self.frozen.take().unwrap();
+            for event in std::mem::take(&mut self.late) {
+                self.on(node, event);
+            }
         }
 
         /// Carries out effects until there are none.
@@ -594,7 +724,7 @@ mod tests {
                             },
                         );
                     }
-                    PairEffect::Connect => {
+                    PairEffect::Connect { .. } => {
                         self.takeovers += 1;
                         let old = self.holder.replace(node).filter(|old| *old != node);
                         if let Some(old) = old {
@@ -609,13 +739,28 @@ mod tests {
                             },
                         );
                     }
-                    PairEffect::Claim { epoch, .. } => {
+                    PairEffect::Beat => {
+                        self.beats += 1;
+                        let node = ["a", "b"][node].to_owned();
+                        self.all(&PairEvent::Beat { node });
+                    }
+                    PairEffect::Probe { number } if !self.is_stuck => {
+                        self.on(1 - node, PairEvent::Probed);
+                        self.on(node, PairEvent::ProbeReturned { number });
+                    }
+                    PairEffect::Claim {
+                        epoch,
+                        is_after_silence,
+                        ..
+                    } => {
                         self.all(&PairEvent::Status { is_online: true });
                         self.all(&PairEvent::Claimed {
                             claim: LeaderClaim {
                                 node: ["a", "b"][node].to_owned(),
                                 epoch,
-                                since: 0,
+                                beat_ms: 5000,
+                                is_after_silence,
+                                ..LeaderClaim::default()
                             },
                             is_live: true,
                         });
@@ -638,6 +783,7 @@ mod tests {
                     PairEffect::Serve { .. }
                     | PairEffect::StepDown
                     | PairEffect::SendSnapshot { .. }
+                    | PairEffect::Probe { .. }
                     | PairEffect::Answer => {}
                 }
             }
@@ -647,7 +793,7 @@ mod tests {
             let end = self.now + time;
             while self.now < end {
                 self.now += Duration::from_millis(10);
-                for node in 0..2 {
+                for node in (0..2).filter(|node| self.frozen != Some(*node)) {
                     self.nodes[node].tick(self.now, DELAY);
                 }
                 self.settle();
@@ -674,7 +820,7 @@ mod tests {
         house.all(&PairEvent::ObserverUp);
         house.pass(Duration::from_secs(5));
         house.holder = None;
-        house.nodes[0] = Leadership::new("a");
+        house.nodes[0] = new_node("a");
         house.on(1, PairEvent::Status { is_online: false });
         assert!(house.leads(1), "nobody contends with it");
         assert_eq!(house.nodes[1].leader().unwrap().epoch, 2);
@@ -685,7 +831,7 @@ mod tests {
         let claim = LeaderClaim {
             node: node.to_owned(),
             epoch,
-            since: 0,
+            ..LeaderClaim::default()
         };
         PairEvent::Claimed {
             claim,
@@ -740,7 +886,7 @@ mod tests {
         let mut house = House::new();
         house.all(&PairEvent::ObserverUp);
         house.pass(Duration::from_secs(5));
-        let mut node = std::mem::replace(&mut house.nodes[0], Leadership::new("a"));
+        let mut node = std::mem::replace(&mut house.nodes[0], new_node("a"));
         node.on(PairEvent::Disconnected, house.now, DELAY);
         let request = PairEvent::TakeoverRequested { node: None };
         node.on(request, house.now, DELAY);
@@ -802,7 +948,7 @@ mod tests {
 
     #[test]
     fn a_node_that_starts_waits_for_the_knowledge_of_the_other() {
-        let mut node = Leadership::new("a");
+        let mut node = new_node("a");
         let now = crate::clock::now();
         node.on(PairEvent::ObserverUp, now, DELAY);
         node.on(
@@ -816,7 +962,7 @@ mod tests {
         assert_eq!(node.stage(), PairStage::Standby);
         node.on(PairEvent::SnapshotReceived, now, DELAY);
         assert!(matches!(node.stage(), PairStage::Contending { .. }));
-        let mut alone = Leadership::new("b");
+        let mut alone = new_node("b");
         alone.on(PairEvent::ObserverUp, now, DELAY);
         alone.on(
             PairEvent::ObserverSynced {
@@ -835,7 +981,7 @@ mod tests {
 
     #[test]
     fn a_node_that_lacks_knowledge_waits_for_one_that_starts_but_only_once() {
-        let mut node = Leadership::new("a");
+        let mut node = new_node("a");
         let now = crate::clock::now();
         node.on(PairEvent::ObserverUp, now, DELAY);
         let synced = PairEvent::ObserverSynced {
@@ -863,7 +1009,7 @@ mod tests {
     #[test]
     fn a_node_that_lacks_knowledge_asks_one_that_starts_and_they_do_not_go_on_asking() {
         let now = crate::clock::now();
-        let mut nodes = ["a", "b"].map(Leadership::new);
+        let mut nodes = ["a", "b"].map(new_node);
         let query = |from: &str| PairEvent::Query {
             node: from.to_owned(),
             is_uninformed: true,
@@ -885,7 +1031,7 @@ mod tests {
 
     #[test]
     fn a_request_reaches_a_leader_that_does_not_know_yet_that_it_was_replaced() {
-        let mut node = Leadership::new("a");
+        let mut node = new_node("a");
         let now = crate::clock::now();
         node.on(PairEvent::TakeoverRequested { node: None }, now, DELAY);
         let connected = PairEvent::Connected {
@@ -897,7 +1043,7 @@ mod tests {
         let claim = LeaderClaim {
             node: "b".to_owned(),
             epoch: 2,
-            since: 0,
+            ..LeaderClaim::default()
         };
         node.on(
             PairEvent::Claimed {
@@ -914,7 +1060,7 @@ mod tests {
 
     #[test]
     fn connections_that_are_refused_are_tried_ever_less_often() {
-        let mut node = Leadership::new("a");
+        let mut node = new_node("a");
         let mut now = crate::clock::now();
         node.on(PairEvent::ObserverUp, now, DELAY);
         node.on(
@@ -931,7 +1077,7 @@ mod tests {
             now += Duration::from_millis(10);
             node.tick(now, DELAY);
             while let Some(effect) = node.next_effect() {
-                if effect == PairEffect::Connect {
+                if matches!(effect, PairEffect::Connect { .. }) {
                     attempts += 1;
                     node.on(PairEvent::Disconnected, now, DELAY);
                 }
@@ -942,7 +1088,7 @@ mod tests {
 
     #[test]
     fn a_barrier_that_never_comes_does_not_keep_the_house_deaf() {
-        let mut node = Leadership::new("a");
+        let mut node = new_node("a");
         let now = crate::clock::now();
         node.on(PairEvent::TakeoverRequested { node: None }, now, DELAY);
         let connected = PairEvent::Connected {
@@ -953,5 +1099,68 @@ mod tests {
         assert_eq!(node.due(), Some(now + BARRIER_TIMEOUT));
         node.tick(now + BARRIER_TIMEOUT, DELAY);
         assert!(matches!(node.stage(), PairStage::Leading));
+    }
+
+    #[test]
+    fn a_leader_whose_host_vanishes_is_replaced_and_does_not_take_the_lead_back() {
+        let mut house = House::new();
+        house.all(&PairEvent::ObserverUp);
+        house.pass(Duration::from_mins(1));
+        for (round, leader) in [0, 1, 0].into_iter().enumerate() {
+            house.freeze(leader);
+            house.pass(INTERVAL * 3 / 2);
+            assert!(house.leads(1 - leader), "round {round}");
+            house.thaw();
+            assert!(!house.leads(leader));
+            house.pass(Duration::from_mins(1));
+            assert_eq!(house.takeovers, round + 2);
+        }
+    }
+
+    #[test]
+    fn an_idle_leader_gives_one_sign_in_an_interval_and_a_busy_one_none() {
+        let mut house = House::new();
+        house.all(&PairEvent::ObserverUp);
+        house.pass(Duration::from_secs(2));
+        house.beats = 0;
+        house.pass(INTERVAL * 20);
+        assert!((19..=20).contains(&house.beats), "{}", house.beats);
+        for _ in 0..20 {
+            house.pass(INTERVAL / 2);
+            for node in &mut house.nodes {
+                node.note_sign(house.now);
+            }
+        }
+        assert!(house.beats <= 20, "{}", house.beats);
+        assert_eq!(house.takeovers, 1);
+    }
+
+    #[test]
+    fn a_standby_that_was_stopped_suspects_nobody() {
+        let mut house = House::new();
+        house.all(&PairEvent::ObserverUp);
+        house.pass(Duration::from_secs(10));
+        house.freeze(1);
+        house.pass(Duration::from_mins(1));
+        house.frozen = None;
+        // Its clock goes on first, and what waited in its socket follows.
+        house.pass(Duration::from_millis(10));
+        for event in std::mem::take(&mut house.late) {
+            house.on(1, event);
+        }
+        house.pass(Duration::from_mins(1));
+        assert_eq!(house.takeovers, 1);
+    }
+
+    #[test]
+    fn a_broker_that_passes_nothing_on_causes_no_takeover() {
+        let mut house = House::new();
+        house.all(&PairEvent::ObserverUp);
+        house.pass(Duration::from_secs(10));
+        house.is_stuck = true;
+        house.pass(Duration::from_mins(2));
+        house.is_stuck = false;
+        house.pass(Duration::from_mins(2));
+        assert_eq!(house.takeovers, 1);
     }
 }

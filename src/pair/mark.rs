@@ -31,11 +31,19 @@ pub enum PairMark {
         #[serde(default)]
         is_new_session: bool,
     },
-    /// The leader is alive. The other node repeats the number in its report.
+    /// The leader is alive. The other node repeats a new number in its report.
     Beat {
         /// The leader.
         node: String,
-        /// Grows with each beat.
+        /// Grows once a minute.
+        number: u64,
+    },
+    /// A node that has seen nothing of the leader for some time. The leader answers with a beat; the
+    /// node itself receives it as well, if the broker and its connection work.
+    Probe {
+        /// The node.
+        node: String,
+        /// Distinguishes the probes of one node.
         number: u64,
     },
     /// Progress of commands, for a node that has started.
@@ -76,7 +84,7 @@ pub struct KnownCommand {
 }
 
 /// The retained message on `<prefix>/pair/leader`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaderClaim {
     /// The node that leads.
     pub node: String,
@@ -84,6 +92,13 @@ pub struct LeaderClaim {
     pub epoch: u64,
     /// When it began, in seconds since 1970.
     pub since: u64,
+    /// Milliseconds after which the leader publishes a beat, if it has published nothing else that
+    /// the other node sees; 0 if it does not.
+    #[serde(default)]
+    pub beat_ms: u64,
+    /// Whether the leader before gave no sign of life while the broker still had its connection.
+    #[serde(default, rename = "after_silence")]
+    pub is_after_silence: bool,
 }
 
 /// The retained message of a node on `<prefix>/pair/node/<node>`.

@@ -8,6 +8,7 @@
 //! This module decides and remembers. It does no I/O: `mqtt` feeds it with messages and the state
 //! of the connections, and `daemon` carries out the effects.
 
+mod failure_detector;
 mod identity;
 mod leadership;
 mod mark;
@@ -57,6 +58,8 @@ const MAX_CORRELATION: usize = 256;
 pub struct PairSettings {
     /// The name of this node, different from that of the other.
     pub node: String,
+    /// The longest time in which a leader gives no sign of life.
+    pub beat_interval: Duration,
 }
 
 /// A message that the observer has received.
@@ -81,6 +84,7 @@ pub struct Pair {
     prefix: String,
     /// How long commands are remembered.
     keep: Duration,
+    beat_interval: Duration,
     state: Mutex<PairState>,
     changed: Notify,
     /// True while the connection with the shared id may be made.
@@ -137,8 +141,9 @@ impl Pair {
             node: settings.node.clone(),
             prefix: prefix.to_owned(),
             keep,
+            beat_interval: settings.beat_interval,
             state: Mutex::new(PairState {
-                leadership: Leadership::new(&*settings.node),
+                leadership: Leadership::new(&*settings.node, settings.beat_interval),
                 memory: PairMemory::new(keep),
                 connection: 0,
                 connections: VecDeque::new(),
@@ -398,6 +403,7 @@ impl Pair {
         let reply = (payload.len() <= MAX_REPLY).then(|| Bytes::copy_from_slice(payload));
         let mut state = self.state.lock();
         state.keep_record(|| ProgressRecord::Answered(identity, reply.clone()));
+        state.leadership.note_sign(now());
         state.memory.finished(identity, reply, now());
     }
 
@@ -418,6 +424,7 @@ impl Pair {
                 plan,
             } => {
                 let bytes = payload.len();
+                state.leadership.note_sign(at);
                 state.memory.begun(command, (devices, plan), bytes, at);
                 None
             }
@@ -434,14 +441,17 @@ impl Pair {
                 state.barrier.passed()
             }
             PairMark::Beat { node, number } => {
-                state.beat = number;
-                let is_own = node == self.node;
-                // The other node answers a beat with its report.
-                if !is_own {
+                let is_new = std::mem::replace(&mut state.beat, number) != number;
+                // The other node answers a new number with its report.
+                if is_new && node != self.node {
                     state.leadership.request_introduction();
                 }
                 Some(PairEvent::Beat { node })
             }
+            PairMark::Probe { node, number } if node == self.node => {
+                Some(PairEvent::ProbeReturned { number })
+            }
+            PairMark::Probe { .. } => Some(PairEvent::Probed),
             PairMark::Query { node } => Some(PairEvent::Query {
                 node,
                 is_uninformed: state.is_uninformed(),
@@ -479,7 +489,7 @@ impl Pair {
                 ..
             } => *is_new_session && *node != self.node,
             PairMark::Snapshot { to, .. } => *to == self.node,
-            PairMark::Beat { .. } | PairMark::Query { .. } => false,
+            PairMark::Beat { .. } | PairMark::Probe { .. } | PairMark::Query { .. } => false,
         }
     }
 
@@ -590,6 +600,20 @@ impl Pair {
         }
     }
 
+    /// Returns the last beat, to be published again as a sign of life.
+    pub fn last_beat(&self) -> PairMark {
+        let number = self.state.lock().beat;
+        PairMark::Beat {
+            node: self.node.clone(),
+            number,
+        }
+    }
+
+    /// Returns the longest time in which a leader gives no sign of life.
+    pub fn beat_interval(&self) -> Duration {
+        self.beat_interval
+    }
+
     /// Returns how far a command has come.
     pub fn progress(&self, identity: CommandIdentity) -> Progress {
         self.state.lock().memory.progress(identity)
@@ -661,6 +685,7 @@ mod tests {
     fn node(name: &str) -> Arc<Pair> {
         let settings = PairSettings {
             node: name.to_owned(),
+            beat_interval: Duration::from_secs(5),
         };
         let pair = Pair::new(&settings, "s", KEEP);
         pair.keep_records();
@@ -703,6 +728,7 @@ mod tests {
     fn started_again(pair: &Pair, since: Duration) -> Arc<Pair> {
         let settings = PairSettings {
             node: pair.node.clone(),
+            beat_interval: Duration::from_secs(5),
         };
         let records = pair.take_records().into_iter();
         let again = Pair::new(&settings, "s", KEEP);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, Tap};
 use crate::daemon::{Daemon, Place};
 use crate::endpoint::{Endpoint, Script};
 use crate::listener::{Listener, Message};
@@ -53,15 +53,22 @@ impl House {
 
     /// A house whose nodes have more in their configuration.
     async fn with(broker: Broker, more: impl Fn(Scene) -> Scene) -> Self {
+        let ports = [broker.port(); 2];
+        Self::through(broker, ports, more).await
+    }
+
+    /// A house whose nodes reach the broker at these ports.
+    async fn through(broker: Broker, ports: [u16; 2], more: impl Fn(Scene) -> Scene) -> Self {
         let port = broker.port();
-        let place = |node| {
+        let place = |n: usize| {
+            let (node, port) = (NAMES[n], ports[n]);
             let pair = format!("[pair]\nnode = \"{node}\"\n");
             more(Scene::new().home(HOME).with(&pair)).place(port)
         };
         let mut listener = Listener::connect(port);
         listener.subscribe("#").await;
         Self {
-            places: NAMES.map(place),
+            places: [0, 1].map(place),
             nodes: [None, None],
             listener,
             broker,
@@ -340,6 +347,37 @@ async fn a_leader_that_was_stopped_and_continues_does_not_act() {
     assert!(replies.values().all(|times| *times == 1), "{replies:?}");
     assert_eq!(levels, [1, 2, 3, 4], "{}", house.log());
     house.led_by(1).await;
+}
+
+/// The connections of the leader look alive to the broker for ever.
+#[tokio::test]
+async fn a_leader_whose_network_is_gone_is_replaced_without_the_broker_noticing() {
+    let broker = Broker::mosquitto().await;
+    let tap = Tap::to(broker.port()).await;
+    let ports = [tap.port(), broker.port()];
+    let mut house = House::through(broker, ports, |scene| scene).await;
+    house.run().await;
+    let first = house.send("set the counter level to 1").await;
+    assert_eq!(house.reply(&first).await["outcome"], "done");
+    tap.abandon();
+    let begun = Instant::now();
+    let second = house.send("set the counter level to 2").await;
+    assert_eq!(house.reply(&second).await["outcome"], "done");
+    println!("served {:?} after the network was gone", begun.elapsed());
+    let is_it = |m: &Message| m.json()["node"] == "b" && m.json()["after_silence"] == true;
+    let claimed = house
+        .listener
+        .comes_to("sayso/pair/leader", is_it, PATIENCE);
+    assert!(claimed.await, "{}", house.log());
+    tap.cut();
+    tap.mend();
+    house.node(0).says("not leading any more", PATIENCE).await;
+    let third = house.send("set the counter level to 3").await;
+    assert_eq!(house.reply(&third).await["outcome"], "done");
+    let (replies, levels) = house.outcome().await;
+    assert!(replies.values().all(|times| *times == 1), "{replies:?}");
+    assert_eq!(levels, [1, 2, 3], "{}", house.log());
+    assert_eq!(house.claims().await, 2, "{}", house.log());
 }
 
 #[tokio::test]

@@ -2,12 +2,14 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::interval;
 
 /// State of the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,9 +17,17 @@ enum Mode {
     Whole,
     /// Packets of the broker do not arrive.
     Muted,
+    /// Nothing arrives in either direction, and the broker receives pings instead.
+    Abandoned,
     /// Every connection is closed, also new ones.
     Cut,
 }
+
+/// A PINGREQ (MQTT 5, section 3.12).
+const PINGREQ: [u8; 2] = [0xc0, 0];
+
+/// The interval of the pings for an abandoned broker.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The proxy.
 pub(crate) struct Tap {
@@ -56,6 +66,11 @@ impl Tap {
         self.mode.send_replace(Mode::Muted);
     }
 
+    /// Lets nothing pass, and keeps the broker from noticing it.
+    pub(crate) fn abandon(&self) {
+        self.mode.send_replace(Mode::Abandoned);
+    }
+
     /// Lets everything pass again.
     pub(crate) fn mend(&self) {
         self.mode.send_replace(Mode::Whole);
@@ -79,27 +94,44 @@ async fn serve(listener: TcpListener, broker: u16, mode: Arc<watch::Sender<Mode>
             let ((from_client, to_client), (from_server, to_server)) =
                 (client.into_split(), server.into_split());
             tokio::select! {
-                () = carry(from_client, to_server, None) => {}
-                () = carry(from_server, to_client, Some(&mut mode)) => {}
+                () = carry_up(from_client, to_server, mode.clone()) => {}
+                () = carry_down(from_server, to_client, &mut mode) => {}
                 _ = ends.wait_for(|mode| *mode == Mode::Cut) => {}
             }
         });
     }
 }
 
-async fn carry(
+/// Carries the packets to the broker.
+async fn carry_up(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mode: watch::Receiver<Mode>) {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut pings = interval(PING_INTERVAL);
+    loop {
+        let is_abandoned = || *mode.borrow() == Mode::Abandoned;
+        let piece = tokio::select! {
+            read = from.read(&mut buffer) => match read {
+                Ok(n @ 1..) if is_abandoned() => &buffer[n..n],
+                Ok(n @ 1..) => &buffer[..n],
+                _ => return,
+            },
+            _ = pings.tick() => if is_abandoned() { &PINGREQ[..] } else { &[] },
+        };
+        if to.write_all(piece).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Carries the packets of the broker.
+async fn carry_down(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut mode: Option<&mut watch::Receiver<Mode>>,
+    mode: &mut watch::Receiver<Mode>,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(n @ 1..) = from.read(&mut buffer).await {
-        if let Some(mode) = &mut mode
-            && mode.wait_for(|mode| *mode != Mode::Muted).await.is_err()
-        {
-            return;
-        }
-        if to.write_all(&buffer[..n]).await.is_err() {
+        let passes = |mode: &Mode| !matches!(mode, Mode::Muted | Mode::Abandoned);
+        if mode.wait_for(passes).await.is_err() || to.write_all(&buffer[..n]).await.is_err() {
             return;
         }
     }
