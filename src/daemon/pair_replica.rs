@@ -1,10 +1,15 @@
 //! The commands of a leader in progress, and the messages about them to the other node.
 
 use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde_json::Value as Json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout_at;
 
 use crate::command::ReplyTo;
 use crate::command::reply::Reply;
@@ -15,12 +20,22 @@ use crate::pipeline::Replica;
 use crate::schedule::timer::TimerId;
 use crate::store::journal::{PlannedPublish, Seq};
 
+/// Commands that are begun while the broker has no reply to them. After a takeover only these can be
+/// uncertain. One takes two round trips to the broker, so that so many keep it busy.
+const MAX_BEGUN: usize = 8;
+
+/// How long a command waits because so many others are begun: longer only where the disk or the
+/// broker hangs, and then an action that needs no disk should not wait for those that do.
+const ADMISSION_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The commands in progress of the node that leads. In a pair the broker's copy of a command is
 /// acknowledged after its reply, so that the broker holds all that is unfinished.
 pub(super) struct PairReplica {
     pub(super) pair: Arc<Pair>,
     outbox: Outbox,
     commands: Mutex<TrackedCommands>,
+    /// Has a permit for each command that may be begun.
+    admission: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -35,6 +50,8 @@ struct TrackedCommand {
     ack_tokens: Vec<AckToken>,
     /// Whether an earlier leader may have begun it.
     is_doubtful: bool,
+    /// Held from before its first action until the broker has its reply.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl TrackedCommands {
@@ -49,6 +66,7 @@ impl PairReplica {
             pair,
             outbox,
             commands: Mutex::default(),
+            admission: Arc::new(Semaphore::new(MAX_BEGUN)),
         }
     }
 
@@ -60,6 +78,7 @@ impl PairReplica {
             identity,
             ack_tokens: token.into_iter().collect(),
             is_doubtful: false,
+            permit: None,
         };
         commands.by_seq.insert(seq.number(), tracked);
     }
@@ -156,6 +175,32 @@ impl PairReplica {
 }
 
 impl Replica for PairReplica {
+    fn try_admit(&self, seq: u64) -> bool {
+        let mut commands = self.commands.lock();
+        // What is not tracked is a timer, which is no command of the broker.
+        let Some(tracked) = commands.by_seq.get_mut(&seq) else {
+            return true;
+        };
+        if tracked.permit.is_none() {
+            tracked.permit = Arc::clone(&self.admission).try_acquire_owned().ok();
+        }
+        tracked.permit.is_some()
+    }
+
+    fn admitted(&self, seq: u64, since: Instant) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            if self.try_admit(seq) {
+                return;
+            }
+            let permit = Arc::clone(&self.admission).acquire_owned();
+            if let Ok(Ok(permit)) = timeout_at((since + ADMISSION_TIMEOUT).into(), permit).await
+                && let Some(tracked) = self.commands.lock().by_seq.get_mut(&seq)
+            {
+                tracked.permit = Some(permit);
+            }
+        })
+    }
+
     fn begun(&self, seq: u64, planned: Vec<PlannedPublish>) -> bool {
         // The record of a timer is its mark.
         let Some(command) = self.identity(seq) else {

@@ -714,79 +714,80 @@ mod tests {
             while let Some((node, effect)) =
                 (0..2).find_map(|node| Some((node, self.nodes[node].next_effect()?)))
             {
-                match effect {
-                    PairEffect::Introduce => {
-                        self.on(
-                            node,
-                            PairEvent::ObserverSynced {
-                                has_other: false,
-                                is_uninformed: false,
-                            },
-                        );
-                    }
-                    PairEffect::Connect { .. } => {
-                        self.takeovers += 1;
-                        let old = self.holder.replace(node).filter(|old| *old != node);
-                        if let Some(old) = old {
-                            self.on(old, PairEvent::Disconnected);
-                            self.all(&PairEvent::Status { is_online: false });
-                        }
-                        self.on(
-                            node,
-                            PairEvent::Connected {
-                                connection: 1,
-                                session_present: true,
-                            },
-                        );
-                    }
-                    PairEffect::Beat => {
-                        self.beats += 1;
-                        let node = ["a", "b"][node].to_owned();
-                        self.all(&PairEvent::Beat { node });
-                    }
-                    PairEffect::Probe { number } if !self.is_stuck => {
-                        self.on(1 - node, PairEvent::Probed);
-                        self.on(node, PairEvent::ProbeReturned { number });
-                    }
-                    PairEffect::Claim {
-                        epoch,
-                        is_after_silence,
-                        ..
-                    } => {
-                        self.all(&PairEvent::Status { is_online: true });
-                        self.all(&PairEvent::Claimed {
-                            claim: LeaderClaim {
-                                node: ["a", "b"][node].to_owned(),
-                                epoch,
-                                beat_ms: 5000,
-                                is_after_silence,
-                                ..LeaderClaim::default()
-                            },
-                            is_live: true,
-                        });
-                        self.on(node, PairEvent::BarrierPassed);
-                    }
-                    PairEffect::Announce => {
-                        let is_live = true;
-                        if let Some(claim) = self.nodes[node].leader().cloned() {
-                            self.all(&PairEvent::Claimed { claim, is_live });
-                        }
-                    }
-                    PairEffect::Query => {
-                        let node = ["a", "b"][node].to_owned();
-                        let is_uninformed = false;
-                        self.all(&PairEvent::Query {
-                            node,
-                            is_uninformed,
-                        });
-                    }
-                    PairEffect::Serve { .. }
-                    | PairEffect::StepDown
-                    | PairEffect::SendSnapshot { .. }
-                    | PairEffect::Probe { .. }
-                    | PairEffect::Answer => {}
-                }
+                self.carry_out(node, effect);
             }
+        }
+
+        fn carry_out(&mut self, node: usize, effect: PairEffect) {
+            let name = ["a", "b"][node].to_owned();
+            match effect {
+                PairEffect::Introduce => {
+                    let synced = PairEvent::ObserverSynced {
+                        has_other: false,
+                        is_uninformed: false,
+                    };
+                    self.on(node, synced);
+                }
+                PairEffect::Connect { .. } => self.connect(node),
+                PairEffect::Beat => {
+                    self.beats += 1;
+                    self.all(&PairEvent::Beat { node: name });
+                }
+                PairEffect::Probe { number } if !self.is_stuck => {
+                    self.on(1 - node, PairEvent::Probed);
+                    self.on(node, PairEvent::ProbeReturned { number });
+                }
+                PairEffect::Claim {
+                    epoch,
+                    is_after_silence,
+                    ..
+                } => {
+                    let claim = LeaderClaim {
+                        node: name,
+                        epoch,
+                        beat_ms: 5000,
+                        is_after_silence,
+                        ..LeaderClaim::default()
+                    };
+                    let is_live = true;
+                    self.all(&PairEvent::Status { is_online: true });
+                    self.all(&PairEvent::Claimed { claim, is_live });
+                    self.on(node, PairEvent::BarrierPassed);
+                }
+                PairEffect::Announce => {
+                    let is_live = true;
+                    if let Some(claim) = self.nodes[node].leader().cloned() {
+                        self.all(&PairEvent::Claimed { claim, is_live });
+                    }
+                }
+                PairEffect::Query => {
+                    let query = PairEvent::Query {
+                        node: name,
+                        is_uninformed: false,
+                    };
+                    self.all(&query);
+                }
+                PairEffect::Serve { .. }
+                | PairEffect::StepDown
+                | PairEffect::SendSnapshot { .. }
+                | PairEffect::Probe { .. }
+                | PairEffect::Answer => {}
+            }
+        }
+
+        /// Gives a node the connection with the shared id, and ends that of the other one.
+        fn connect(&mut self, node: usize) {
+            self.takeovers += 1;
+            let old = self.holder.replace(node).filter(|old| *old != node);
+            if let Some(old) = old {
+                self.on(old, PairEvent::Disconnected);
+                self.all(&PairEvent::Status { is_online: false });
+            }
+            let connected = PairEvent::Connected {
+                connection: 1,
+                session_present: true,
+            };
+            self.on(node, connected);
         }
 
         fn pass(&mut self, time: Duration) {

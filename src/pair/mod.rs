@@ -440,14 +440,7 @@ impl Pair {
                 state.barrier.is_seen |= is_own && nonce == state.barrier.nonce;
                 state.barrier.passed()
             }
-            PairMark::Beat { node, number } => {
-                let is_new = std::mem::replace(&mut state.beat, number) != number;
-                // The other node answers a new number with its report.
-                if is_new && node != self.node {
-                    state.leadership.request_introduction();
-                }
-                Some(PairEvent::Beat { node })
-            }
+            PairMark::Beat { node, number } => Some(self.learn_beat(state, node, number)),
             PairMark::Probe { node, number } if node == self.node => {
                 Some(PairEvent::ProbeReturned { number })
             }
@@ -477,6 +470,15 @@ impl Pair {
                 is_last.then_some(PairEvent::SnapshotReceived)
             }
         }
+    }
+
+    /// Notes a beat. The other node answers a new number with its report.
+    fn learn_beat(&self, state: &mut PairState, node: String, number: u64) -> PairEvent {
+        let is_new = std::mem::replace(&mut state.beat, number) != number;
+        if is_new && node != self.node {
+            state.leadership.request_introduction();
+        }
+        PairEvent::Beat { node }
     }
 
     /// Returns whether a mark changes the progress of commands as this node knows it.

@@ -94,8 +94,9 @@ impl Pipeline {
             .iter()
             .map(|step| durability_of(step))
             .fold(least, Ord::max);
-        if durability > Durability::None || self.has_queue(&claimed) {
-            Box::pin(self.wait_in_order(&claimed, seq, durability)).await;
+        let must_wait = durability > Durability::None || self.has_queue(&claimed);
+        if must_wait || !self.try_admit(command) {
+            Box::pin(self.wait_in_order(command, &claimed, seq, durability)).await;
         }
         let undelivered = if command.is_late() {
             self.forget_assumed(claimed.iter().map(|step| step.device()));
@@ -174,12 +175,26 @@ impl Pipeline {
         self.shared.device_order().has_queue(devices)
     }
 
-    /// Waits until the plan is durable and the earlier plans for its devices are published.
+    /// Returns whether the actions of the command may be begun at once: always without a pair.
+    fn try_admit(&self, command: &Command) -> bool {
+        let replica = self.replica.as_ref();
+        replica.is_none_or(|replica| replica.try_admit(command.seq))
+    }
+
+    /// Waits until the plan is durable, the earlier plans for its devices are published, and in a
+    /// pair until few enough commands are begun and without a reply.
     ///
     /// An absolute action does not wait for the disk: repeated after a crash it is harmless. Behind
     /// an unfinished command it is handed to the kernel, which takes no time. A plan behind one
     /// that waits keeps its place.
-    async fn wait_in_order(&self, steps: &[&Step], seq: Option<Seq>, durability: Durability) {
+    async fn wait_in_order(
+        &self,
+        command: &Command,
+        steps: &[&Step],
+        seq: Option<Seq>,
+        durability: Durability,
+    ) {
+        let since = now();
         let devices = steps.iter().map(|step| step.device());
         let ticket = self.shared.device_order().enqueue(devices);
         let queued = Queued {
@@ -194,6 +209,10 @@ impl Pipeline {
             self.persist(durability).await;
         }
         queued.until_first().await;
+        // In its queue, so that a newer plan for one of its devices does not pass it.
+        if let Some(replica) = &self.replica {
+            replica.admitted(command.seq, since).await;
+        }
     }
 
     /// Hands the messages to the broker connection, in order.

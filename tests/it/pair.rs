@@ -246,6 +246,37 @@ async fn a_leader_that_is_killed_under_commands_loses_and_doubles_none() {
     .await;
 }
 
+/// Otherwise a leader that dies with a backlog leaves many commands of which nobody knows whether
+/// they were done.
+#[tokio::test]
+async fn a_backlog_is_begun_a_few_commands_at_a_time() {
+    const COMMANDS: usize = 48;
+    let mut house = House::running().await;
+    house.node(0).signal("STOP");
+    let mut topics = Vec::new();
+    for n in 0..COMMANDS {
+        let text = ["next track on the radio", "turn on the lamp"][n % 2];
+        topics.push(house.send(text).await);
+    }
+    house.node(0).signal("CONT");
+    for topic in &topics {
+        assert_eq!(house.reply(topic).await["outcome"], "done");
+    }
+    let heard = house.listener.heard().await;
+    let (mut begun, mut most, mut marks) = (0_usize, 0, 0);
+    for message in &heard {
+        if message.topic == "sayso/pair/mark" && message.json()["begun"].is_object() {
+            (begun, marks) = (begun + 1, marks + 1);
+        } else if topics.contains(&message.topic) {
+            begun -= 1;
+        }
+        most = most.max(begun);
+    }
+    assert_eq!((marks, begun), (COMMANDS, 0));
+    assert!((2..=8).contains(&most), "{most}");
+    println!("{COMMANDS} commands, {most} begun at once");
+}
+
 /// What a standby has learned survives its own end: it leads before the other node, which is gone
 /// as well, could tell it anything.
 #[tokio::test]
