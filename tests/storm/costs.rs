@@ -3,18 +3,18 @@
 
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
 use crate::caller::Caller;
 use crate::model::request;
+use crate::redis::Redis;
 use crate::stage::{Broker, Daemon};
 use crate::{house, say, settings};
 
@@ -33,53 +33,6 @@ struct House {
     model: Vec<Duration>,
     _broker: Broker,
     _folder: TempDir,
-}
-
-/// A redis-server in memory.
-struct Redis {
-    child: Child,
-    port: u16,
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Redis {
-    async fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let child = Command::new("redis-server")
-            .args([
-                "--port",
-                &port.to_string(),
-                "--save",
-                "",
-                "--bind",
-                "127.0.0.1",
-            ])
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server is needed: apt-get install redis-server");
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port))
-            .await
-            .is_err()
-        {
-            sleep(Duration::from_millis(20)).await;
-        }
-        Self { child, port }
-    }
-
-    fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        let _ = Command::new("kill")
-            .args([&format!("-{name}"), &id])
-            .status();
-    }
 }
 
 impl House {
@@ -196,7 +149,7 @@ pub(crate) async fn costs(program: &Path, times: usize) -> bool {
     let redis = Redis::start().await;
     let shared = format!(
         "[redis]\nurl = \"redis://127.0.0.1:{}\"\nnode = \"$node\"\n",
-        redis.port
+        redis.port()
     );
     let pair = "[pair]\nnode = \"$node\"\n";
     let mut houses = [
@@ -219,7 +172,7 @@ pub(crate) async fn costs(program: &Path, times: usize) -> bool {
     for house in &mut houses {
         house.report("");
     }
-    redis.signal("STOP");
+    redis.freeze();
     for house in &mut houses {
         (house.local, house.model) = (Vec::new(), Vec::new());
     }
@@ -242,7 +195,7 @@ pub(crate) async fn costs(program: &Path, times: usize) -> bool {
         "  the first commands for the model took {} ms",
         first.join(", ")
     ));
-    redis.signal("CONT");
+    redis.thaw();
     serving.abort();
     true
 }

@@ -32,6 +32,7 @@ mod model;
 mod outages;
 mod pair;
 mod proxy;
+mod redis;
 mod repeater;
 mod speaker;
 mod stage;

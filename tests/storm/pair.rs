@@ -1,5 +1,5 @@
-//! Two nodes of a pair while one or the other is killed, stopped, cut off or replaced by hand, and
-//! the broker restarts meanwhile. The same table as for one node, and the time until the next
+//! Two nodes of a pair with a Redis, while one or the other is killed, stopped, cut off or replaced by
+//! hand, their clocks differ and are set, and broker and Redis fail meanwhile. The same table as for one node, and the time until the next
 //! command is served after the leader has gone.
 
 use std::path::{Path, PathBuf};
@@ -18,8 +18,9 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::ledger::{Ledger, Outage};
 use crate::model::Model;
 use crate::proxy::{Cut, Proxy};
+use crate::redis::Redis;
 use crate::speaker::Speakers;
-use crate::stage::{Broker, Daemon};
+use crate::stage::{Broker, Daemon, compile_hold, set_clock_wrong};
 use crate::{DRAIN, Options, RATE, house, say, settings, table};
 
 const NAMES: [&str; 2] = ["a", "b"];
@@ -39,6 +40,16 @@ const SOON: Duration = Duration::from_secs(1);
 /// The share of commands that may be uncertain, apart from those after both nodes were gone.
 const MAX_UNCERTAIN: f64 = 0.01;
 
+/// Seconds by which the clock of the second node is wrong from the beginning. A node whose clock is
+/// wrong by more cannot see how long a command has waited for a leader.
+const SKEWS: [i64; 4] = [-2, -1, 1, 2];
+
+/// The longest step of a clock, in seconds.
+const MAX_STEP: i64 = 7200;
+
+/// The time without another fault before a clock is set.
+const CALM: Duration = Duration::from_secs(10);
+
 /// The claims as a client sees them.
 #[derive(Default)]
 struct Claims {
@@ -48,6 +59,8 @@ struct Claims {
 
 struct Node {
     folder: PathBuf,
+    /// Seconds by which its wall clock is wrong from the beginning; `None` if it cannot be set.
+    skew: Option<i64>,
     daemon: Daemon,
     proxy: Proxy,
 }
@@ -82,6 +95,7 @@ struct Gap {
 struct PairTorture {
     program: PathBuf,
     broker: Broker,
+    redis: Redis,
     nodes: Vec<Node>,
     claims: Arc<Mutex<Claims>>,
     ledger: Arc<Mutex<Ledger>>,
@@ -114,6 +128,7 @@ pub(crate) async fn torture(options: &Options) -> bool {
     let ledger = Arc::new(Mutex::new(Ledger::default()));
     let broker = Broker::start(folder.path()).await;
     let model = Model::start(random.random()).await;
+    let redis = Redis::start().await;
     let claims = Arc::<Mutex<Claims>>::default();
     let (by_hand, mut watching) = AsyncClient::new(house::options("watch", broker.port), 64);
     let mut beside = JoinSet::new();
@@ -135,15 +150,15 @@ pub(crate) async fn torture(options: &Options) -> bool {
     });
     let mut nodes = Vec::new();
     for name in NAMES {
-        nodes.push(
-            node(
-                &options.program,
-                folder.path(),
-                name,
-                (broker.port, model.port),
-            )
-            .await,
-        );
+        // The clock of one of them is right.
+        let skew = if name == NAMES[0] {
+            0
+        } else {
+            SKEWS[random.random_range(0..SKEWS.len())]
+        };
+        let place = (folder.path(), name, skew);
+        let ports = [broker.port, model.port, redis.port()];
+        nodes.push(node(&options.program, place, ports).await);
     }
     let (speakers, events) = Speakers::new(broker.port, Arc::clone(&ledger));
     beside.spawn(house::live(broker.port, Arc::clone(&ledger)));
@@ -151,6 +166,7 @@ pub(crate) async fn torture(options: &Options) -> bool {
     let mut torture = PairTorture {
         program: options.program.clone(),
         broker,
+        redis,
         nodes,
         claims,
         ledger: Arc::clone(&ledger),
@@ -190,17 +206,32 @@ pub(crate) async fn torture(options: &Options) -> bool {
     is_well
 }
 
-async fn node(program: &Path, folder: &Path, name: &str, (broker, model): (u16, u16)) -> Node {
+async fn node(
+    program: &Path,
+    (folder, name, skew): (&Path, &str, i64),
+    [broker, model, redis]: [u16; 3],
+) -> Node {
     let folder = folder.join(name);
     std::fs::create_dir(&folder).unwrap();
     std::fs::create_dir(folder.join("disk")).unwrap();
+    let has_clock = compile_hold(&folder).await;
+    if has_clock {
+        set_clock_wrong(&folder, skew);
+    } else {
+        say("there is no C compiler: the clocks of the nodes are right");
+    }
     let proxy = Proxy::start(broker).await;
     std::fs::write(folder.join("home.toml"), house::HOME).unwrap();
-    let config = settings(proxy.port(), model) + &format!("[pair]\nnode = \"{name}\"\n");
+    let tables = format!(
+        "[pair]\nnode = \"{name}\"\n[redis]\nurl = \"redis://127.0.0.1:{redis}\"\n\
+         site = \"house\"\nnode = \"{name}\"\nnodes = 2\n"
+    );
+    let config = settings(proxy.port(), model) + &tables;
     std::fs::write(folder.join("sayso.toml"), config).unwrap();
     Node {
         daemon: Daemon::start(program, &folder),
         folder,
+        skew: has_clock.then_some(skew),
         proxy,
     }
 }
@@ -249,12 +280,14 @@ impl PairTorture {
             }
             let leader = self.leader().await;
             match self.random.random_range(0..100) {
-                0..30 => self.kill(leader).await,
-                30..38 => self.kill(1 - leader).await,
-                38..50 => self.stop_for_a_while(leader).await,
-                50..64 => self.cut(),
-                64..80 => self.take_over_by_hand(leader),
-                80..88 => self.start_both().await,
+                0..28 => self.kill(leader).await,
+                28..35 => self.kill(1 - leader).await,
+                35..47 => self.stop_for_a_while(leader).await,
+                47..59 => self.cut(),
+                59..72 => self.take_over_by_hand(leader),
+                72..79 => self.fail_redis().await,
+                79..82 => self.set_clock().await,
+                82..88 => self.start_both().await,
                 88..94 => self.stop_in_order(leader).await,
                 _ => self.restart_broker(leader).await,
             }
@@ -336,6 +369,48 @@ impl PairTorture {
             .try_publish("sayso/pair/takeover", QoS::AtLeastOnce, false, node);
     }
 
+    /// Redis is killed and comes back empty, stops for a while, or loses all keys.
+    async fn fail_redis(&mut self) {
+        let time = Duration::from_millis(self.random.random_range(200..4000));
+        match self.random.random_range(0..3) {
+            0 => {
+                self.note("Redis killed, and started empty");
+                self.redis.kill();
+                sleep(time).await;
+                self.redis.start_empty().await;
+            }
+            1 => {
+                self.note("SIGSTOP of Redis");
+                self.redis.freeze();
+                sleep(time).await;
+                self.redis.thaw();
+            }
+            _ => {
+                self.note("all keys of Redis removed");
+                self.redis.flush().await;
+            }
+        }
+    }
+
+    /// The wall clock of a node is set, and set back.
+    async fn set_clock(&mut self) {
+        let node = self.random.random_range(0..NAMES.len());
+        let Some(skew) = self.nodes[node].skew else {
+            return;
+        };
+        let last = self.started.iter().chain(&self.disturbed).max();
+        // What waits for a leader is older than a wrong clock can tell.
+        if let Some(last) = last {
+            sleep(CALM.saturating_sub(last.elapsed())).await;
+        }
+        self.note("clock of a node set, and set back");
+        let folder = &self.nodes[node].folder;
+        let step = self.random.random_range(-MAX_STEP..=MAX_STEP);
+        set_clock_wrong(folder, skew + step);
+        sleep(Duration::from_millis(self.random.random_range(500..4000))).await;
+        set_clock_wrong(folder, skew);
+    }
+
     async fn start_both(&mut self) {
         self.note("both start at once");
         for node in &mut self.nodes {
@@ -414,6 +489,8 @@ impl PairTorture {
             is_well = false;
             say("NOT WELL as a pair");
         }
+        let skew = self.nodes.iter().filter_map(|node| node.skew).sum::<i64>();
+        say(&format!("the clocks of the nodes differed by {skew} s"));
         say(&format!("program: {}", self.program.display()));
         is_well
     }

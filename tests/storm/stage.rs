@@ -275,6 +275,11 @@ pub(crate) async fn compile_hold(folder: &Path) -> bool {
     compiled.is_ok_and(|status| status.success())
 }
 
+/// Lets the program of this folder see a wall clock that is wrong by so many seconds.
+pub(crate) fn set_clock_wrong(folder: &Path, seconds: i64) {
+    fs::write(folder.join(CLOCK), seconds.to_string()).unwrap();
+}
+
 /// The disk the store lies on: a small one of its own where this user may mount one, so that it can
 /// be filled.
 pub(crate) struct Disk {
@@ -320,8 +325,9 @@ impl Disk {
 
     /// Lets the program see a wall clock that is wrong by so many seconds.
     pub(crate) fn set_clock_wrong(&self, seconds: i64) {
-        let file = self.folder.with_file_name(CLOCK);
-        fs::write(file, seconds.to_string()).unwrap();
+        if let Some(folder) = self.folder.parent() {
+            set_clock_wrong(folder, seconds);
+        }
     }
 
     pub(crate) fn release(&self) {
