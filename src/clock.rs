@@ -99,6 +99,12 @@ pub fn simulate_suspend(suspended: Duration) {
     SUSPENDED.set(Some(suspended));
 }
 
+/// Returns whether the clocks of this thread are simulated.
+#[cfg(test)]
+pub fn is_simulated() -> bool {
+    SIMULATED.get().is_some()
+}
+
 /// Lets the uptime and the wall clock follow the paused clock of the runtime of this thread.
 #[cfg(test)]
 pub fn simulate_clocks() {

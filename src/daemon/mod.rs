@@ -43,9 +43,9 @@ use crate::daemon::pair_replica::PairReplica;
 use crate::daemon::signal::CLOSING_TIME;
 use crate::daemon::storage::Storage;
 use crate::discovery::finder::Finder;
-use crate::mqtt::PairConnections;
 use crate::mqtt::inbox::Inbox;
 use crate::mqtt::outbox::Outbox;
+use crate::mqtt::{MqttLink, PairConnections};
 use crate::pair::{Pair, PairSettings};
 use crate::pipeline::{Pipeline, Replica};
 use crate::systemd::Notify;
@@ -200,6 +200,16 @@ async fn serve_in_pair(
     let pair = Pair::new(&settings, &mqtt.prefix, mqtt.ttl + REMEMBERED_LONGER);
     let log = storage.open_progress(&config, &pair);
     let connections = crate::mqtt::connect_pair(mqtt, &pair, log, topics, &counters)?;
+    let ends = pair_ends(connections, pair, counters);
+    Box::pin(serve(config, handles, storage, finder, ends)).await
+}
+
+/// Joins the two connections of a node of a pair.
+fn pair_ends<L: MqttLink + Send + 'static>(
+    connections: PairConnections<L>,
+    pair: Arc<Pair>,
+    counters: Arc<Counters>,
+) -> BrokerEnds<impl Future<Output = ()> + Send + 'static> {
     let PairConnections {
         leader,
         observer,
@@ -207,7 +217,7 @@ async fn serve_in_pair(
         outbox,
         observer_outbox,
     } = connections;
-    let ends = BrokerEnds {
+    BrokerEnds {
         connection: async move {
             tokio::join!(leader.run(), observer.run());
         },
@@ -215,8 +225,7 @@ async fn serve_in_pair(
         pair: Some(PairNode::new(pair, outbox.clone(), observer_outbox)),
         outbox,
         counters,
-    };
-    Box::pin(serve(config, handles, storage, finder, ends)).await
+    }
 }
 
 fn log_start(config: &Config, broker: &str) {

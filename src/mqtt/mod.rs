@@ -31,7 +31,8 @@ use crate::telemetry::counters::Counters;
 
 use crate::mqtt::connection::Connection;
 use crate::mqtt::inbox::{Inbox, InboxSender};
-use crate::mqtt::link::{MqttLink, link};
+pub use crate::mqtt::link::MqttLink;
+use crate::mqtt::link::{BrokerLink, link};
 use crate::mqtt::outbox::Outbox;
 use crate::mqtt::session::{Session, SessionRole};
 use crate::mqtt::subscriptions::{SubscriptionKind, Subscriptions};
@@ -185,11 +186,11 @@ fn connect_with<L: MqttLink>(
 }
 
 /// The two connections of a node of a pair, and their other ends.
-pub struct PairConnections {
+pub struct PairConnections<L = BrokerLink> {
     /// The connection with the shared client id. It waits until the pair admits it.
-    pub leader: Connection,
+    pub leader: Connection<L>,
     /// The connection with the id of this node.
-    pub observer: Connection,
+    pub observer: Connection<L>,
     /// Commands of the leader's connection, and states of devices of the observer's.
     pub inbox: Inbox,
     /// Messages of the leader.
@@ -211,6 +212,18 @@ pub fn connect_pair(
     state_topics: Vec<String>,
     counters: &Arc<Counters>,
 ) -> Result<PairConnections, SetupError> {
+    let link = |options| link(options, MAX_PACKET, REQUESTS);
+    connect_pair_over(settings, pair, (log, state_topics), counters, link)
+}
+
+/// Creates the connections of a node of a pair over the clients and links that `link` makes.
+fn connect_pair_over<L: MqttLink>(
+    settings: &Settings,
+    pair: &Arc<Pair>,
+    (log, state_topics): (Option<ProgressLog>, Vec<String>),
+    counters: &Arc<Counters>,
+    link: impl Fn(MqttOptions) -> (AsyncClient, L),
+) -> Result<PairConnections<L>, SetupError> {
     let (own, states) = filters(settings, state_topics)?;
     let (sender, inbox) = inbox::inbox(settings.queue);
     let outbox = outbox::outbox(settings.outbox, Arc::clone(counters));
@@ -220,7 +233,7 @@ pub fn connect_pair(
     leader_options.set_receive_maximum(Some(RECEIVE_MAX.min(queue)));
     let leader = connection(
         settings,
-        link(leader_options, MAX_PACKET, REQUESTS),
+        link(leader_options),
         Subscriptions::new(own, Vec::new()),
         (&outbox, Arc::clone(&sender)),
         SessionRole::Leader(Arc::clone(pair)),
@@ -228,7 +241,7 @@ pub fn connect_pair(
     let observer_outbox = outbox::outbox(settings.outbox, Arc::clone(counters));
     let observer = connection(
         settings,
-        link(observer_options(settings, pair)?, MAX_PACKET, REQUESTS),
+        link(observer_options(settings, pair)?),
         Subscriptions::new(observed_filters(settings)?, states),
         (&observer_outbox, sender),
         SessionRole::Observer {

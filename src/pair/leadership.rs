@@ -714,11 +714,11 @@ mod tests {
             while let Some((node, effect)) =
                 (0..2).find_map(|node| Some((node, self.nodes[node].next_effect()?)))
             {
-                self.carry_out(node, effect);
+                self.carry_out(node, &effect);
             }
         }
 
-        fn carry_out(&mut self, node: usize, effect: PairEffect) {
+        fn carry_out(&mut self, node: usize, effect: &PairEffect) {
             let name = ["a", "b"][node].to_owned();
             match effect {
                 PairEffect::Introduce => {
@@ -735,7 +735,7 @@ mod tests {
                 }
                 PairEffect::Probe { number } if !self.is_stuck => {
                     self.on(1 - node, PairEvent::Probed);
-                    self.on(node, PairEvent::ProbeReturned { number });
+                    self.on(node, PairEvent::ProbeReturned { number: *number });
                 }
                 PairEffect::Claim {
                     epoch,
@@ -744,9 +744,9 @@ mod tests {
                 } => {
                     let claim = LeaderClaim {
                         node: name,
-                        epoch,
+                        epoch: *epoch,
                         beat_ms: 5000,
-                        is_after_silence,
+                        is_after_silence: *is_after_silence,
                         ..LeaderClaim::default()
                     };
                     let is_live = true;

@@ -57,6 +57,9 @@ const STACK: usize = 128 << 10;
 /// The progress of commands on disk.
 pub struct ProgressLog {
     queue: Arc<LogQueue>,
+    /// In a simulation, whose time a thread does not follow, each record is written at once.
+    #[cfg(test)]
+    at_once: Option<Mutex<Writer>>,
 }
 
 /// The records of earlier runs since the machine was started.
@@ -131,16 +134,31 @@ impl ProgressLog {
             None
         };
         let queue = Arc::<LogQueue>::default();
+        #[cfg(test)]
+        if crate::clock::is_simulated() {
+            let at_once = Some(Mutex::new(writer));
+            return Ok((Self { queue, at_once }, earlier));
+        }
         let thread = thread::Builder::new()
             .name("progress".to_owned())
             .stack_size(STACK);
         let waiting = Arc::clone(&queue);
         thread.spawn(move || write_all(&waiting, writer))?;
-        Ok((Self { queue }, earlier))
+        let log = Self {
+            queue,
+            #[cfg(test)]
+            at_once: None,
+        };
+        Ok((log, earlier))
     }
 
     /// Appends a record. `written` is called when it is with the kernel, or given up.
     pub fn append(&self, record: Vec<u8>, written: impl FnOnce() + Send + 'static) {
+        #[cfg(test)]
+        if let Some(writer) = &self.at_once {
+            writer.lock().write(&vec![(uptime(), record)]);
+            return written();
+        }
         let now = now();
         let given_up = {
             let mut queue = self.queue.state.lock();
@@ -584,6 +602,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_disk_that_hangs_holds_nobody_up_for_ever() {
         let log = ProgressLog {
+            at_once: None,
             queue: Arc::default(),
         };
         let (sender, written) = mpsc::channel();

@@ -27,7 +27,8 @@ thread_local! {
     static IMAGES: RefCell<Option<SyncedImages>> = const { RefCell::new(None) };
     static BEHAVIOUR: Cell<Option<DiskBehaviour>> = const { Cell::new(None) };
     static WRITES: RefCell<Vec<AbortHandle>> = const { RefCell::new(Vec::new()) };
-    static IS_WRITING: Cell<bool> = const { Cell::new(false) };
+    /// Writes that are being carried out.
+    static RUNNING: Cell<u32> = const { Cell::new(0) };
     static LOST_WAKE_UP: RefCell<Option<Arc<Notify>>> = const { RefCell::new(None) };
 }
 
@@ -104,10 +105,15 @@ pub(super) fn begin_flush(disk: Disk) -> JoinHandle<io::Result<()>> {
     spawn_blocking(move || disk.flush())
 }
 
+/// Returns whether a write is being carried out.
+pub(crate) fn is_writing() -> bool {
+    RUNNING.get() > 0
+}
+
 /// Ends the writes that have not begun, as the end of the process does. Returns false while one is
 /// being carried out.
 pub(crate) fn end_writes() -> bool {
-    if IS_WRITING.get() {
+    if is_writing() {
         return false;
     }
     WRITES.with_borrow_mut(|writes| writes.drain(..).for_each(|write| write.abort()));
@@ -130,9 +136,9 @@ pub(super) fn begin_write(disk: Disk, pages: Pages) -> JoinHandle<io::Result<()>
         if is_full {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        IS_WRITING.set(true);
+        RUNNING.set(RUNNING.get() + 1);
         let written = spawn_blocking(move || disk.write(&pages)).await;
-        IS_WRITING.set(false);
+        RUNNING.set(RUNNING.get() - 1);
         note_sync();
         sleep(delay / 2).await;
         written.unwrap_or_else(|error| Err(io::Error::other(error)))

@@ -1,0 +1,149 @@
+//! The sender of commands and the devices of a simulated house, with the record of what they send and
+//! receive.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, UNIX_EPOCH};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value as Json, json};
+use tokio::time::Instant;
+
+use crate::daemon::simulation::ledger::{DeviceMessage, SentKind, SentText, SimulatedLedger};
+use crate::mqtt::simulated_broker::SimulatedBroker;
+
+/// How long a command may take, in seconds: an ordinary one, and a hurried one.
+const TTL: [u64; 2] = [40, 3];
+
+/// The clients of the broker besides the daemon.
+pub(super) struct SimulatedClients {
+    pub(super) random: StdRng,
+    pub(super) broker: SimulatedBroker,
+    pub(super) ledger: SimulatedLedger,
+    /// The last reported states of devices.
+    states: BTreeMap<&'static str, Json>,
+}
+
+impl SimulatedClients {
+    pub(super) fn new(seed: u64) -> Self {
+        let broker = SimulatedBroker::new(seed);
+        let states = [
+            ("red_lamp", json!({"power": "off"})),
+            ("dial", json!({"level": 1})),
+        ];
+        for (device, state) in &states {
+            broker.publish(&format!("sayso/state/{device}"), state.to_string(), true);
+        }
+        Self {
+            random: StdRng::seed_from_u64(seed),
+            broker,
+            ledger: SimulatedLedger::default(),
+            states: states.into(),
+        }
+    }
+
+    /// Notes what devices and the sender have received.
+    pub(super) fn receive(&mut self) {
+        for receipt in self.broker.take_received() {
+            let json: Json = serde_json::from_slice(&receipt.payload).unwrap_or_default();
+            if let Some(device) = receipt.topic.strip_prefix("sayso/action/") {
+                self.act(device, &json, receipt.left);
+            } else if receipt.topic == "sayso/reply/anonymous" {
+                let id = json["id"].as_str().unwrap_or_default().to_owned();
+                self.ledger.chime_replies.insert(id);
+            } else if receipt.topic.starts_with("sayso/reply/") {
+                self.take_reply(&json);
+            }
+        }
+    }
+
+    fn take_reply(&mut self, reply: &Json) {
+        let number = |id: &str| id.strip_prefix('c')?.parse::<usize>().ok();
+        let Some(sent) = reply["id"]
+            .as_str()
+            .and_then(number)
+            .and_then(|n| self.ledger.sent.get_mut(n))
+        else {
+            return;
+        };
+        // Events follow a reply on a topic below it.
+        let Some(outcome) = reply["outcome"].as_str() else {
+            return;
+        };
+        let end = reply["why"].as_str().unwrap_or(outcome).to_owned();
+        sent.answers.push((Instant::now(), end));
+    }
+
+    fn act(&mut self, device: &str, action: &Json, left: Instant) {
+        if device == "chime" {
+            self.ledger.chimes.1 += 1;
+            return;
+        }
+        let (op, property) = (action["op"].as_str(), action["property"].as_str());
+        let (op, property) = (op.unwrap_or_default(), property.unwrap_or_default());
+        let value = &action["value"];
+        let id = action["command"].as_str().unwrap_or_default();
+        let n = id.strip_prefix('c').and_then(|n| n.parse().ok());
+        match n {
+            Some(n) => self.ledger.received.push(DeviceMessage {
+                device: device.into(),
+                n,
+                value: format!("{op} {value}"),
+                left,
+            }),
+            None => self
+                .ledger
+                .other
+                .push(format!("a message of nobody: {action}")),
+        }
+        let Some((name, state)) = self.states.iter_mut().find(|(name, _)| **name == device) else {
+            return;
+        };
+        if op == "set" {
+            state[property] = value.clone();
+        }
+        let (topic, state) = (format!("sayso/state/{name}"), state.to_string());
+        self.broker.publish(&topic, state, true);
+    }
+
+    /// Sends a command.
+    pub(super) fn send(&mut self) {
+        let n = self.ledger.sent.len();
+        let (kind, text) = match self.random.random_range(0..100) {
+            0..25 => (SentKind::Level, format!("set the alpha level to {n}")),
+            25..35 => (SentKind::Level, format!("set the beta level to {n}")),
+            35..50 => (SentKind::ModelLevel, format!("do job alpha {n}")),
+            50..65 => (SentKind::Toggle, "toggle the red lamp".to_owned()),
+            65..75 => (
+                SentKind::Relative,
+                format!("increase the dial level by {}", 1 + n % 7),
+            ),
+            75..88 => (SentKind::Press, "press the bell".to_owned()),
+            88..94 => (SentKind::Query, "what is the alpha level".to_owned()),
+            _ => {
+                self.ledger.chimes.0 += 1;
+                self.broker
+                    .publish("sayso/command/anonymous", "press the chime", false);
+                return;
+            }
+        };
+        let ttl = TTL[usize::from(self.random.random_bool(0.15))];
+        let ts = crate::clock::wall()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let payload = json!({"id": format!("c{n}"), "text": text, "ttl": format!("{ttl}s"), "ts": ts.as_secs_f64()});
+        let source = ["hall", "tablet"][self.random.random_range(0..2)];
+        let topic = format!("sayso/command/{source}");
+        let is_repeated = self.random.random_bool(0.04);
+        for _ in 0..=usize::from(is_repeated) {
+            self.broker.publish(&topic, payload.to_string(), false);
+        }
+        self.ledger.sent.push(SentText {
+            kind,
+            at: Instant::now(),
+            ttl: Duration::from_secs(ttl),
+            answers: Vec::new(),
+            is_repeated,
+        });
+    }
+}
