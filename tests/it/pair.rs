@@ -151,7 +151,9 @@ impl House {
         }
     }
 
-    /// Returns how many of the commands were answered as uncertain; all others were done.
+    /// Returns how many of the commands were answered as uncertain, or as superseded; all others
+    /// were done. A node that was killed runs what it had not finished alone when it leads again, so
+    /// that a newer command for the device may pass it.
     async fn uncertain(&self, topics: &[String]) -> u32 {
         let mut uncertain = 0;
         for topic in topics {
@@ -159,6 +161,7 @@ impl House {
             match reply["outcome"].as_str() {
                 Some("done") => {}
                 Some("failed") if reply["why"] == "uncertain" => uncertain += 1,
+                Some("refused") if reply["why"] == "superseded" => uncertain += 1,
                 _ => panic!("{reply}\n{}", self.log()),
             }
         }
