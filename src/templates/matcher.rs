@@ -4,12 +4,13 @@
 
 use std::cmp::Reverse;
 use std::fmt;
+use std::rc::Rc;
 
 use foldhash::HashSet;
 
 use crate::templates::automaton::{ListKind, Node};
 use crate::templates::compile::CompiledLanguage;
-use crate::templates::demand::Remainder;
+use crate::templates::demand::{Remainder, SlotEdge};
 use crate::templates::names::HomeNames;
 
 /// Most steps for one sentence. A usual one takes some hundreds.
@@ -115,6 +116,7 @@ pub(super) fn matches(
         last_filled: 0,
         fillings: 0,
         literal_bytes: 0,
+        name_ends: Vec::new(),
         failed: HashSet::default(),
         completed: HashSet::default(),
         found: Vec::new(),
@@ -158,6 +160,13 @@ struct SearchPlace {
     literal_bytes: usize,
 }
 
+/// The lengths of the names of one list at one position.
+struct NamesAt {
+    edge: SlotEdge,
+    position: usize,
+    ends: Rc<[usize]>,
+}
+
 struct Search<'a> {
     language: &'a CompiledLanguage,
     /// The rest of the text from each position.
@@ -170,6 +179,8 @@ struct Search<'a> {
     /// Slots that were filled so far, which numbers them.
     fillings: u32,
     literal_bytes: usize,
+    /// Lengths of the names at the positions that were looked at.
+    name_ends: Vec<NamesAt>,
     /// Branching nodes and positions from which the sentence cannot be completed.
     failed: HashSet<(u32, usize)>,
     /// Places from which the sentence was completed, which would only give the same matches again.
@@ -283,25 +294,24 @@ impl Search<'_> {
     }
 
     fn slot(&mut self, list: u32, slot: u32, next: u32, position: usize) -> bool {
-        let (text, names, language) = (self.text, self.names, self.language);
+        let (text, language) = (self.text, self.language);
         let rest = &text[position..];
+        let kind = &language.automaton.lists[list as usize];
+        let ends = self.name_ends(kind, position);
         let mut done = false;
         let mut fill = |end: usize, value: SlotValue| {
             done |= self.fill(Filled { slot, value }, next, position + end);
         };
-        match &language.automaton.lists[list as usize] {
-            ListKind::Names => names
-                .devices
-                .prefixes(rest)
-                .for_each(|end| fill(end, SlotValue::Name(position, position + end))),
-            ListKind::Areas => names
-                .areas
-                .prefixes(rest)
-                .for_each(|end| fill(end, SlotValue::Area(position, position + end))),
-            ListKind::Floors => names
-                .floors
-                .prefixes(rest)
-                .for_each(|end| fill(end, SlotValue::Floor(position, position + end))),
+        for &end in ends.iter() {
+            let to = position + end;
+            match kind {
+                ListKind::Names => fill(end, SlotValue::Name(position, to)),
+                ListKind::Areas => fill(end, SlotValue::Area(position, to)),
+                _ => fill(end, SlotValue::Floor(position, to)),
+            }
+        }
+        match kind {
+            ListKind::Names | ListKind::Areas | ListKind::Floors => {}
             ListKind::Range(range) => {
                 if let Some((end, n)) = leading_number(rest).filter(|(_, n)| range.contains(*n)) {
                     let number = SlotValue::Number(n * range.multiplier);
@@ -318,6 +328,27 @@ impl Search<'_> {
                 .for_each(|end| fill(end, SlotValue::Wildcard(position, position + end))),
         }
         done
+    }
+
+    /// Returns the lengths of the names of a list with which the text continues at a position.
+    fn name_ends(&mut self, kind: &ListKind, position: usize) -> Rc<[usize]> {
+        let (list, edge) = match kind {
+            ListKind::Names => (&self.names.devices, SlotEdge::Name),
+            ListKind::Areas => (&self.names.areas, SlotEdge::Area),
+            ListKind::Floors => (&self.names.floors, SlotEdge::Floor),
+            ListKind::Range(_) | ListKind::Wildcard => return Rc::from([]),
+        };
+        let mut known = self.name_ends.iter();
+        if let Some(known) = known.find(|known| (known.edge, known.position) == (edge, position)) {
+            return Rc::clone(&known.ends);
+        }
+        let ends: Rc<[usize]> = list.prefixes(&self.text[position..]).collect();
+        self.name_ends.push(NamesAt {
+            edge,
+            position,
+            ends: Rc::clone(&ends),
+        });
+        ends
     }
 
     /// Returns the matches with their texts.

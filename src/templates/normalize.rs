@@ -67,11 +67,21 @@ fn is_between_numbers(text: &str, at: usize) -> bool {
 
 /// Returns the text without the skip words, each of which counts only as a whole word.
 pub(super) fn without(text: &str, skip_words: &[String]) -> String {
-    let mut text = format!(" {text} ");
+    let mut text = format!("{text} ");
     for word in skip_words {
-        let whole = format!(" {word} ");
-        while let Some(at) = text.find(&whole) {
-            text.replace_range(at..at + whole.len(), " ");
+        let mut begin = 0;
+        while begin < text.len() {
+            let rest = &text[begin..];
+            let is_here = rest
+                .strip_prefix(word.as_str())
+                .is_some_and(|after| after.starts_with(' '));
+            if is_here {
+                text.replace_range(begin..=begin + word.len(), "");
+                // The words around it may form it again.
+                begin = 0;
+            } else {
+                begin += rest.find(' ').map_or(rest.len(), |end| end + 1);
+            }
         }
     }
     text.trim().to_owned()
