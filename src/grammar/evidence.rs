@@ -123,6 +123,8 @@ impl Evidence {
                     meant.extend_from_slice(properties_of_state(*state));
                     self.moves |= matches!(state, StateWord::Open | StateWord::Closed);
                 }
+                // "One more thing" has no direction.
+                Sense::Comparative(Comparative::More | Comparative::Less) => {}
                 Sense::Comparative(comparative) => {
                     let (properties, up) = compared(*comparative);
                     meant.extend_from_slice(properties);
@@ -330,8 +332,8 @@ fn compared(comparative: Comparative) -> (&'static [Property], bool) {
         C::Quieter => (&[P::Volume], false),
         C::Faster => (&[P::Speed], true),
         C::Slower => (&[P::Speed], false),
-        C::Higher => (&[], true),
-        C::Lower => (&[], false),
+        C::Higher | C::More => (&[], true),
+        C::Lower | C::Less => (&[], false),
     }
 }
 

@@ -487,16 +487,19 @@ fn compared(clause: &Clause, comparative: Comparative) -> Option<Intent> {
         Comparative::Quieter => ("volume", false),
         Comparative::Faster => ("speed", true),
         Comparative::Slower => ("speed", false),
-        Comparative::Higher => ("", true),
-        Comparative::Lower => ("", false),
+        Comparative::Higher | Comparative::More => ("", true),
+        Comparative::Lower | Comparative::Less => ("", false),
     };
     let verb = matches!(clause.verb, Some(Verb::Turn | Verb::Set));
     // The unit names the property: "2 degrees higher". So does the device: "the heating higher".
-    let measured = matches!(clause.amount, Some(Amount::Measured(..))) && verb;
+    // Without a verb it needs a place: "2 degrees less in the bedroom".
+    let has_place = clause.verb.is_none() && !clause.places.is_empty();
+    let measured = matches!(clause.amount, Some(Amount::Measured(..))) && (verb || has_place);
     let of_one = matches!(clause.targets.as_slice(), [target] if target.head != Head::Area)
         && verb
         && !clause.leads
-        && (clause.amount.is_none() || measured);
+        && (clause.amount.is_none() || measured)
+        && !matches!(comparative, Comparative::More | Comparative::Less);
     let lone = of.is_empty() && clause.property.is_none() && !measured && !of_one;
     if lone || clause.state.is_some() || !(verb || clause.verb.is_none()) {
         return None;

@@ -483,13 +483,26 @@ impl Builder<'_> {
             return None;
         }
         let input: Vec<&str> = run.iter().map(String::as_str).collect();
-        let is_reading = |from: usize, length: usize| {
-            let of_device = |sense| match sense {
-                Sense::Property(p) => device
-                    .capability(&self.names.properties[usize::from(p)])
-                    .is_some(),
-                _ => false,
+        let of_device = |sense| match sense {
+            Sense::Property(p) => device
+                .capability(&self.names.properties[usize::from(p)])
+                .is_some(),
+            _ => false,
+        };
+        if let [word] = input[..]
+            && self.lexicon.spelling.compounds()
+        {
+            // "Kühlschranktemperatur"
+            let mut ends = word.char_indices().map(|(at, _)| at).skip(3);
+            let is_reading = |at: &usize| {
+                let end = [&word[*at..]];
+                let mut senses = self.lexicon.senses(&end);
+                senses.any(|(words, sense)| words == 1 && of_device(sense))
             };
+            let thing = [word[..ends.find(is_reading)?].to_owned()];
+            return self.stands_alone(&thing).then(|| thing.to_vec());
+        }
+        let is_reading = |from: usize, length: usize| {
             let mut senses = self.lexicon.senses(&input[from..]);
             senses.any(|(words, sense)| words == length && of_device(sense))
         };

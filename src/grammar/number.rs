@@ -12,13 +12,26 @@ pub(super) fn number(lexicon: &Lexicon, input: &[&str]) -> Option<(f64, usize)> 
         lexicon,
         input: &input[usize::from(negative)..],
     };
-    let (whole, taken) = reader.digits().or_else(|| reader.words())?;
+    let (whole, taken) = reader
+        .digits()
+        .or_else(|| reader.words())
+        .or_else(|| Some((compound_half(lexicon, reader.word(0)?)?, 1)))?;
     let (fraction, more) = reader.fraction(taken).unwrap_or((0.0, 0));
     let value = whole + if whole < 0.0 { -fraction } else { fraction };
     Some((
         if negative { -value } else { value },
         usize::from(negative) + taken + more,
     ))
+}
+
+/// Returns the number of a word with a half in it: "neunzehneinhalb".
+fn compound_half(lexicon: &Lexicon, word: &str) -> Option<f64> {
+    if !lexicon.spelling.compounds() {
+        return None;
+    }
+    let wholes = lexicon.counting.half.iter();
+    let mut wholes = wholes.filter_map(|half| lexicon.numbers.get(word.strip_suffix(&**half)?));
+    wholes.next().map(|whole| whole + 0.5)
 }
 
 /// Returns whether a number may begin with the word.
@@ -28,6 +41,7 @@ pub(super) fn may_begin_number(lexicon: &Lexicon, word: &str) -> bool {
         || lexicon.numbers.contains_key(word)
         || is_in(&lexicon.counting.minus)
         || is_in(&lexicon.counting.one)
+        || compound_half(lexicon, word).is_some()
 }
 
 struct NumberReader<'a> {

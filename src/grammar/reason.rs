@@ -74,13 +74,17 @@ impl Interpreter<'_> {
         Some(Misunderstanding::Time { words })
     }
 
-    /// Returns the first phrase of a kind among the words.
+    /// Returns the first phrase of a kind among the words. "If" in "if you can" is none.
     fn unsupported(&self, input: &[&str], kind: UnsupportedMeaning) -> Option<String> {
         let phrases = self.lexicon.unsupported(kind);
         (0..input.len()).find_map(|at| {
             let found = phrases.iter().find(|(phrase, _)| {
                 let phrase = words(phrase);
+                let mut senses = self.lexicon.senses(&input[at..]);
                 input[at..].starts_with(&phrase)
+                    && !senses.any(|(length, sense)| {
+                        length > phrase.len() && matches!(sense, Sense::Filler | Sense::Polite)
+                    })
             });
             found.map(|(_, written)| written.clone())
         })
@@ -103,7 +107,7 @@ impl Interpreter<'_> {
             .filter(|(_, senses)| senses.is_empty())
             .map(|(run, _)| run)
             .collect();
-        if !is_command || names_device || unknown.len() > MOST_UNKNOWN {
+        if !is_command || names_device || unknown.is_empty() || unknown.len() > MOST_UNKNOWN {
             return None;
         }
         let words = unknown.join(" ");

@@ -122,6 +122,9 @@ pub(super) enum Comparative {
     Slower,
     Higher,
     Lower,
+    /// Only with an amount: "two degrees more".
+    More,
+    Less,
 }
 
 /// A part of the full range, given in words.

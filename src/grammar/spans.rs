@@ -4,7 +4,7 @@
 
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::names::Names;
-use crate::grammar::number::number;
+use crate::grammar::number::{may_begin_number, number};
 use crate::grammar::sense::{Place, Sense, Verb};
 use crate::grammar::tokens::{phrase, words};
 
@@ -178,6 +178,7 @@ impl<'a> Spans<'a> {
             .chain(counted)
             .chain(own)
         {
+            let (length, sense) = with_half(input, (length, sense), lexicon);
             if length < longest {
                 continue;
             }
@@ -362,6 +363,19 @@ fn distribute_name(input: &mut Vec<&str>, lexicon: &Lexicon, names: &Names) {
     }
 }
 
+/// Returns a number of several words together with the half behind it: "dix-neuf et demi".
+fn with_half(input: &[&str], found: (usize, Sense), lexicon: &Lexicon) -> (usize, Sense) {
+    match found {
+        (length, Sense::Number(n)) if length > 1 && n.fract() == 0.0 && n >= 0.0 => {
+            match phrase(&lexicon.counting.half, &input[length..]) {
+                Some(half) => (length + half, Sense::Number(n + 0.5)),
+                None => found,
+            }
+        }
+        found => found,
+    }
+}
+
 /// Moves "and a half" from behind a unit to its number: "20 degrees and a half".
 fn move_half<'a>(input: &mut Vec<&'a str>, lexicon: &'a Lexicon) {
     for at in 2..input.len() {
@@ -371,7 +385,12 @@ fn move_half<'a>(input: &mut Vec<&'a str>, lexicon: &'a Lexicon) {
         let is_unit =
             |(length, sense): (usize, Sense)| length == 1 && matches!(sense, Sense::Unit(_));
         let follows_unit = lexicon.senses(&input[at - 1..at]).any(is_unit);
-        let follows_number = number(lexicon, &input[at - 2..at - 1]).is_some();
+        let ends_with_number = |words: usize| {
+            let mut senses = lexicon.senses(&input[at - 1 - words..at - 1]);
+            senses.any(|(length, sense)| length == words && matches!(sense, Sense::Number(_)))
+        };
+        let follows_number =
+            number(lexicon, &input[at - 2..at - 1]).is_some() || (2..at).any(ends_with_number);
         if follows_unit && follows_number {
             let unit = input.remove(at - 1);
             input.insert(at - 1 + length, unit);
@@ -447,7 +466,7 @@ fn correct_typos<'a>(
         let known = lexicon.knows(word)
             || names.knows(word)
             || language_independent(word).is_some()
-            || word.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+            || may_begin_number(lexicon, word);
         if known {
         } else if let Some([place, thing]) = names.compound(word, lexicon) {
             input[at] = place;

@@ -27,6 +27,8 @@ pub(super) fn everything_means(intent: Intent) -> Option<&'static [&'static str]
         Intent::Change(RelativeChange { property, .. }) if property == brightness => {
             Some(&["light"])
         }
+        // "dim everything to ten percent"
+        Intent::SetValue(property, _) if property == brightness => Some(&["light"]),
         Intent::Pause | Intent::Mute(true) => Some(&["media_player"]),
         _ => None,
     }
