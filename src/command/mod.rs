@@ -128,6 +128,15 @@ impl Command {
     }
 }
 
+/// Shortens `text` to at most `bytes`, on a character boundary, and marks the cut.
+pub fn cut(text: &mut String, bytes: usize) {
+    if text.len() > bytes {
+        let end = text.floor_char_boundary(bytes.saturating_sub('…'.len_utf8()));
+        text.truncate(end);
+        text.push('…');
+    }
+}
+
 /// Whether a received command may be one that was received before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redelivery {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::binding::Publication;
+use crate::command::cut;
 pub use crate::command::outcome::Outcome;
 pub use crate::command::refusal::{Refusal, RefusalCode};
 use crate::vocabulary::action::{Action, Op};
@@ -126,6 +127,9 @@ impl From<Action> for ActionReport {
     }
 }
 
+/// Bytes of the text that the reply to a refused command repeats at most.
+const MAX_REFUSED_TEXT: usize = 1 << 10;
+
 /// The reply to a command. Exactly one is sent for each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reply {
@@ -179,9 +183,14 @@ pub struct Scheduled {
 }
 
 impl Reply {
-    /// Makes the reply to a command that is refused before anything was understood of it.
-    pub fn refused(id: String, text: String, refusal: &Refusal) -> Self {
+    /// Makes the reply to a command that is refused before anything was understood of it. A long
+    /// text is cut: in a flood of long commands, to repeat each would be most of the work.
+    pub fn refused(id: String, mut text: String, refusal: &Refusal) -> Self {
         let code = refusal.code();
+        if text.len() > MAX_REFUSED_TEXT {
+            cut(&mut text, MAX_REFUSED_TEXT);
+            text.shrink_to_fit();
+        }
         Self {
             id,
             text,
@@ -311,4 +320,22 @@ pub struct Piece {
     /// True where this answer has broken off and its pieces are void.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_command_is_repeated_up_to_a_bound() {
+        let busy = Refusal::Busy {
+            retry_after: Duration::from_secs(1),
+        };
+        let usual = "turn on the kitchen light".to_owned();
+        let reply = Reply::refused("1".to_owned(), usual.clone(), &busy);
+        assert_eq!(reply.text, usual);
+        let reply = Reply::refused("2".to_owned(), "ä".repeat(8 << 10), &busy);
+        assert!(reply.text.len() <= MAX_REFUSED_TEXT);
+        assert!(reply.text.ends_with("ä…"), "{}", reply.text);
+    }
 }

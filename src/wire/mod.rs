@@ -10,7 +10,7 @@ pub mod timestamp;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::command::reply::{ConfirmationEvent, Piece, Refusal, Reply};
-use crate::command::{Command, ReplyTo, Source};
+use crate::command::{Command, ReplyTo, Source, cut};
 use crate::vocabulary::topic::{Filter, MAX_LEVELS, Topic};
 
 use crate::wire::payload::CommandPayload;
@@ -195,15 +195,6 @@ pub fn shorten_reply(payload: &[u8], max_bytes: usize) -> Option<Vec<u8>> {
     let mut shortest = [least.to_string(), without_cause].into_iter();
     let fitting = shortest.find(|encoded| encoded.len() <= max_bytes);
     fitting.map(String::into_bytes)
-}
-
-/// Shortens `text` to at most `bytes`, on a character boundary, and marks the cut.
-fn cut(text: &mut String, bytes: usize) {
-    if text.len() > bytes {
-        let end = text.floor_char_boundary(bytes.saturating_sub('…'.len_utf8()));
-        text.truncate(end);
-        text.push('…');
-    }
 }
 
 /// Encodes a piece of a streamed answer; returns its topic and payload.

@@ -60,14 +60,18 @@ impl CommandPayload {
     }
 
     fn read_object(&mut self, json: &str) -> Result<(), String> {
-        let JsonEntries(entries) = serde_json::from_str(json)
+        let JsonEntries(mut entries) = serde_json::from_str(json)
             .map_err(|error| format!("it begins like JSON and is none: {error}"))?;
         if entries.len() > MAX_KEYS {
             return Err(format!("it has {} keys, there are nine", entries.len()));
         }
         let mut first_fault = None;
-        for (i, (key, value)) in entries.iter().enumerate() {
-            let is_repeated = entries.iter().take(i).any(|(earlier, _)| earlier == key);
+        for i in 0..entries.len() {
+            let (before, rest) = entries.split_at_mut(i);
+            let Some((key, value)) = rest.first_mut() else {
+                continue;
+            };
+            let is_repeated = before.iter().any(|(earlier, _)| earlier == key);
             let result = if is_repeated {
                 Err(format!("`{}` is there twice", shown(key)))
             } else {
@@ -84,10 +88,15 @@ impl CommandPayload {
         }
     }
 
-    fn set(&mut self, key: &str, value: &Json) -> Result<(), String> {
+    /// Takes one field. The text is moved out of its value: it can be as long as the payload.
+    fn set(&mut self, key: &str, value: &mut Json) -> Result<(), String> {
+        if let ("text", Json::String(text)) = (key, &mut *value) {
+            self.text = std::mem::take(text);
+            return Ok(());
+        }
+        let value = &*value;
         let wrong = |wanted: &str| Err(format!("`{key}` is {}, wanted {wanted}", found(value)));
         match (key, value) {
-            ("text", Json::String(text)) => text.clone_into(&mut self.text),
             ("id", Json::String(id))
                 if (1..=MAX_ID).contains(&id.chars().count()) && !id.contains(char::is_control) =>
             {
