@@ -25,6 +25,7 @@ use tokio::select;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_util::codec::Framed;
+use tracing::debug;
 
 use crate::mqtt::codec::PacketCodec;
 
@@ -158,7 +159,16 @@ impl BrokerLink {
                     self.send(request).await?;
                 }
                 packet = packets.next() => {
-                    let answer = self.state.handle_incoming_packet(received(packet)?)?;
+                    let packet = received(packet)?;
+                    let is_acknowledgement = matches!(packet, Packet::PubAck(_));
+                    let answer = match self.state.handle_incoming_packet(packet) {
+                        // A broker that acknowledges a message twice would never be served.
+                        Err(StateError::Unsolicited(pkid)) if is_acknowledgement => {
+                            debug!(pkid, "the broker acknowledged a message that does not wait");
+                            continue;
+                        }
+                        answer => answer?,
+                    };
                     if let Some(answer) = answer {
                         packets.send(answer).await.map_err(StateError::from)?;
                     }

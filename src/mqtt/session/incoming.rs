@@ -248,13 +248,11 @@ impl Session {
         let is_again = |known: &Redeliverable| {
             known.digest == digest && (publish.dup || (is_early && known.is_expected))
         };
-        if let Some(at) = self.redeliverable.iter().position(is_again) {
-            self.redeliverable.remove(at);
+        // Any other command in its place says that the broker has the earlier acknowledgement.
+        let known = self.redeliverable.remove(&publish.pkid);
+        if known.as_ref().is_some_and(is_again) {
             return Redelivery::Certain;
         }
-        // The identifier is in use again: the broker has the earlier acknowledgement.
-        self.redeliverable
-            .retain(|known| known.pkid != publish.pkid);
         let is_in_pair = self.leader_of().is_some();
         match publish.dup {
             true if is_in_pair => Redelivery::Certain,

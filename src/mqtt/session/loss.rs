@@ -31,9 +31,6 @@ const CONFLICT_CLOSURES: usize = 3;
 /// See [`CONFLICT_CLOSURES`].
 const CONFLICT_WINDOW: Duration = Duration::from_mins(1);
 
-/// Commands that are remembered because the broker may send them again.
-const MAX_REDELIVERABLE: usize = 1024;
-
 /// Bytes of a payload that a dead letter quotes.
 const QUOTED_BYTES: usize = 1024;
 
@@ -228,9 +225,8 @@ impl Session {
             Loss::Closed | Loss::Ended(_) | Loss::Unreadable(_) | Loss::TakenOver => now,
             _ => self.last_packet,
         };
-        self.redeliverable.extend(acks.redeliverable(last_sign));
-        let excess = self.redeliverable.len().saturating_sub(MAX_REDELIVERABLE);
-        self.redeliverable.drain(..excess);
+        let again = acks.redeliverable(last_sign).into_iter();
+        self.redeliverable.extend(again.map(|one| (one.pkid, one)));
     }
 }
 

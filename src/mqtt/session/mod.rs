@@ -6,7 +6,7 @@ mod loss;
 mod role;
 mod state;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -89,7 +89,7 @@ impl Session {
             retains: true,
             max_packet: MAX_PACKET,
             rejections: VecDeque::new(),
-            redeliverable: Vec::new(),
+            redeliverable: HashMap::new(),
             reported_cause: None,
             unexplained: VecDeque::new(),
         }

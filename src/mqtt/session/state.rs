@@ -1,6 +1,6 @@
 //! The state of the connection.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -63,8 +63,9 @@ pub(in crate::mqtt) struct Session {
     pub(super) max_packet: usize,
     /// Rejections that found no room in the outbox yet.
     pub(super) rejections: VecDeque<(Reply, ReplyTo, AckToken)>,
-    /// Commands of earlier connections that the broker may send again, oldest first.
-    pub(super) redeliverable: Vec<Redeliverable>,
+    /// Commands of earlier connections that the broker may send again, by packet identifier. Of two
+    /// with the same one the broker has the acknowledgement of the first.
+    pub(super) redeliverable: HashMap<u16, Redeliverable>,
     /// The cause of the loss as last reported; `None` while connected.
     pub(super) reported_cause: Option<String>,
     /// When connections in use were closed by the broker for no known reason, since one was last

@@ -276,6 +276,35 @@ async fn a_message_over_which_the_broker_ends_every_connection_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_broker_that_acknowledges_twice_is_served() {
+    let script = Script::new().await;
+    let sayso = Sayso::start(&settings(&script), &[]);
+    let broker = async {
+        let mut broker = script.welcome(true).await;
+        loop {
+            let packet = broker.packet().await.expect("the connection stays");
+            let Packet::Publish(publish) = packet else {
+                continue;
+            };
+            for pkid in [publish.pkid, publish.pkid, 4000] {
+                broker.acknowledge(pkid).await;
+            }
+            if publish.topic == "last" {
+                return;
+            }
+        }
+    };
+    let publishing = async {
+        for topic in ["first", "second", "last"] {
+            let receipt = sayso.outbox.publish(message(topic, "x")).unwrap();
+            receipt.await.unwrap();
+        }
+    };
+    let both = async { tokio::join!(broker, publishing) };
+    timeout(PATIENCE, both).await.expect("all are acknowledged");
+}
+
+#[tokio::test]
 async fn a_message_with_an_answer_that_cannot_be_read_is_given_up() {
     is_given_up(&[0x00, 0x00]).await;
 }
