@@ -91,6 +91,7 @@ const RESTARTED: &str = "SAYSO_RESTARTED";
 
 /// Replaces this process by a new one of the same program, at most once.
 fn restart() {
+    log::flush();
     if std::env::var_os(RESTARTED).is_none()
         && let Ok(program) = std::env::current_exe()
     {

@@ -2,6 +2,7 @@
 //! never blocks the caller: a line that the receiver does not accept is dropped and counted.
 
 use std::io::{self, IsTerminal, Write};
+use std::iter::once;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -23,6 +24,12 @@ pub const DEFAULT_FILTER: &str = "warn,sayso=info";
 
 /// Lines that may wait for standard error: some hundred KiB. Further ones are dropped.
 const MAX_QUEUED_LINES: usize = 1024;
+
+/// How long lines gather before they are written together.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// Bytes that are kept for the lines of the next write.
+const MAX_KEPT_TEXT: usize = 16 << 10;
 
 /// Longest wait for the queued lines when the process ends.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
@@ -185,24 +192,35 @@ impl QueuedStderr {
 }
 
 /// Writes queued lines until the queue is closed, and reports how many were dropped meanwhile.
+/// Lines of the next moments are written together: under load each command has one, and to wake the
+/// thread for each would cost more than the line.
 fn write_lines(lines: &Receiver<QueuedLine>, out: &mut impl Write, dropped: &AtomicU64) {
-    for line in lines {
-        match line {
-            QueuedLine::Line(bytes) => {
-                // There is no other place to report a failure to.
-                let _ = out.write_all(&bytes);
-                let lost = dropped.swap(0, Relaxed);
-                if lost > 0 {
-                    let _ = writeln!(
-                        out,
-                        "sayso: {lost} log lines were dropped: standard error is read too slowly"
-                    );
-                }
+    let mut text = Vec::new();
+    while let Ok(first) = lines.recv() {
+        if let QueuedLine::Line(_) = &first {
+            thread::sleep(GATHER);
+        }
+        let mut flushes = Vec::new();
+        for line in once(first).chain(lines.try_iter().take(MAX_QUEUED_LINES)) {
+            match line {
+                QueuedLine::Line(line) => text.extend(line),
+                QueuedLine::Flush(done) => flushes.push(done),
             }
-            QueuedLine::Flush(done) => {
-                let _ = out.flush();
-                let _ = done.send(());
-            }
+        }
+        // There is no other place to report a failure to.
+        let _ = out.write_all(&text);
+        text.clear();
+        text.shrink_to(MAX_KEPT_TEXT);
+        let lost = dropped.swap(0, Relaxed);
+        if lost > 0 {
+            let _ = writeln!(
+                out,
+                "sayso: {lost} log lines were dropped: standard error is read too slowly"
+            );
+        }
+        for done in flushes {
+            let _ = out.flush();
+            let _ = done.send(());
         }
     }
 }
