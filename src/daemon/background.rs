@@ -1,5 +1,6 @@
 //! Tasks that run beside the event loop.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,10 @@ const MAX_ACK_TOKENS: usize = 65_535;
 
 /// The most commands acknowledged after one sync.
 const MAX_ACK_BATCH: usize = 1024;
+
+/// From so many commands that wait, finished ones are acknowledged at once instead of together after
+/// the next sync: without acknowledgements the broker would soon hold back the next commands.
+const EARLY_ACKS: usize = 8;
 
 /// The tasks in the background, and the channels to them.
 pub(super) struct Background {
@@ -77,21 +82,44 @@ async fn keep_synced(journal: Arc<Journal>) {
     journal.keep_synced().await;
 }
 
-/// Acknowledges the commands that the journal has on disk, in the order of receipt.
+/// Acknowledges the commands that need no copy at the broker any more, in the order of receipt:
+/// those that the journal has on disk, and finished ones.
 async fn acknowledge(
     journal: Arc<Journal>,
     outbox: Outbox,
     mut tokens: mpsc::Receiver<(AckToken, Option<Seq>)>,
 ) {
-    let mut batch = Vec::new();
-    while tokens.recv_many(&mut batch, MAX_ACK_BATCH).await > 0 {
-        journal.synced_in_time().await;
-        for (token, seq) in batch.drain(..) {
-            outbox.acknowledge(token);
-            if let Some(seq) = seq {
-                journal.acknowledged(seq);
+    let mut received = Vec::new();
+    let mut waiting: VecDeque<(AckToken, Option<Seq>, u64)> = VecDeque::new();
+    let mut is_open = true;
+    while is_open || !waiting.is_empty() {
+        let first = waiting.front().map(|(_, seq, changes)| (*seq, *changes));
+        let is_early = waiting.len() >= EARLY_ACKS;
+        tokio::select! {
+            biased;
+            count = tokens.recv_many(&mut received, MAX_ACK_BATCH), if is_open => {
+                is_open = count > 0;
+                let changes = journal.changes();
+                let entries = received.drain(..).map(|(token, seq)| (token, seq, changes));
+                waiting.extend(entries);
+            }
+            () = kept(&journal, first, is_early), if first.is_some() => {
+                while let Some((token, seq, _)) = waiting
+                    .pop_front_if(|(_, seq, changes)| journal.is_kept(*seq, *changes))
+                {
+                    outbox.acknowledge(token);
+                    if let Some(seq) = seq {
+                        journal.acknowledged(seq);
+                    }
+                }
             }
         }
+    }
+}
+
+async fn kept(journal: &Journal, first: Option<(Option<Seq>, u64)>, is_early: bool) {
+    if let Some((seq, changes)) = first {
+        journal.kept(seq, changes, is_early).await;
     }
 }
 

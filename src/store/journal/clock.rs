@@ -74,6 +74,11 @@ impl Clock {
         ))
     }
 
+    /// Returns the boot id of the kernel, if known.
+    pub(super) fn boot(&self) -> Option<&str> {
+        self.boot.as_deref()
+    }
+
     /// Returns all clocks.
     pub(super) fn read(&self) -> ClockReading {
         ClockReading::take(self.now(), self.boot.clone())

@@ -6,6 +6,7 @@ use crate::command::Redelivery;
 use crate::store::journal::disk::Pages;
 use crate::store::journal::entry::JournalEntry;
 use crate::store::journal::record::{JournalRecord, Received, identity_key, strong_keys, weak_key};
+use crate::store::journal::wal::WalNote;
 
 /// The most commands remembered at once. Above it commands with a delivered reply are forgotten:
 /// the oldest ones of the sources that have more than their share. A duplicate of a forgotten
@@ -37,6 +38,10 @@ pub(super) struct Index {
     pub(super) syncs: u64,
     /// Records changed since they were last written.
     pub(super) unwritten: BTreeSet<u64>,
+    /// Records of finished commands that are not written to disk: the write-ahead log has them.
+    pub(super) only_in_wal: BTreeSet<u64>,
+    /// States of records for the write-ahead log.
+    pub(super) notes: Vec<(u64, WalNote)>,
     /// Records to remove from the disk.
     pub(super) gone: BTreeSet<u64>,
     /// Records that neither the disk nor the kernel has in their present state.
@@ -79,7 +84,20 @@ pub(super) struct RememberedCommand {
     is_set_aside: bool,
     /// Whether it has been written.
     is_written: bool,
+    /// The state in which the write-ahead log has it.
+    logged: Logged,
     bytes: usize,
+}
+
+/// The state of a record in the write-ahead log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Logged {
+    /// It is not there.
+    No,
+    /// It is there without a reply.
+    Open,
+    /// It is there with its reply.
+    Answered,
 }
 
 /// The earlier entry of a command of a pair.
@@ -223,6 +241,7 @@ impl Index {
             is_acknowledged: false,
             is_set_aside: false,
             is_written: reception.is_written,
+            logged: Logged::No,
             bytes,
         };
         self.known.insert(number, Box::new(remembered));
@@ -248,6 +267,90 @@ impl Index {
         }
         self.known.insert(number, known);
         true
+    }
+
+    /// Notes that a record must be written: to disk, or only to the write-ahead log if its command is
+    /// finished and the disk does not have it. Its absence after a power cut does no harm: the broker
+    /// has the messages and the reply. Returns whether the disk is meant.
+    pub(super) fn mark_changed(&mut self, number: u64, has_wal: bool) -> bool {
+        self.changes += 1;
+        self.unpersisted.insert(number);
+        let needs_disk = !has_wal || !self.is_finished_unwritten(number);
+        if needs_disk {
+            self.only_in_wal.remove(&number);
+            self.unwritten.insert(number);
+        } else {
+            self.unwritten.remove(&number);
+            self.only_in_wal.insert(number);
+        }
+        needs_disk
+    }
+
+    fn is_finished_unwritten(&self, number: u64) -> bool {
+        self.known.get(&number).is_some_and(|known| {
+            known.record.reply_acked
+                && !known.is_written
+                && !self.keeps_order(number, &known.record)
+        })
+    }
+
+    /// Notes that the broker has the reply. Returns whether the disk is meant, see
+    /// [`Index::mark_changed`]; `None` if the record is not known.
+    pub(super) fn ack_reply(&mut self, number: u64, has_wal: bool) -> Option<bool> {
+        let is_logged_as_it_is = !self.unpersisted.contains(&number);
+        if !self.update(number, JournalRecord::ack_reply) {
+            return None;
+        }
+        let needs_disk = self.mark_changed(number, has_wal);
+        let logged = self.known.get(&number).map(|known| known.logged);
+        if has_wal && logged != Some(Logged::No) {
+            self.notes.push((number, WalNote::Acked));
+        }
+        if logged == Some(Logged::Answered) && is_logged_as_it_is {
+            self.unpersisted.remove(&number);
+        }
+        Some(needs_disk)
+    }
+
+    /// Notes that the write-ahead log has these records.
+    pub(super) fn note_logged(&mut self, numbers: &BTreeSet<u64>) {
+        for number in numbers {
+            if let Some(known) = self.known.get_mut(number) {
+                known.logged = match &known.record.answer {
+                    Some(_) => Logged::Answered,
+                    None => Logged::Open,
+                };
+            }
+        }
+    }
+
+    /// Marks all records to be written, because the store and the write-ahead log were opened again:
+    /// the log has their states of before the failure.
+    pub(super) fn write_all_again(&mut self) {
+        self.only_in_wal.clear();
+        self.unwritten.extend(self.known.keys());
+        let acked = self
+            .known
+            .iter()
+            .filter(|(_, known)| known.record.reply_acked && known.logged != Logged::No);
+        let acked = acked.map(|(number, _)| (*number, WalNote::Acked));
+        self.notes.extend(acked);
+    }
+
+    /// Marks records that are only in the write-ahead log, up to a number, to be written to disk.
+    pub(super) fn write_from_wal(&mut self, up_to: u64) {
+        let later = match up_to.checked_add(1) {
+            Some(next) => self.only_in_wal.split_off(&next),
+            None => BTreeSet::new(),
+        };
+        let moved = std::mem::replace(&mut self.only_in_wal, later);
+        self.unwritten.extend(moved);
+    }
+
+    /// Returns the lowest number of a record that is not on disk.
+    pub(super) fn oldest_not_on_disk(&self) -> Option<u64> {
+        let firsts = [&self.unwritten, &self.only_in_wal].map(|numbers| numbers.first().copied());
+        firsts.into_iter().flatten().min()
     }
 
     fn add_bytes(&mut self, record: &JournalRecord, bytes: usize) {
@@ -438,6 +541,10 @@ impl Index {
                 }
             }
         }
+        if !taken.is_empty() {
+            // They are older than some that are finished: those keep the order after a power cut.
+            self.write_from_wal(u64::MAX);
+        }
         taken.sort_unstable_by_key(|(number, _)| *number);
         taken
     }
@@ -462,9 +569,15 @@ impl Index {
                 }
             }
         }
-        self.unpersisted.remove(&number);
-        if !self.unwritten.remove(&number) || known.is_written {
+        self.unwritten.remove(&number);
+        self.only_in_wal.remove(&number);
+        if known.is_written {
             self.gone.insert(number);
+        }
+        // Without it a later run could take an earlier state of the record for the last one.
+        let has_last_state = !self.unpersisted.remove(&number) && record.reply_acked;
+        if known.logged != Logged::No && !has_last_state {
+            self.notes.push((number, WalNote::Gone));
         }
     }
 }

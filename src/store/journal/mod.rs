@@ -21,6 +21,7 @@ mod state;
 mod sync;
 mod wal;
 
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::io;
 use std::path::PathBuf;
@@ -124,6 +125,7 @@ impl Journal {
             dirty: Notify::new(),
             urgent: Notify::new(),
             batch_ready: Notify::new(),
+            finished: Notify::new(),
             syncing: tokio::sync::Mutex::default(),
             synced: watch::Sender::new(0),
             health: watch::Sender::new(health),
@@ -270,7 +272,17 @@ impl Journal {
 
     /// Records that the broker has the reply.
     pub fn reply_acked(&self, mark: Seq) {
-        self.change(mark, JournalRecord::ack_reply);
+        let mut index = self.lock();
+        if *self.health.borrow() == Health::Absent {
+            index.update(mark.0, JournalRecord::ack_reply);
+            return;
+        }
+        let has_wal = self.has_wal();
+        if let Some(needs_disk) = index.ack_reply(mark.0, has_wal) {
+            self.wake(&index, needs_disk);
+            drop(index);
+            self.finished.notify_one();
+        }
     }
 
     /// Notes that the acknowledgement of the command is on its way to the broker. It is written
@@ -289,20 +301,57 @@ impl Journal {
     }
 
     /// Notes that a record must be written. It is not written here: a command that is answered
-    /// meanwhile is written once.
+    /// meanwhile is written once, and one that is finished meanwhile only to the write-ahead log.
     fn changed(&self, index: &mut Index, number: u64) {
-        if *self.health.borrow() == Health::Absent {
-            return;
-        }
-        index.changes += 1;
-        index.unwritten.insert(number);
-        index.unpersisted.insert(number);
+        let has_wal = self.has_wal();
+        let needs_disk = index.mark_changed(number, has_wal);
+        self.wake(index, needs_disk);
+    }
+
+    /// Wakes the sync loop after a change.
+    fn wake(&self, index: &Index, needs_disk: bool) {
         self.dirty.notify_one();
         match index.unwritten.len() {
-            HIGH_WATER.. => self.urgent.notify_one(),
-            BATCH.. => self.batch_ready.notify_one(),
+            HIGH_WATER.. if needs_disk => self.urgent.notify_one(),
+            BATCH.. if needs_disk => self.batch_ready.notify_one(),
             _ => {}
         }
+    }
+
+    /// Returns whether records may be in the write-ahead log alone.
+    fn has_wal(&self) -> bool {
+        self.is_safe() && self.wal().is_some()
+    }
+
+    /// Returns the number of changes so far.
+    pub fn changes(&self) -> u64 {
+        self.lock().changes
+    }
+
+    /// Waits until a command needs no copy at the broker any more: all changes up to number `changes`
+    /// are on disk, or the command is finished. The latter is noticed at once only if `is_early`.
+    /// Cancel safe.
+    pub async fn kept(&self, mark: Option<Seq>, changes: u64, is_early: bool) {
+        let mut synced = self.synced.subscribe();
+        let mut health = self.health.subscribe();
+        while !self.is_kept(mark, changes) {
+            // The senders live in self, so none can fail.
+            tokio::select! {
+                _ = synced.changed() => {}
+                _ = health.changed() => {}
+                () = self.finished.notified(), if is_early => {}
+            }
+        }
+    }
+
+    /// Returns whether a command needs no copy at the broker any more.
+    pub fn is_kept(&self, mark: Option<Seq>, changes: u64) -> bool {
+        if *self.synced.borrow() >= changes || !self.is_safe() {
+            return true;
+        }
+        let index = self.lock();
+        let known = mark.and_then(|mark| index.known.get(&mark.0));
+        known.is_some_and(|known| known.record.reply_acked)
     }
 
     /// Waits until everything recorded so far has this durability.
@@ -347,14 +396,23 @@ impl Journal {
             Some(mark) => index.unpersisted.take(&mark.0).into_iter().collect(),
             None => std::mem::take(&mut index.unpersisted),
         };
+        Self::log(&mut index, wal, unpersisted)
+    }
+
+    /// Appends records, and the notes that wait, to the write-ahead log; returns whether that
+    /// succeeded.
+    fn log(index: &mut Index, wal: &mut Wal, unpersisted: BTreeSet<u64>) -> bool {
         let records = unpersisted
             .iter()
             .filter_map(|number| Some((*number, &index.known.get(number)?.record)));
-        let result = wal.append(records);
-        if result.is_err() {
+        if wal.append(records, &index.notes).is_ok() {
+            index.notes.clear();
+            index.note_logged(&unpersisted);
+            true
+        } else {
             index.unpersisted.extend(unpersisted);
+            false
         }
-        result.is_ok()
     }
 
     /// Waits until everything recorded so far is on disk, and starts the sync at once. Without a
@@ -366,7 +424,7 @@ impl Journal {
     }
 
     /// Waits as [`Journal::synced`] does, but lets changes of the next moments be synced together.
-    pub async fn synced_in_time(&self) {
+    async fn synced_in_time(&self) {
         if !self.is_safe() {
             return;
         }

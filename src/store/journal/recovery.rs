@@ -34,6 +34,21 @@ struct Found {
     is_changed: bool,
 }
 
+impl Found {
+    /// Makes the record on disk; `is_acked` if the broker has its reply.
+    fn on_disk(number: u64, mut record: JournalRecord, shift: i64, is_acked: bool) -> Self {
+        let is_acked_since = is_acked && record.answer.is_some() && !record.reply_acked;
+        if is_acked_since {
+            record.ack_reply();
+        }
+        Self {
+            number,
+            record,
+            is_changed: shift != 0 || is_acked_since,
+        }
+    }
+}
+
 impl Journal {
     /// Takes over the records on `disk`. `shift` is added to their times: the journal's own time
     /// minus that of the earlier run, in milliseconds.
@@ -53,7 +68,10 @@ impl Journal {
         };
         let WalRemainder {
             records: mut in_wal,
+            acked,
+            gone,
             unreadable,
+            ..
         } = self.open_wal(&disk.store.path);
         recovered.unreadable += unreadable;
         for entry in disk.records() {
@@ -64,17 +82,17 @@ impl Journal {
                 self.lock().gone.extend(number);
                 continue;
             };
+            if gone.contains(&number) {
+                self.lock().gone.insert(number);
+                continue;
+            }
             let found = match in_wal.remove(&number) {
                 Some(later) if later.progress() > record.progress() => Found {
                     number,
                     record: later,
                     is_changed: true,
                 },
-                _ => Found {
-                    number,
-                    record,
-                    is_changed: shift != 0,
-                },
+                _ => Found::on_disk(number, record, shift, acked.contains(&number)),
             };
             self.take_over(found, last.running, shift, &mut recovered);
         }
@@ -135,7 +153,7 @@ impl Journal {
 
     /// Opens the write-ahead log; returns the records an earlier run left in it.
     pub(super) fn open_wal(&self, folder: &Path) -> WalRemainder {
-        match Wal::open(folder) {
+        match Wal::open(folder, self.clock.boot()) {
             Ok((wal, remainder)) => {
                 *self.wal() = Some(wal);
                 remainder

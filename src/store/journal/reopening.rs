@@ -72,9 +72,7 @@ impl Journal {
         }
         {
             // Its records may be lost with those that could not be written.
-            let mut index = self.lock();
-            let all: Vec<u64> = index.known.keys().copied().collect();
-            index.unwritten.extend(all);
+            self.lock().write_all_again();
             *self.clock_written.lock() = None;
         }
         self.sync().await;

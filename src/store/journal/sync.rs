@@ -9,16 +9,24 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{self, timeout};
 
 use crate::store::is_writable;
+use crate::store::journal::BATCH;
 use crate::store::journal::clock::ClockReading;
 #[cfg(not(test))]
-use crate::store::journal::disk::{Disk, Pages};
+use crate::store::journal::disk::Disk;
+use crate::store::journal::disk::Pages;
+use crate::store::journal::index::Index;
 #[cfg(test)]
 use crate::store::journal::simulated_disk::{begin_flush, begin_write};
 use crate::store::journal::state::{Health, Journal};
+use crate::store::journal::wal::Wal;
 
 /// How long changes gather before they are synced together: each sync costs more than a millisecond
 /// of processor time and wears the SD card. The broker keeps its copy as long.
 const GATHER: Duration = Duration::from_millis(200);
+
+/// How long a record has waited at least that counts for a sync before the usual time: in a flood
+/// of commands that are understood locally each is finished before.
+const BATCH_AGE: Duration = Duration::from_millis(30);
 
 /// The rest after a sync, as a multiple of its duration: in a flood more commands share each sync,
 /// and half of the time disk and processor are free for others. A longer one would delay everybody:
@@ -78,7 +86,7 @@ impl Journal {
             tokio::select! {
                 () = time::sleep(GATHER) => {}
                 () = self.urgent.notified() => {}
-                () = async { self.batch_ready.notified().await; time::sleep_until(rest_ends).await } => {}
+                () = self.batch_waits(rest_ends) => {}
             }
             let began = time::Instant::now();
             self.sync().await;
@@ -86,15 +94,80 @@ impl Journal {
         }
     }
 
+    /// Waits until many records have waited for a while.
+    async fn batch_waits(&self, rest_ends: time::Instant) {
+        loop {
+            self.batch_ready.notified().await;
+            time::sleep_until(rest_ends).await;
+            let next = self.lock().next;
+            time::sleep(BATCH_AGE).await;
+            if self.lock().unwritten.range(..next).count() >= BATCH {
+                return;
+            }
+        }
+    }
+
     /// Returns whether the last sync wrote the changes that woke the loop, because they came while
     /// it gathered.
     fn is_written(&self) -> bool {
         let index = self.lock();
-        let is_written = index.unwritten.is_empty() && index.gone.is_empty();
+        let is_logged = index.notes.is_empty()
+            && (index.only_in_wal.is_empty() || index.unpersisted.is_empty());
+        let is_written = is_logged && index.unwritten.is_empty() && index.gone.is_empty();
         if is_written {
             self.synced.send_replace(index.changes);
         }
         is_written
+    }
+
+    /// Appends finished commands to the write-ahead log. What it does not take is written to disk.
+    fn log_finished(&self, index: &mut Index) {
+        let mut wal = self.wal();
+        let finished: BTreeSet<u64> = {
+            let only = &index.only_in_wal;
+            let unpersisted = &mut index.unpersisted;
+            unpersisted
+                .extract_if(.., |number| only.contains(number))
+                .collect()
+        };
+        let is_logged = match wal.as_mut() {
+            Some(wal) => Self::log(index, wal, finished),
+            None => {
+                index.unpersisted.extend(finished);
+                false
+            }
+        };
+        if !is_logged {
+            index.write_from_wal(u64::MAX);
+            index.notes.clear();
+        } else if let Some(up_to) = wal.as_ref().and_then(Wal::overdue) {
+            index.write_from_wal(up_to);
+        }
+    }
+
+    /// Returns everything to write, with the number of changes it covers; `None` if the disk needs
+    /// nothing.
+    fn pages_to_write(&self) -> Option<(u64, Pages, BTreeSet<u64>, BTreeSet<u64>)> {
+        let mut index = self.lock();
+        self.log_finished(&mut index);
+        let clock = self.clocks_to_write(!index.unwritten.is_empty() || !index.gone.is_empty());
+        if index.unwritten.is_empty() && index.gone.is_empty() && clock.is_none() {
+            self.turn_wal(&index);
+            self.synced.send_replace(index.changes);
+            return None;
+        }
+        index.syncs += 1;
+        let numbers = std::mem::take(&mut index.unwritten);
+        let gone = std::mem::take(&mut index.gone);
+        let mut pages = index.pages(&numbers, &gone);
+        pages.clock = clock;
+        Some((index.changes, pages, numbers, gone))
+    }
+
+    fn turn_wal(&self, index: &Index) {
+        if let Some(wal) = self.wal().as_mut() {
+            wal.turn(index.oldest_not_on_disk());
+        }
     }
 
     /// Syncs the remaining changes, with a bound on the time.
@@ -102,7 +175,12 @@ impl Journal {
         if !self.is_safe() {
             return;
         }
-        self.lock().write_acknowledged();
+        {
+            let mut index = self.lock();
+            index.write_acknowledged();
+            // The next boot does not read the log.
+            index.write_from_wal(u64::MAX);
+        }
         let disk = self.disk().clone();
         let closing = async {
             // Not on this thread: a disk that hangs blocks this write as well.
@@ -125,17 +203,9 @@ impl Journal {
         let Some(disk) = self.disk().clone() else {
             return;
         };
-        let (target, mut pages, numbers, gone) = {
-            let mut index = self.lock();
-            index.syncs += 1;
-            let numbers = std::mem::take(&mut index.unwritten);
-            let gone = std::mem::take(&mut index.gone);
-            if let Some(wal) = self.wal().as_mut() {
-                wal.switch();
-            }
-            (index.changes, index.pages(&numbers, &gone), numbers, gone)
+        let Some((target, pages, numbers, gone)) = self.pages_to_write() else {
+            return;
         };
-        pages.clock = self.clocks_to_write();
         let began = time::Instant::now();
         let result = self.watch(begin_write(disk, pages)).await;
         if result.is_ok() {
@@ -225,9 +295,7 @@ impl Journal {
         index
             .unpersisted
             .retain(|number| unwritten.contains(number) || !numbers.contains(number));
-        if let Some(wal) = self.wal().as_mut() {
-            wal.clear();
-        }
+        self.turn_wal(index);
     }
 
     /// Takes the failed store from all others at once: each of their writes could make it worse.
@@ -245,11 +313,12 @@ impl Journal {
         index.gone.extend(gone);
     }
 
-    /// Returns the clocks if it is time to write them.
-    fn clocks_to_write(&self) -> Option<ClockReading> {
+    /// Returns the clocks if it is time to write them. While nothing else `is_written`, one reading of
+    /// each run is enough: a later run of the same boot continues from it.
+    fn clocks_to_write(&self, is_written: bool) -> Option<ClockReading> {
         let mut written = self.clock_written.lock();
         let now = self.clock.now();
-        if written.is_some_and(|at| now < at + CLOCK_INTERVAL_MS) {
+        if written.is_some_and(|at| !is_written || now < at + CLOCK_INTERVAL_MS) {
             return None;
         }
         *written = Some(now);

@@ -347,12 +347,110 @@ async fn changes_within_a_moment_cost_one_sync() {
                 // The one that syncs gathers already.
                 tokio::task::yield_now().await;
                 journal.answered(mark, &reply());
-                journal.reply_acked(mark);
                 time::sleep(Duration::from_secs(1)).await;
             }
         } => {}
     }
     assert_eq!(journal.lock().syncs, 3);
+}
+
+/// Receives a command, answers it, and has the reply delivered.
+async fn finish(journal: &Journal, command: Received) -> Seq {
+    let mark = new(&journal.receive(command, 1, Redelivery::No));
+    journal.answered(mark, &reply());
+    journal.handed_to_kernel().await;
+    journal.reply_acked(mark);
+    mark
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finished_command_costs_no_sync_and_is_known_to_the_next_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = open_in(folder.path());
+    tokio::select! {
+        () = journal.keep_synced() => unreachable!("it never ends"),
+        () = async {
+            for name in ["a", "b", "c"] {
+                let mark = finish(&journal, received("on", Some(name))).await;
+                let changes = journal.changes();
+                assert!(journal.is_kept(Some(mark), changes));
+                assert!(!journal.is_kept(None, changes));
+                time::sleep(Duration::from_secs(1)).await;
+                assert!(journal.is_kept(None, changes));
+            }
+        } => {}
+    }
+    // The clocks are written once in each run.
+    assert_eq!(journal.lock().syncs, 1);
+    drop(journal);
+    let (journal, recovered) = open_in(folder.path());
+    assert!(recovered.unfinished.is_empty() && recovered.unsent.is_empty());
+    for name in ["a", "b", "c"] {
+        let again = journal.receive(received("on", Some(name)), 1, Redelivery::No);
+        assert!(matches!(again, JournalEntry::Answered(_)), "{again:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_finished_command_is_on_disk_where_an_older_one_is_not_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = open_in(folder.path());
+    new(&journal.receive(received("on", Some("older")), 1, Redelivery::No));
+    let mark = new(&journal.receive(received("off", Some("newer")), 1, Redelivery::No));
+    let reply = Reply {
+        actions: vec![set("lamp", Op::Set).into()],
+        ..reply()
+    };
+    journal.answered(mark, &reply);
+    journal.handed_to_kernel().await;
+    journal.reply_acked(mark);
+    assert!(journal.lock().unwritten.contains(&mark.number()));
+}
+
+#[tokio::test]
+async fn the_log_stays_small_and_the_disk_has_what_it_drops() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = open_in(folder.path());
+    let text = "x".repeat(1000);
+    for n in 0..8000 {
+        finish(&journal, received(&text, Some(&n.to_string()))).await;
+        if n % 200 == 0 {
+            journal.sync().await;
+        }
+    }
+    journal.sync().await;
+    for name in ["tail.0", "tail.1"] {
+        let bytes = fs::metadata(folder.path().join(name)).unwrap().len();
+        assert!(bytes < 6 << 20, "{name}: {bytes}");
+    }
+    let remembered = journal.counts().0;
+    drop(journal);
+    let (journal, recovered) = open_in(folder.path());
+    assert_eq!(recovered.unreadable, 0);
+    assert!(recovered.unfinished.is_empty() && recovered.unsent.is_empty());
+    assert!(
+        journal.counts().0 >= remembered.min(1000),
+        "{:?}",
+        journal.counts()
+    );
+    let again = journal.receive(received(&text, Some("7999")), 1, Redelivery::No);
+    assert!(matches!(again, JournalEntry::Answered(_)), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_forgotten_command_does_not_come_back_from_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = open_in(folder.path());
+    let command = of_a_pair("on", "it");
+    new(&journal.receive_in_pair(command.clone(), Redelivery::No));
+    journal.handed_to_kernel().await;
+    journal.set_aside();
+    let mark = new(&journal.receive_in_pair(command, Redelivery::Certain));
+    journal.handed_to_kernel().await;
+    drop(journal);
+    let (_, recovered) = open_in(folder.path());
+    let marks: Vec<Seq> = recovered.unfinished.iter().map(|one| one.mark).collect();
+    assert_eq!(marks, [mark]);
 }
 
 fn sending() -> PlannedPublish {
@@ -727,12 +825,14 @@ async fn records_of_a_store_that_could_only_be_opened_later_are_recovered_behind
 #[test]
 fn a_line_cut_by_a_full_disk_does_not_spoil_the_next() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut wal, _) = Wal::open(folder.path()).unwrap();
+    let (mut wal, _) = Wal::open(folder.path(), None).unwrap();
     let record = |payload: &str| JournalRecord::new(received(payload, None), 0);
-    wal.append([(1, &record("first"))].into_iter()).unwrap();
+    wal.append([(1, &record("first"))].into_iter(), &[])
+        .unwrap();
     wal.tear();
-    wal.append([(2, &record("second"))].into_iter()).unwrap();
-    let (_, remainder) = Wal::open(folder.path()).unwrap();
+    wal.append([(2, &record("second"))].into_iter(), &[])
+        .unwrap();
+    let (_, remainder) = Wal::open(folder.path(), None).unwrap();
     assert_eq!(remainder.records.into_keys().collect::<Vec<_>>(), [1, 2]);
     assert_eq!(remainder.unreadable, 1);
 }

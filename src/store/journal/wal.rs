@@ -1,67 +1,124 @@
 //! The write-ahead log: records that are not on disk yet, handed to the kernel at once. They
-//! survive the end of this process, though not a power cut. Each record is a line, in one of two
-//! files: while a sync is in progress the other file takes new records, and a file whose records
-//! are on disk is emptied.
+//! survive the end of this process, though not a power cut: what an earlier boot wrote is not read.
+//!
+//! It is two files of lines. A line has a record, or notes that the broker has a reply, or that a
+//! record is forgotten. A command that is finished before the next sync is only here. While one file
+//! takes lines, the other one waits until all of its records are on disk or forgotten, and is then
+//! emptied.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
+
+use serde::{Deserialize, Serialize};
 
 use crate::store::journal::record::JournalRecord;
 
 const NAMES: [&str; 2] = ["tail.0", "tail.1"];
 
-#[derive(Debug)]
-pub(super) struct Wal {
-    files: [LogFile; 2],
-    /// Index of the file that takes new records.
-    current: usize,
-    /// Lines of one append; kept, so that an append allocates nothing.
-    lines: Vec<u8>,
-}
+/// Beginning of the first line of a file, before the boot id of the kernel that has the rest.
+const BOOT: &str = "boot";
 
 /// Bytes that are kept for the lines of the next append: those of several everyday records.
 const MAX_KEPT_LINES: usize = 16 << 10;
+
+/// Bytes from which the other file takes the next lines, once it is empty. Small, so that little
+/// stays behind of commands that are long over.
+const SWITCH: u64 = 8 << 10;
+
+/// Bytes of a file from which the records in the other one are written to disk, so that it can be
+/// emptied.
+const MAX_FILE: u64 = 4 << 20;
+
+#[derive(Debug)]
+pub(super) struct Wal {
+    files: [LogFile; 2],
+    /// Index of the file that takes new lines.
+    current: usize,
+    /// Lines of one append; kept, so that an append allocates nothing.
+    lines: Vec<u8>,
+    /// The boot id of the kernel, if known.
+    boot: Option<String>,
+}
+
+/// A later state of a record that needs no copy of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum WalNote {
+    /// The broker has the reply.
+    Acked,
+    /// The record is forgotten.
+    Gone,
+}
 
 #[derive(Debug)]
 struct LogFile {
     file: File,
     /// Bytes of whole lines.
     bytes: u64,
+    /// The highest number in it.
+    newest: u64,
     /// Whether part of a line follows them that could not be removed.
     is_torn: bool,
 }
 
 impl Wal {
-    /// Opens it in the folder of the store; returns it with the records an earlier run left.
-    pub(super) fn open(folder: &Path) -> io::Result<(Self, WalRemainder)> {
+    /// Opens it in the folder of the store; returns it with the records that an earlier run of this
+    /// boot left.
+    pub(super) fn open(folder: &Path, boot: Option<&str>) -> io::Result<(Self, WalRemainder)> {
+        let mut files = Vec::with_capacity(2);
+        for name in NAMES {
+            files.push(LogFile::open(&folder.join(name), boot)?);
+        }
+        files.sort_by_key(|(file, _)| Reverse(file.newest));
         let mut remainder = WalRemainder::default();
-        let first = LogFile::open(&folder.join(NAMES[0]), &mut remainder)?;
-        let second = LogFile::open(&folder.join(NAMES[1]), &mut remainder)?;
+        for (_, found) in files.iter_mut().rev() {
+            remainder.extend(std::mem::take(found));
+        }
+        remainder.apply_notes();
+        let files: Vec<LogFile> = files.into_iter().map(|(file, _)| file).collect();
+        let files = <[LogFile; 2]>::try_from(files).map_err(|_| io::ErrorKind::Other)?;
         let wal = Self {
-            files: [first, second],
+            files,
             current: 0,
             lines: Vec::new(),
+            boot: boot.map(str::to_owned),
         };
         Ok((wal, remainder))
     }
 
-    /// Appends these records.
+    /// Appends these records and notes.
     pub(super) fn append<'a>(
         &mut self,
         records: impl Iterator<Item = (u64, &'a JournalRecord)>,
+        notes: &[(u64, WalNote)],
     ) -> io::Result<()> {
         self.lines.clear();
-        for record in records {
-            let begin = self.lines.len();
-            self.lines.extend_from_slice(b"00000000 ");
-            serde_json::to_writer(&mut self.lines, &record)?;
-            let (sum, line) = self.lines[begin..].split_at_mut(9);
-            write!(&mut *sum, "{:08x}", crc32fast::hash(line))?;
-            self.lines.push(b'\n');
+        let file = &mut self.files[self.current];
+        let mut newest = file.newest;
+        if file.bytes == 0
+            && let Some(boot) = &self.boot
+        {
+            push_line(&mut self.lines, &(BOOT, boot))?;
         }
-        let appended = self.files[self.current].append(&self.lines);
+        let begin = self.lines.len();
+        for entry in records {
+            push_line(&mut self.lines, &entry)?;
+            newest = newest.max(entry.0);
+        }
+        for entry in notes {
+            push_line(&mut self.lines, entry)?;
+            newest = newest.max(entry.0);
+        }
+        if self.lines.len() == begin {
+            return Ok(());
+        }
+        let appended = file.append(&self.lines);
+        if appended.is_ok() {
+            file.newest = newest;
+        }
         self.lines.truncate(MAX_KEPT_LINES);
         self.lines.shrink_to(MAX_KEPT_LINES);
         appended
@@ -75,22 +132,41 @@ impl Wal {
         file.file.write_all(b"00000000 [3,{\"rec").unwrap();
     }
 
-    /// Directs new records to the other file: a sync begins that writes everything up to now.
-    pub(super) fn switch(&mut self) {
-        let other = 1 - self.current;
-        if self.files[other].bytes == 0 {
-            self.current = other;
-        }
+    /// Returns the number up to which records have to be written to disk, because the log is full.
+    pub(super) fn overdue(&self) -> Option<u64> {
+        let other = &self.files[1 - self.current];
+        let is_full = self.files[self.current].bytes >= MAX_FILE && other.bytes > 0;
+        is_full.then_some(other.newest)
     }
 
-    /// Empties the other file: the sync succeeded, and its records are on disk.
-    pub(super) fn clear(&mut self) {
-        self.files[1 - self.current].clear();
+    /// Empties the file that takes no new lines, if all of its records are on disk or forgotten:
+    /// `oldest` is the lowest number of those that are not. The next lines go there, if the present
+    /// file has some.
+    pub(super) fn turn(&mut self, oldest: Option<u64>) {
+        let other = &mut self.files[1 - self.current];
+        if other.bytes > 0 && oldest.is_none_or(|oldest| oldest > other.newest) {
+            other.clear();
+        }
+        if other.bytes == 0 && self.files[self.current].bytes >= SWITCH {
+            self.current = 1 - self.current;
+        }
     }
 }
 
+/// Appends a line: the checksum, a space, the entry.
+fn push_line(lines: &mut Vec<u8>, entry: &impl Serialize) -> io::Result<()> {
+    let begin = lines.len();
+    lines.extend_from_slice(b"00000000 ");
+    serde_json::to_writer(&mut *lines, entry)?;
+    let (sum, line) = lines[begin..].split_at_mut(9);
+    write!(&mut *sum, "{:08x}", crc32fast::hash(line))?;
+    lines.push(b'\n');
+    Ok(())
+}
+
 impl LogFile {
-    fn open(path: &Path, remainder: &mut WalRemainder) -> io::Result<Self> {
+    /// Opens a file; returns it with its content, unless an earlier boot wrote it.
+    fn open(path: &Path, boot: Option<&str>) -> io::Result<(Self, WalRemainder)> {
         let mut file = OpenOptions::new()
             .create(true)
             .read(true)
@@ -103,15 +179,29 @@ impl LogFile {
         // the next line.
         let cut = lines.next_back().unwrap_or_default();
         let is_text = cut.iter().all(|byte| (b' '..0xf8).contains(byte));
+        let mut remainder = WalRemainder::default();
         remainder.unreadable += usize::from(!is_text);
-        lines.for_each(|line| remainder.take(line));
-        let bytes = u64::try_from(content.len() - cut.len()).unwrap_or_default();
+        let is_of_other_boot = |line: &[u8]| {
+            boot.zip(read_boot(line))
+                .is_some_and(|(boot, then)| boot != then)
+        };
+        let mut bytes = u64::try_from(content.len() - cut.len()).unwrap_or_default();
+        for line in lines {
+            if is_of_other_boot(line) {
+                remainder = WalRemainder::default();
+                bytes = 0;
+                break;
+            }
+            remainder.take(line);
+        }
         file.set_len(bytes)?;
-        Ok(Self {
+        let file = Self {
             file,
             bytes,
+            newest: remainder.newest,
             is_torn: false,
-        })
+        };
+        Ok((file, remainder))
     }
 
     fn append(&mut self, lines: &[u8]) -> io::Result<()> {
@@ -130,8 +220,9 @@ impl LogFile {
     }
 
     fn clear(&mut self) {
-        if self.bytes > 0 && self.file.set_len(0).is_ok() {
+        if self.file.set_len(0).is_ok() {
             self.bytes = 0;
+            self.newest = 0;
             self.is_torn = false;
         }
     }
@@ -141,31 +232,98 @@ impl LogFile {
 #[derive(Debug, Default)]
 pub(super) struct WalRemainder {
     pub(super) records: BTreeMap<u64, JournalRecord>,
+    /// Records of which the broker has the reply.
+    pub(super) acked: BTreeSet<u64>,
+    /// Records that are forgotten.
+    pub(super) gone: BTreeSet<u64>,
     /// Lines that could not be read, or do not match their checksum.
     pub(super) unreadable: usize,
+    /// The highest number.
+    newest: u64,
 }
 
 impl WalRemainder {
     fn take(&mut self, line: &[u8]) {
-        let Some((number, record)) = read(line) else {
-            self.unreadable += 1;
-            return;
+        let number = match read(line) {
+            Some(WalLine::Boot) => return,
+            Some(WalLine::Record(number, record)) => {
+                self.add(number, record);
+                number
+            }
+            Some(WalLine::Note(number, note)) => {
+                match note {
+                    WalNote::Acked => self.acked.insert(number),
+                    WalNote::Gone => self.gone.insert(number),
+                };
+                number
+            }
+            None => {
+                self.unreadable += 1;
+                return;
+            }
         };
-        // Of two states of a record the later one counts.
+        self.newest = self.newest.max(number);
+    }
+
+    /// Adds a record. Of two states of it the later one counts.
+    fn add(&mut self, number: u64, record: JournalRecord) {
         let known = self.records.get(&number);
         if known.is_none_or(|known| record.progress() >= known.progress()) {
             self.records.insert(number, record);
         }
     }
+
+    /// Adds the content of a newer file.
+    fn extend(&mut self, newer: Self) {
+        for (number, record) in newer.records {
+            self.add(number, record);
+        }
+        self.acked.extend(newer.acked);
+        self.gone.extend(newer.gone);
+        self.unreadable += newer.unreadable;
+        self.newest = self.newest.max(newer.newest);
+    }
+
+    /// Brings the records to the state of their notes. One whose reply the broker has, but which is
+    /// not here, is on disk.
+    fn apply_notes(&mut self) {
+        let (acked, gone) = (&self.acked, &self.gone);
+        self.records.retain(|number, record| {
+            if acked.contains(number) && record.answer.is_some() {
+                record.ack_reply();
+            }
+            !gone.contains(number) && (record.reply_acked || !acked.contains(number))
+        });
+    }
 }
 
-/// Parses a line: the checksum, a space, the record.
-fn read(line: &[u8]) -> Option<(u64, JournalRecord)> {
-    let (sum, record) = line.split_at_checked(9)?;
-    let sum = u32::from_str_radix(str::from_utf8(sum).ok()?.trim_end(), 16).ok()?;
-    if sum == crc32fast::hash(record) {
-        serde_json::from_slice(record).ok()
-    } else {
-        None
+enum WalLine {
+    Boot,
+    Record(u64, JournalRecord),
+    Note(u64, WalNote),
+}
+
+/// Parses a line: the checksum, a space, the entry.
+fn read(line: &[u8]) -> Option<WalLine> {
+    let entry = checked(line)?;
+    if let Ok((number, record)) = serde_json::from_slice(entry) {
+        return Some(WalLine::Record(number, record));
     }
+    if let Ok((number, note)) = serde_json::from_slice(entry) {
+        return Some(WalLine::Note(number, note));
+    }
+    read_boot(line).map(|_| WalLine::Boot)
+}
+
+/// Parses the boot id of the first line of a file.
+fn read_boot(line: &[u8]) -> Option<String> {
+    let (name, boot): (String, String) = serde_json::from_slice(checked(line)?).ok()?;
+    (name == BOOT).then_some(boot)
+}
+
+/// Returns what follows the checksum of a line, if it matches.
+fn checked(line: &[u8]) -> Option<&[u8]> {
+    let (sum, entry) = line.split_at_checked(9)?;
+    let sum = u32::from_str_radix(str::from_utf8(sum).ok()?.trim_end(), 16).ok()?;
+    (sum == crc32fast::hash(entry)).then_some(entry)
 }
