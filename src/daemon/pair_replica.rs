@@ -20,8 +20,8 @@ use crate::pipeline::Replica;
 use crate::schedule::timer::TimerId;
 use crate::store::journal::{PlannedPublish, Seq};
 
-/// Commands that are begun while the broker has no reply to them. After a takeover only these can be
-/// uncertain. One takes two round trips to the broker, so that so many keep it busy.
+/// Commands that are begun while the broker has no reply to them. After a takeover only these can
+/// be uncertain. One takes two round trips to the broker, so that so many keep it busy.
 const MAX_BEGUN: usize = 8;
 
 /// How long a command waits because so many others are begun: longer only where the disk or the

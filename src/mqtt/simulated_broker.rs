@@ -1,7 +1,7 @@
 //! A broker and the connections of daemons to it in memory, under virtual time: packets take their
-//! time, are lost with a connection, and are sent again on the next one. A client that connects with
-//! an id that is in use ends the connection of the other. The client below the poll loop is rumqttc's
-//! own state of a connection; only its socket is missing.
+//! time, are lost with a connection, and are sent again on the next one. A client that connects
+//! with an id that is in use ends the connection of the other. The client below the poll loop is
+//! rumqttc's own state of a connection; only its socket is missing.
 #![expect(
     clippy::disallowed_methods,
     reason = "a history bounds its queues, and its task ends with the link, which aborts it"
@@ -213,7 +213,7 @@ impl SimulatedBroker {
         let number = state.connections;
         let before = state.clients.entry(id.to_owned()).or_default().end.take();
         if let Some(before) = before {
-            state.bury(before);
+            state.note_end(before);
         }
         let client = state.clients.entry(id.to_owned()).or_default();
         client.end = Some(BrokerEnd {
@@ -293,13 +293,13 @@ impl BrokerState {
             .filter_map(|client| client.end.take_if(|end| is_meant(end)))
             .collect();
         for end in closed {
-            self.bury(end);
+            self.note_end(end);
         }
     }
 
     /// Publishes the last will of a connection that has ended. The daemon does not notice the end
     /// while its network is gone.
-    fn bury(&mut self, mut end: BrokerEnd) {
+    fn note_end(&mut self, mut end: BrokerEnd) {
         self.publish_will(end.will.take());
         if end.is_abandoned {
             self.unnoticed.push(end);
@@ -522,7 +522,7 @@ impl DaemonEnd {
 /// The client below the poll loop.
 pub(crate) struct SimulatedLink {
     broker: SimulatedBroker,
-    /// The number of the daemon, and what it connects with.
+    /// The number of the daemon, and the options of its connections.
     daemon: usize,
     options: MqttOptions,
     state: MqttState,

@@ -4,8 +4,8 @@
 //! A leader publishes a beat when it has published nothing else that the other node sees. After a
 //! silence, the standby sends a probe through the broker. A leader that is alive answers it with a
 //! beat; the probe itself comes back to the standby, which shows that the broker and its own
-//! connection work. A second probe, after the time for the answer, shows that they still do: what
-//! the leader had sent is received before it.
+//! connection work. A second probe, after the time for the answer, shows that they still do: an
+//! answer that the broker had by then is received before it.
 
 use std::time::{Duration, Instant};
 

@@ -152,8 +152,8 @@ impl House {
     }
 
     /// Returns how many of the commands were answered as uncertain, or as superseded; all others
-    /// were done. A node that was killed runs what it had not finished alone when it leads again, so
-    /// that a newer command for the device may pass it.
+    /// were done. A node that was killed runs what it had not finished alone when it leads again,
+    /// so that a newer command for the device may pass it.
     async fn uncertain(&self, topics: &[String]) -> u32 {
         let mut uncertain = 0;
         for topic in topics {

@@ -1,6 +1,6 @@
-//! Two nodes of a pair with a Redis, while one or the other is killed, stopped, cut off or replaced by
-//! hand, their clocks differ and are set, and broker and Redis fail meanwhile. The same table as for one node, and the time until the next
-//! command is served after the leader has gone.
+//! Two nodes of a pair with a Redis, while one or the other is killed, stopped, cut off or replaced
+//! by hand, their clocks differ and are set, and broker and Redis fail meanwhile. The same table as
+//! for one node, and the time until the next command is served after the leader has gone.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

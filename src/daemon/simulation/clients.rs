@@ -1,5 +1,4 @@
-//! The sender of commands and the devices of a simulated house, with the record of what they send and
-//! receive.
+//! The sender of commands and the devices of a simulated house, with the record of their messages.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
@@ -42,7 +41,7 @@ impl SimulatedClients {
         }
     }
 
-    /// Notes what devices and the sender have received.
+    /// Notes the messages that devices and the sender have received.
     pub(super) fn receive(&mut self) {
         for receipt in self.broker.take_received() {
             let json: Json = serde_json::from_slice(&receipt.payload).unwrap_or_default();
@@ -131,7 +130,12 @@ impl SimulatedClients {
         let ts = crate::clock::wall()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        let payload = json!({"id": format!("c{n}"), "text": text, "ttl": format!("{ttl}s"), "ts": ts.as_secs_f64()});
+        let payload = json!({
+            "id": format!("c{n}"),
+            "text": text,
+            "ttl": format!("{ttl}s"),
+            "ts": ts.as_secs_f64(),
+        });
         let source = ["hall", "tablet"][self.random.random_range(0..2)];
         let topic = format!("sayso/command/{source}");
         let is_repeated = self.random.random_bool(0.04);

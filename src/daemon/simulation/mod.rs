@@ -69,7 +69,7 @@ fn print(line: &str) {
     writeln!(std::io::stdout(), "{line}").unwrap();
 }
 
-/// Runs histories, and prints what happened in them.
+/// Runs histories, and prints their figures and findings.
 fn histories(live: impl AsyncFn(u64) -> SimulatedLedger) {
     let first = number("SAYSO_SEED").unwrap_or(1);
     let histories = number("SAYSO_HISTORIES").unwrap_or(HISTORIES);

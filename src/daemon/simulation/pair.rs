@@ -1,5 +1,5 @@
-//! Seeded histories of two nodes of a pair under virtual time: each has its own store, and both have
-//! one simulated broker. Nodes are killed, lose their network or a connection, are stopped and
+//! Seeded histories of two nodes of a pair under virtual time: each has its own store, and both
+//! have one simulated broker. Nodes are killed, lose their network or a connection, are stopped and
 //! replaced by hand; the broker stands still, restarts and acknowledges nothing.
 
 use std::fs;
