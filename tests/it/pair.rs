@@ -160,8 +160,6 @@ impl House {
             let reply = self.reply(topic).await;
             match reply["outcome"].as_str() {
                 Some("done") => {}
-                // A later one for the same device left behind it, before the connection ended.
-                Some("refused") if reply["why"] == "superseded" => {}
                 Some("failed") if reply["why"] == "uncertain" => uncertain += 1,
                 Some("refused") if reply["why"] == "superseded" => uncertain += 1,
                 _ => panic!("{reply}\n{}", self.log()),
