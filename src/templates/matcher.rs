@@ -62,8 +62,8 @@ pub(super) struct Match {
     pub(super) block: usize,
     /// Slots in the order they were said.
     pub(super) captured: Vec<(String, Captured)>,
-    /// Bytes of the sentence that were matched by the template's own text, without the values of its
-    /// lists.
+    /// Bytes of the sentence that were matched by the template's own text, without the values of
+    /// its lists.
     pub(super) literal_bytes: usize,
 }
 
@@ -427,8 +427,8 @@ mod tests {
                 {"in": "blind[s]", "out": "blind"}, {"in": "(blinds|shade)", "out": "shade"}]}
         },
         "intents": {"HassTurnOn": {"data": [
-            {"sentences": ["{name} [in] [the] {area}", "{name} {level} (é|ü|%)", "a", "[a] {area}"]},
-            {"sentences": ["{area}lampe an", "über {name}", "{warmth}", "{level}[%| percent] b"]},
+            {"sentences": ["{name} [in] [the] {area}", "{name} {level} (é|ü|%)", "[a] {area}"]},
+            {"sentences": ["a", "{area}lampe an", "über {name}", "{warmth}", "{level}[%| percent] b"]},
             {"sentences": ["play {song}", "{song} x", "({name};{area};z)", "close {class}"]}
         ]}}}"#;
 
