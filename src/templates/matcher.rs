@@ -428,8 +428,8 @@ mod tests {
         },
         "intents": {"HassTurnOn": {"data": [
             {"sentences": ["{name} [in] [the] {area}", "{name} {level} (é|ü|%)", "[a] {area}"]},
-            {"sentences": ["a", "{area}lampe an", "über {name}", "{warmth}", "{level}[%| percent] b"]},
-            {"sentences": ["play {song}", "{song} x", "({name};{area};z)", "close {class}"]}
+            {"sentences": ["{area}lampe an", "über {name}", "{warmth}", "{level}[%| percent] b"]},
+            {"sentences": ["a", "play {song}", "{song} x", "({name};{area};z)", "close {class}"]}
         ]}}}"#;
 
     fn found(text: &str) -> Vec<String> {
