@@ -18,6 +18,10 @@ pub const MAX_DELAY: Duration = Duration::from_millis(500);
 /// and its claim is on the way.
 const AFTER_CUT: Duration = Duration::from_secs(1);
 
+/// The same where the other node has taken over and is gone as well: the last will of the
+/// connection before its own may arrive late, and it answers that at once.
+const AFTER_REPLACEMENT: Duration = Duration::from_millis(250);
+
 /// The time for which the end of a connection delays the next one.
 const CUT_MEMORY: Duration = Duration::from_secs(2);
 
@@ -601,24 +605,25 @@ impl Leadership {
         }
         self.is_online = false;
         self.unconfirmed_until = None;
-        let delay = match std::mem::replace(&mut self.precedence, Precedence::Equal) {
+        let precedence = std::mem::replace(&mut self.precedence, Precedence::Equal);
+        let delay = match precedence {
             Precedence::Equal => delay.min(MAX_DELAY),
             Precedence::First => Duration::ZERO,
             Precedence::Last => delay.min(MAX_DELAY) + DEFERENCE,
         };
-        let at = now + delay + self.pause(now);
+        let at = now + delay + self.pause(precedence, now);
         self.stage = PairStage::Contending { at };
         if at <= now {
             self.connect(false);
         }
     }
 
-    fn pause(&self, now: Instant) -> Duration {
+    fn pause(&self, precedence: Precedence, now: Instant) -> Duration {
         let is_recent = |cut: Instant| now.saturating_duration_since(cut) < CUT_MEMORY;
-        let after_cut = if self.cut_at.is_some_and(is_recent) {
-            AFTER_CUT
-        } else {
-            Duration::ZERO
+        let after_cut = match precedence {
+            _ if !self.cut_at.is_some_and(is_recent) => Duration::ZERO,
+            Precedence::First => AFTER_REPLACEMENT,
+            Precedence::Equal | Precedence::Last => AFTER_CUT,
         };
         let after_failures = match self.failures {
             0 => Duration::ZERO,
@@ -880,6 +885,33 @@ mod tests {
         house.all(&PairEvent::TakeoverRequested { node });
         house.pass(Duration::from_mins(1));
         assert_eq!(house.takeovers, 5, "it leads already");
+    }
+
+    #[test]
+    fn a_node_that_has_just_handed_over_leads_soon_after_the_new_leader_has_gone() {
+        let mut house = House::new();
+        house.all(&PairEvent::ObserverUp);
+        house.pass(Duration::from_secs(5));
+        house.all(&PairEvent::TakeoverRequested { node: None });
+        house.pass(Duration::from_millis(500));
+        assert!(house.leads(1));
+        house.holder = None;
+        house.nodes[1] = new_node("b");
+        house.on(0, PairEvent::Status { is_online: false });
+        house.pass(AFTER_REPLACEMENT + Duration::from_millis(10));
+        assert!(house.leads(0));
+    }
+
+    #[test]
+    fn a_last_will_that_arrives_late_does_not_end_the_new_leader() {
+        let mut house = House::new();
+        house.all(&PairEvent::ObserverUp);
+        house.pass(Duration::from_secs(5));
+        house.all(&PairEvent::TakeoverRequested { node: None });
+        house.all(&PairEvent::Status { is_online: false });
+        house.pass(Duration::from_mins(1));
+        assert!(house.leads(1));
+        assert_eq!(house.takeovers, 2);
     }
 
     #[test]
