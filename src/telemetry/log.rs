@@ -194,6 +194,7 @@ impl QueuedStderr {
 /// Writes queued lines until the queue is closed, and reports how many were dropped meanwhile.
 /// Lines of the next moments are written together: under load each command has one, and to wake the
 /// thread for each would cost more than the line.
+#[expect(clippy::disallowed_methods, reason = "it runs on a thread of its own")]
 fn write_lines(lines: &Receiver<QueuedLine>, out: &mut impl Write, dropped: &AtomicU64) {
     let mut text = Vec::new();
     while let Ok(first) = lines.recv() {

@@ -130,12 +130,11 @@ impl Journal {
                 .extract_if(.., |number| only.contains(number))
                 .collect()
         };
-        let is_logged = match wal.as_mut() {
-            Some(wal) => Self::log(index, wal, finished),
-            None => {
-                index.unpersisted.extend(finished);
-                false
-            }
+        let is_logged = if let Some(wal) = wal.as_mut() {
+            Self::log(index, wal, finished)
+        } else {
+            index.unpersisted.extend(finished);
+            false
         };
         if !is_logged {
             index.write_from_wal(u64::MAX);

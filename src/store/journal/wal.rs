@@ -247,7 +247,7 @@ impl WalRemainder {
         let number = match read(line) {
             Some(WalLine::Boot) => return,
             Some(WalLine::Record(number, record)) => {
-                self.add(number, record);
+                self.add(number, *record);
                 number
             }
             Some(WalLine::Note(number, note)) => {
@@ -299,7 +299,7 @@ impl WalRemainder {
 
 enum WalLine {
     Boot,
-    Record(u64, JournalRecord),
+    Record(u64, Box<JournalRecord>),
     Note(u64, WalNote),
 }
 
@@ -307,7 +307,7 @@ enum WalLine {
 fn read(line: &[u8]) -> Option<WalLine> {
     let entry = checked(line)?;
     if let Ok((number, record)) = serde_json::from_slice(entry) {
-        return Some(WalLine::Record(number, record));
+        return Some(WalLine::Record(number, Box::new(record)));
     }
     if let Ok((number, note)) = serde_json::from_slice(entry) {
         return Some(WalLine::Note(number, note));
