@@ -133,7 +133,7 @@ impl Drafts {
         if self.limits.entries == 0 || size > self.limits.bytes {
             return Ok(());
         }
-        let Some(tree) = self.tree.get() else {
+        let Some(tree) = self.tree.to_write() else {
             return Ok(());
         };
         let before = tree.insert(key, value)?;
@@ -236,7 +236,7 @@ impl Drafts {
     }
 
     fn remove(&self, key: &[u8]) -> sled::Result<()> {
-        let Some(tree) = self.tree.get() else {
+        let Some(tree) = self.tree.to_write() else {
             return Ok(());
         };
         if let Some(old) = tree.remove(key)? {

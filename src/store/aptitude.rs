@@ -63,7 +63,7 @@ impl StoredScores {
     /// # Errors
     /// When the store cannot be written.
     pub fn write(&self, key: &str, score: StoredScore) -> io::Result<()> {
-        let Some(tree) = self.tree.get() else {
+        let Some(tree) = self.tree.to_write() else {
             return Ok(());
         };
         if tree.len() >= MOST_RESULTS {

@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -85,6 +86,8 @@ pub struct Store {
     pub lost: bool,
     /// The trees in use, one for each name.
     trees: Mutex<Vec<StoreTree>>,
+    /// Whether one of the trees was written since the last sync.
+    is_written: Arc<AtomicBool>,
     /// The write of a timer before which a test ends the process.
     #[cfg(test)]
     pub(crate) timer_kill: Arc<timer_kill::SimulatedKill>,
@@ -274,6 +277,7 @@ impl Store {
             set_aside: None,
             file: Arc::new(file),
             trees: Mutex::default(),
+            is_written: Arc::default(),
             #[cfg(test)]
             timer_kill: Arc::default(),
         })
@@ -289,7 +293,7 @@ impl Store {
             return Ok(tree.clone());
         }
         let tree = self.db.open_tree(name).map_err(io::Error::other)?;
-        let tree = StoreTree::new(name, tree);
+        let tree = StoreTree::new(name, tree, Arc::clone(&self.is_written));
         trees.push(tree.clone());
         Ok(tree)
     }
@@ -300,6 +304,11 @@ impl Store {
     /// When it has not, or cannot be asked.
     fn check_room(&self, bytes: usize) -> io::Result<()> {
         check_room(&self.file, bytes)
+    }
+
+    /// Returns whether one of the trees was written since this was last asked.
+    fn take_written(&self) -> bool {
+        self.is_written.swap(false, Relaxed)
     }
 
     /// Releases all trees, whoever holds them: the database is closed once nobody uses it.

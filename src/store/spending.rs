@@ -59,7 +59,7 @@ impl Spending {
             &spent.this_month.to_be_bytes(),
         ]
         .concat();
-        let Some(tree) = self.tree.get() else {
+        let Some(tree) = self.tree.to_write() else {
             return Ok(());
         };
         let inserted = tree.insert(name, record);

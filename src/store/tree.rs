@@ -2,6 +2,7 @@
 //! that it can be opened again whoever still holds one.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
@@ -12,13 +13,16 @@ pub struct StoreTree {
     /// `None` once the store has released it. Locked only while the handle is copied or removed,
     /// never while the disk is used.
     tree: Arc<Mutex<Option<sled::Tree>>>,
+    /// Whether something was written to the store since its last sync.
+    is_written: Arc<AtomicBool>,
 }
 
 impl StoreTree {
-    pub(super) fn new(name: &'static str, tree: sled::Tree) -> Self {
+    pub(super) fn new(name: &'static str, tree: sled::Tree, is_written: Arc<AtomicBool>) -> Self {
         Self {
             name,
             tree: Arc::new(Mutex::new(Some(tree))),
+            is_written,
         }
     }
 
@@ -30,6 +34,14 @@ impl StoreTree {
     /// not be kept: as long as it exists, the store cannot be opened again.
     pub fn get(&self) -> Option<sled::Tree> {
         self.tree.lock().clone()
+    }
+
+    /// Returns the tree like [`StoreTree::get`], for a change that the journal's next sync takes to
+    /// the disk.
+    pub fn to_write(&self) -> Option<sled::Tree> {
+        let tree = self.get();
+        self.is_written.store(true, Relaxed);
+        tree
     }
 
     pub(super) fn release(&self) {

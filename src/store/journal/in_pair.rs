@@ -33,6 +33,7 @@ impl Journal {
             epoch: ANY_CONNECTION,
             may_be_suspect: false,
             is_written: false,
+            is_logged: false,
         };
         JournalEntry::New(self.enter(&mut index, record, reception))
     }
@@ -56,6 +57,7 @@ impl Journal {
         for (number, record) in self.lock().take_back() {
             recovered.add(Seq(number), &record, now);
         }
+        self.dirty.notify_one();
         recovered
     }
 

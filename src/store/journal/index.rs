@@ -40,8 +40,10 @@ pub(super) struct Index {
     pub(super) unwritten: BTreeSet<u64>,
     /// Records of finished commands that are not written to disk: the write-ahead log has them.
     pub(super) only_in_wal: BTreeSet<u64>,
-    /// States of records for the write-ahead log.
+    /// States of records for the write-ahead log. At most a few for each record that is in it.
     pub(super) notes: Vec<(u64, WalNote)>,
+    /// The lowest number of the records that are being written.
+    pub(super) first_in_progress: Option<u64>,
     /// Records to remove from the disk.
     pub(super) gone: BTreeSet<u64>,
     /// Records that neither the disk nor the kernel has in their present state.
@@ -98,6 +100,8 @@ enum Logged {
     Open,
     /// It is there with its reply.
     Answered,
+    /// It is there, and that the broker has its reply as well.
+    Acked,
 }
 
 /// The earlier entry of a command of a pair.
@@ -119,6 +123,8 @@ pub(super) struct Reception {
     /// It may have been received before, in another run that it ended.
     pub(super) may_be_suspect: bool,
     pub(super) is_written: bool,
+    /// The write-ahead log has a state of it.
+    pub(super) is_logged: bool,
 }
 
 impl Index {
@@ -241,7 +247,11 @@ impl Index {
             is_acknowledged: false,
             is_set_aside: false,
             is_written: reception.is_written,
-            logged: Logged::No,
+            logged: if reception.is_logged {
+                Logged::Open
+            } else {
+                Logged::No
+            },
             bytes,
         };
         self.known.insert(number, Box::new(remembered));
@@ -303,7 +313,7 @@ impl Index {
         }
         let needs_disk = self.mark_changed(number, has_wal);
         let logged = self.known.get(&number).map(|known| known.logged);
-        if has_wal && logged != Some(Logged::No) {
+        if logged != Some(Logged::No) {
             self.notes.push((number, WalNote::Acked));
         }
         if logged == Some(Logged::Answered) && is_logged_as_it_is {
@@ -316,12 +326,28 @@ impl Index {
     pub(super) fn note_logged(&mut self, numbers: &BTreeSet<u64>) {
         for number in numbers {
             if let Some(known) = self.known.get_mut(number) {
-                known.logged = match &known.record.answer {
-                    Some(_) => Logged::Answered,
-                    None => Logged::Open,
+                known.logged = match &known.record {
+                    record if record.reply_acked => Logged::Acked,
+                    record if record.answer.is_some() => Logged::Answered,
+                    _ => Logged::Open,
                 };
             }
         }
+        for (number, note) in std::mem::take(&mut self.notes) {
+            if note == WalNote::Acked
+                && let Some(known) = self.known.get_mut(&number)
+            {
+                known.logged = Logged::Acked;
+            }
+        }
+    }
+
+    /// Returns whether a command may be forgotten by the broker although it is not on disk: it is
+    /// finished, and after a power cut no older one is found in a state before its end.
+    pub(super) fn is_finished_in_order(&self, number: u64) -> bool {
+        self.only_in_wal.contains(&number)
+            && self.unwritten.range(..number).next().is_none()
+            && self.first_in_progress.is_none_or(|first| first > number)
     }
 
     /// Marks all records to be written, because the store and the write-ahead log were opened again:
@@ -329,6 +355,7 @@ impl Index {
     pub(super) fn write_all_again(&mut self) {
         self.only_in_wal.clear();
         self.unwritten.extend(self.known.keys());
+        self.notes.retain(|(_, note)| *note == WalNote::Gone);
         let acked = self
             .known
             .iter()
@@ -569,14 +596,15 @@ impl Index {
                 }
             }
         }
-        self.unwritten.remove(&number);
+        let is_behind_on_disk = self.unwritten.remove(&number) && known.is_written;
         self.only_in_wal.remove(&number);
         if known.is_written {
             self.gone.insert(number);
         }
         // Without it a later run could take an earlier state of the record for the last one.
-        let has_last_state = !self.unpersisted.remove(&number) && record.reply_acked;
-        if known.logged != Logged::No && !has_last_state {
+        self.unpersisted.remove(&number);
+        let is_behind_in_log = !matches!(known.logged, Logged::No | Logged::Acked);
+        if is_behind_on_disk || is_behind_in_log {
             self.notes.push((number, WalNote::Gone));
         }
     }

@@ -47,7 +47,7 @@ pub use crate::store::journal::record::{JournalRecord, PlannedPublish, Received}
 pub use crate::store::journal::recovered::{IdentifiedCommand, Recovered, Unfinished};
 pub use crate::store::journal::seq::Seq;
 pub use crate::store::journal::state::{Health, Journal};
-use crate::store::journal::wal::Wal;
+use crate::store::journal::wal::{Wal, WalNote};
 
 /// So many unwritten records are synced without waiting for more: with mosquitto's window of 20
 /// messages no client waits.
@@ -160,6 +160,7 @@ impl Journal {
             epoch,
             may_be_suspect: redelivery != Redelivery::No,
             is_written: false,
+            is_logged: false,
         };
         JournalEntry::New(self.enter(&mut index, JournalRecord::new(received, now), reception))
     }
@@ -303,6 +304,9 @@ impl Journal {
     /// Notes that a record must be written. It is not written here: a command that is answered
     /// meanwhile is written once, and one that is finished meanwhile only to the write-ahead log.
     fn changed(&self, index: &mut Index, number: u64) {
+        if *self.health.borrow() == Health::Absent {
+            return;
+        }
         let has_wal = self.has_wal();
         let needs_disk = index.mark_changed(number, has_wal);
         self.wake(index, needs_disk);
@@ -349,9 +353,7 @@ impl Journal {
         if *self.synced.borrow() >= changes || !self.is_safe() {
             return true;
         }
-        let index = self.lock();
-        let known = mark.and_then(|mark| index.known.get(&mark.0));
-        known.is_some_and(|known| known.record.reply_acked)
+        mark.is_some_and(|mark| self.lock().is_finished_in_order(mark.0))
     }
 
     /// Waits until everything recorded so far has this durability.
@@ -392,6 +394,8 @@ impl Journal {
         let Some(wal) = wal.as_mut() else {
             return false;
         };
+        // A command of a pair that is entered anew takes the place of its earlier record.
+        let only = only.filter(|_| !index.notes.iter().any(|(_, note)| *note == WalNote::Gone));
         let unpersisted = match only {
             Some(mark) => index.unpersisted.take(&mark.0).into_iter().collect(),
             None => std::mem::take(&mut index.unpersisted),
@@ -406,7 +410,6 @@ impl Journal {
             .iter()
             .filter_map(|number| Some((*number, &index.known.get(number)?.record)));
         if wal.append(records, &index.notes).is_ok() {
-            index.notes.clear();
             index.note_logged(&unpersisted);
             true
         } else {

@@ -1,6 +1,7 @@
 //! Reading the records of an earlier run: at the start, or later if the store could not be opened
 //! then.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,7 +13,7 @@ use crate::store::journal::record::JournalRecord;
 use crate::store::journal::recovered::Recovered;
 use crate::store::journal::seq::Seq;
 use crate::store::journal::state::Journal;
-use crate::store::journal::wal::{Wal, WalRemainder};
+use crate::store::journal::wal::{Wal, WalNote, WalRemainder};
 
 /// Numbers below this are those of an ordinary run: as many commands no gateway receives.
 const FIRST_WITHOUT_STORE: u64 = 1 << 40;
@@ -32,6 +33,8 @@ struct Found {
     record: JournalRecord,
     /// Whether the record on disk differs from this one.
     is_changed: bool,
+    /// Whether the write-ahead log has a state of it.
+    is_logged: bool,
 }
 
 impl Found {
@@ -45,6 +48,7 @@ impl Found {
             number,
             record,
             is_changed: shift != 0 || is_acked_since,
+            is_logged: false,
         }
     }
 }
@@ -71,9 +75,15 @@ impl Journal {
             acked,
             gone,
             unreadable,
-            ..
+            newest,
         } = self.open_wal(&disk.store.path);
         recovered.unreadable += unreadable;
+        {
+            // Also of forgotten ones: a note must not meet another command of the same number.
+            let mut index = self.lock();
+            index.next = index.next.max(newest.saturating_add(1));
+        }
+        let logged: BTreeSet<u64> = in_wal.keys().copied().collect();
         for entry in disk.records() {
             let (number, value) = entry?;
             let (Some(number), Some(record)) = (number, JournalRecord::read(&value)) else {
@@ -91,8 +101,13 @@ impl Journal {
                     number,
                     record: later,
                     is_changed: true,
+                    is_logged: true,
                 },
                 _ => Found::on_disk(number, record, shift, acked.contains(&number)),
+            };
+            let found = Found {
+                is_logged: logged.contains(&number),
+                ..found
             };
             self.take_over(found, last.running, shift, &mut recovered);
         }
@@ -101,6 +116,7 @@ impl Journal {
                 number,
                 record,
                 is_changed: true,
+                is_logged: true,
             };
             self.take_over(found, last.running, shift, &mut recovered);
         }
@@ -121,6 +137,9 @@ impl Journal {
         let mut index = self.lock();
         if record.reply_acked && index.is_over(&record, now) {
             index.gone.insert(number);
+            if found.is_logged {
+                index.notes.push((number, WalNote::Gone));
+            }
             index.next = index.next.max(number + 1);
             return;
         }
@@ -146,6 +165,7 @@ impl Journal {
             epoch: 0,
             may_be_suspect: true,
             is_written: true,
+            is_logged: found.is_logged,
         };
         index.remember(number, record, reception);
         index.enforce_budget();

@@ -43,6 +43,32 @@ struct SimulatedCommand {
     now: SimulatedProgress,
     kernel: SimulatedProgress,
     disk: SimulatedProgress,
+    /// Whether the journal has forgotten it, and the kernel and the disk have that.
+    forgotten: [bool; 3],
+}
+
+impl SimulatedCommand {
+    /// Checks how far the command had come according to the journal after the end of a run.
+    fn check(&mut self, id: u64, after: SimulatedProgress, end: RunEnd) {
+        let (promised, is_forgotten) = match end {
+            RunEnd::Kill => (self.kernel, self.forgotten[1]),
+            RunEnd::PowerCut => (self.disk, self.forgotten[2]),
+        };
+        let is_over = matches!(
+            after,
+            SimulatedProgress::Absent | SimulatedProgress::Delivered
+        );
+        assert!(
+            is_over || !is_forgotten,
+            "{end:?}: command {id} comes back {after:?}"
+        );
+        let [is_forgotten, ..] = std::mem::take(&mut self.forgotten);
+        assert!(
+            (is_forgotten || promised <= after) && after <= self.now,
+            "{end:?}: command {id} is {after:?}; promised {promised:?}, was {:?}",
+            self.now
+        );
+    }
 }
 
 /// How a run ends.
@@ -111,7 +137,7 @@ fn reply(id: u64) -> Reply {
 
 /// The first line of a file of the write-ahead log, by another boot.
 fn other_boot() -> Vec<u8> {
-    let entry = r#" ["boot","other"]"#;
+    let entry = r#" ["boot","other",1]"#;
     format!("{:08x}{entry}\n", crc32fast::hash(&entry.as_bytes()[1..])).into_bytes()
 }
 
@@ -144,7 +170,8 @@ impl Simulation {
                 30..36 => self.receive_again(),
                 36..70 => self.proceed(),
                 70..84 => self.hand_to_kernel().await,
-                84..93 => self.sync().await,
+                84..92 => self.sync().await,
+                92..93 => self.forget(),
                 93..97 => self.end(RunEnd::Kill).await,
                 _ => self.end(RunEnd::PowerCut).await,
             }
@@ -165,6 +192,7 @@ impl Simulation {
             now: SimulatedProgress::Received,
             kernel: SimulatedProgress::Absent,
             disk: SimulatedProgress::Absent,
+            forgotten: [false; 3],
         };
         self.commands.insert(id, known);
     }
@@ -177,6 +205,9 @@ impl Simulation {
     /// The sender sends a command again: it is never new.
     fn receive_again(&mut self) {
         let Some(id) = self.any() else { return };
+        if self.commands[&id].forgotten[0] {
+            return;
+        }
         let entry = self
             .journal
             .receive(received(id, length(id)), 2, Redelivery::No);
@@ -224,10 +255,20 @@ impl Simulation {
         };
     }
 
+    /// The time of all commands ends.
+    fn forget(&mut self) {
+        let mut index = self.journal.lock();
+        index.forget_old(u64::MAX);
+        for known in self.commands.values_mut() {
+            known.forgotten[0] = !index.known.contains_key(&known.mark.number());
+        }
+    }
+
     async fn hand_to_kernel(&mut self) {
         self.journal.handed_to_kernel().await;
         for known in self.commands.values_mut() {
             known.kernel = known.now;
+            known.forgotten[1] = known.forgotten[0];
         }
     }
 
@@ -238,6 +279,7 @@ impl Simulation {
         }
         for known in self.commands.values_mut() {
             known.kernel = known.now;
+            known.forgotten = [known.forgotten[0]; 3];
             // A finished command need not be there: the broker has its messages and its reply.
             let needs_disk = known.now < SimulatedProgress::Delivered;
             if needs_disk || known.disk > SimulatedProgress::Absent {
@@ -291,10 +333,6 @@ impl Simulation {
         }
         let mut gone = Vec::new();
         for (id, known) in &mut self.commands {
-            let promised = match end {
-                RunEnd::Kill => known.kernel,
-                RunEnd::PowerCut => known.disk,
-            };
             let after = found.remove(&known.mark).unwrap_or_else(|| {
                 let is_known = self.journal.lock().known.contains_key(&known.mark.number());
                 if is_known {
@@ -303,11 +341,7 @@ impl Simulation {
                     SimulatedProgress::Absent
                 }
             });
-            assert!(
-                promised <= after && after <= known.now,
-                "{end:?}: command {id} is {after:?}; promised {promised:?}, was {:?}",
-                known.now
-            );
+            known.check(*id, after, end);
             known.now = after;
             if after == SimulatedProgress::Absent {
                 gone.push(*id);

@@ -11,9 +11,7 @@ use tokio::time::{self, timeout};
 use crate::store::is_writable;
 use crate::store::journal::BATCH;
 use crate::store::journal::clock::ClockReading;
-#[cfg(not(test))]
-use crate::store::journal::disk::Disk;
-use crate::store::journal::disk::Pages;
+use crate::store::journal::disk::{Disk, Pages};
 use crate::store::journal::index::Index;
 #[cfg(test)]
 use crate::store::journal::simulated_disk::{begin_flush, begin_write};
@@ -136,9 +134,11 @@ impl Journal {
             index.unpersisted.extend(finished);
             false
         };
+        if wal.is_none() {
+            index.notes.clear();
+        }
         if !is_logged {
             index.write_from_wal(u64::MAX);
-            index.notes.clear();
         } else if let Some(up_to) = wal.as_ref().and_then(Wal::overdue) {
             index.write_from_wal(up_to);
         }
@@ -146,11 +146,13 @@ impl Journal {
 
     /// Returns everything to write, with the number of changes it covers; `None` if the disk needs
     /// nothing.
-    fn pages_to_write(&self) -> Option<(u64, Pages, BTreeSet<u64>, BTreeSet<u64>)> {
+    fn pages_to_write(&self, disk: &Disk) -> Option<(u64, Pages, BTreeSet<u64>, BTreeSet<u64>)> {
         let mut index = self.lock();
         self.log_finished(&mut index);
-        let clock = self.clocks_to_write(!index.unwritten.is_empty() || !index.gone.is_empty());
-        if index.unwritten.is_empty() && index.gone.is_empty() && clock.is_none() {
+        let needs_sync = disk.store.take_written();
+        let needs_sync = needs_sync || !index.unwritten.is_empty() || !index.gone.is_empty();
+        let clock = self.clocks_to_write(needs_sync);
+        if !needs_sync && clock.is_none() {
             self.turn_wal(&index);
             self.synced.send_replace(index.changes);
             return None;
@@ -158,6 +160,7 @@ impl Journal {
         index.syncs += 1;
         let numbers = std::mem::take(&mut index.unwritten);
         let gone = std::mem::take(&mut index.gone);
+        index.first_in_progress = numbers.first().copied();
         let mut pages = index.pages(&numbers, &gone);
         pages.clock = clock;
         Some((index.changes, pages, numbers, gone))
@@ -202,7 +205,7 @@ impl Journal {
         let Some(disk) = self.disk().clone() else {
             return;
         };
-        let Some((target, pages, numbers, gone)) = self.pages_to_write() else {
+        let Some((target, pages, numbers, gone)) = self.pages_to_write(&disk) else {
             return;
         };
         let began = time::Instant::now();
@@ -290,6 +293,7 @@ impl Journal {
     fn on_disk(&self, numbers: &BTreeSet<u64>) {
         let mut index = self.lock();
         let index = &mut *index;
+        index.first_in_progress = None;
         let unwritten = &index.unwritten;
         index
             .unpersisted
@@ -308,6 +312,7 @@ impl Journal {
     /// Marks records that could not be written as unwritten again.
     fn put_back(&self, numbers: BTreeSet<u64>, gone: BTreeSet<u64>) {
         let mut index = self.lock();
+        index.first_in_progress = None;
         index.unwritten.extend(numbers);
         index.gone.extend(gone);
     }

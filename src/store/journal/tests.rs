@@ -5,7 +5,9 @@ use tokio::time;
 
 use crate::command::Redelivery;
 use crate::command::reply::{ActionIssue, Outcome, RefusalCode};
+use crate::store::journal::wal::WalNote;
 use crate::store::journal::*;
+use crate::store::spending::{Spending, Spent};
 use crate::store::{Settings, open};
 use crate::vocabulary::Property;
 use crate::vocabulary::action::{Action, Op};
@@ -437,6 +439,67 @@ async fn the_log_stays_small_and_the_disk_has_what_it_drops() {
     assert!(matches!(again, JournalEntry::Answered(_)), "{again:?}");
 }
 
+/// Forgets everything that can be forgotten, and syncs.
+async fn forget_all(journal: &Journal) {
+    journal.lock().forget_old(u64::MAX);
+    assert_eq!(journal.counts().0, 0);
+    journal.sync().await;
+}
+
+#[tokio::test]
+async fn a_command_that_a_later_run_finished_does_not_come_back_from_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = open_in(folder.path());
+    let answered = new(&journal.receive(received("on", Some("a")), 1, Redelivery::No));
+    journal.answered(answered, &reply());
+    let planned = new(&journal.receive(received("off", Some("b")), 1, Redelivery::No));
+    journal.sending(planned, vec![sending()]);
+    journal.handed_to_kernel().await;
+    drop(journal);
+    let (journal, recovered) = open_in(folder.path());
+    assert_eq!((recovered.unsent.len(), recovered.unfinished.len()), (1, 1));
+    journal.reply_acked(answered);
+    journal.answered(planned, &reply());
+    journal.reply_acked(planned);
+    journal.sync().await;
+    forget_all(&journal).await;
+    drop(journal);
+    let (journal, recovered) = open_in(folder.path());
+    assert!(recovered.unsent.is_empty() && recovered.unfinished.is_empty());
+    let next = new(&journal.receive(received("on", Some("c")), 1, Redelivery::No));
+    assert!(next > planned, "a number is not used again");
+}
+
+#[tokio::test]
+async fn a_finished_command_is_kept_by_the_broker_until_the_disk_has_the_end_of_older_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = open_in(folder.path());
+    let older = new(&journal.receive(received("on", Some("older")), 1, Redelivery::No));
+    journal.sync().await;
+    journal.answered(older, &reply());
+    let newer = finish(&journal, received("off", Some("newer"))).await;
+    let changes = journal.changes();
+    assert!(!journal.is_kept(Some(newer), changes));
+    journal.sync().await;
+    assert!(journal.is_kept(Some(newer), changes));
+}
+
+#[tokio::test]
+async fn what_others_write_is_synced_with_finished_commands_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = open_in(folder.path());
+    journal.sync().await;
+    let syncs = journal.lock().syncs;
+    finish(&journal, received("on", Some("a"))).await;
+    journal.sync().await;
+    assert_eq!(journal.lock().syncs, syncs);
+    let spending = Spending::open(&journal.store().unwrap()).unwrap();
+    spending.write("provider", Spent::default()).unwrap();
+    finish(&journal, received("on", Some("b"))).await;
+    journal.sync().await;
+    assert_eq!(journal.lock().syncs, syncs + 1);
+}
+
 #[tokio::test]
 async fn a_forgotten_command_does_not_come_back_from_the_log() {
     let folder = tempfile::tempdir().unwrap();
@@ -826,7 +889,6 @@ async fn records_of_a_store_that_could_only_be_opened_later_are_recovered_behind
 fn a_line_cut_by_a_full_disk_does_not_spoil_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let (mut wal, _) = Wal::open(folder.path(), None).unwrap();
-    let record = |payload: &str| JournalRecord::new(received(payload, None), 0);
     wal.append([(1, &record("first"))].into_iter(), &[])
         .unwrap();
     wal.tear();
@@ -835,6 +897,31 @@ fn a_line_cut_by_a_full_disk_does_not_spoil_the_next() {
     let (_, remainder) = Wal::open(folder.path(), None).unwrap();
     assert_eq!(remainder.records.into_keys().collect::<Vec<_>>(), [1, 2]);
     assert_eq!(remainder.unreadable, 1);
+}
+
+fn record(payload: &str) -> JournalRecord {
+    JournalRecord::new(received(payload, None), 0)
+}
+
+#[test]
+fn of_two_states_in_two_files_the_one_in_the_newer_file_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut wal, _) = Wal::open(folder.path(), Some("boot")).unwrap();
+    wal.append([(1, &record("first"))].into_iter(), &[])
+        .unwrap();
+    for number in 2..200 {
+        wal.append([(number, &record("other"))].into_iter(), &[])
+            .unwrap();
+    }
+    wal.turn(Some(1));
+    wal.append([(1, &record("second"))].into_iter(), &[(2, WalNote::Gone)])
+        .unwrap();
+    drop(wal);
+    let (_, remainder) = Wal::open(folder.path(), Some("boot")).unwrap();
+    assert_eq!(remainder.records[&1], record("second"));
+    assert!(!remainder.records.contains_key(&2) && remainder.gone.contains(&2));
+    let (_, remainder) = Wal::open(folder.path(), Some("next boot")).unwrap();
+    assert!(remainder.records.is_empty() && remainder.unreadable == 0);
 }
 
 #[tokio::test]

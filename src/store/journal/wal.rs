@@ -37,6 +37,8 @@ pub(super) struct Wal {
     files: [LogFile; 2],
     /// Index of the file that takes new lines.
     current: usize,
+    /// The number of files that were begun.
+    generation: u64,
     /// Lines of one append; kept, so that an append allocates nothing.
     lines: Vec<u8>,
     /// The boot id of the kernel, if known.
@@ -60,6 +62,10 @@ struct LogFile {
     bytes: u64,
     /// The highest number in it.
     newest: u64,
+    /// How many files were begun before it.
+    generation: u64,
+    /// Whether it has its first line, with the boot id.
+    has_head: bool,
     /// Whether part of a line follows them that could not be removed.
     is_torn: bool,
 }
@@ -72,7 +78,7 @@ impl Wal {
         for name in NAMES {
             files.push(LogFile::open(&folder.join(name), boot)?);
         }
-        files.sort_by_key(|(file, _)| Reverse(file.newest));
+        files.sort_by_key(|(file, _)| Reverse((file.generation, file.newest)));
         let mut remainder = WalRemainder::default();
         for (_, found) in files.iter_mut().rev() {
             remainder.extend(std::mem::take(found));
@@ -81,6 +87,7 @@ impl Wal {
         let files: Vec<LogFile> = files.into_iter().map(|(file, _)| file).collect();
         let files = <[LogFile; 2]>::try_from(files).map_err(|_| io::ErrorKind::Other)?;
         let wal = Self {
+            generation: files[0].generation,
             files,
             current: 0,
             lines: Vec::new(),
@@ -98,10 +105,9 @@ impl Wal {
         self.lines.clear();
         let file = &mut self.files[self.current];
         let mut newest = file.newest;
-        if file.bytes == 0
-            && let Some(boot) = &self.boot
-        {
-            push_line(&mut self.lines, &(BOOT, boot))?;
+        if !file.has_head {
+            let boot = self.boot.as_deref().unwrap_or_default();
+            push_line(&mut self.lines, &(BOOT, boot, self.generation + 1))?;
         }
         let begin = self.lines.len();
         for entry in records {
@@ -118,6 +124,11 @@ impl Wal {
         let appended = file.append(&self.lines);
         if appended.is_ok() {
             file.newest = newest;
+            if !file.has_head {
+                self.generation += 1;
+                file.generation = self.generation;
+                file.has_head = true;
+            }
         }
         self.lines.truncate(MAX_KEPT_LINES);
         self.lines.shrink_to(MAX_KEPT_LINES);
@@ -181,16 +192,17 @@ impl LogFile {
         let is_text = cut.iter().all(|byte| (b' '..0xf8).contains(byte));
         let mut remainder = WalRemainder::default();
         remainder.unreadable += usize::from(!is_text);
-        let is_of_other_boot = |line: &[u8]| {
-            boot.zip(read_boot(line))
-                .is_some_and(|(boot, then)| boot != then)
-        };
         let mut bytes = u64::try_from(content.len() - cut.len()).unwrap_or_default();
+        let mut generation = None;
         for line in lines {
-            if is_of_other_boot(line) {
-                remainder = WalRemainder::default();
-                bytes = 0;
-                break;
+            if let Some((then, number)) = read_head(line) {
+                if boot.is_some_and(|boot| !then.is_empty() && boot != then) {
+                    remainder = WalRemainder::default();
+                    (bytes, generation) = (0, None);
+                    break;
+                }
+                generation = Some(number);
+                continue;
             }
             remainder.take(line);
         }
@@ -199,6 +211,8 @@ impl LogFile {
             file,
             bytes,
             newest: remainder.newest,
+            generation: generation.unwrap_or_default(),
+            has_head: generation.is_some(),
             is_torn: false,
         };
         Ok((file, remainder))
@@ -223,6 +237,7 @@ impl LogFile {
         if self.file.set_len(0).is_ok() {
             self.bytes = 0;
             self.newest = 0;
+            self.has_head = false;
             self.is_torn = false;
         }
     }
@@ -239,13 +254,12 @@ pub(super) struct WalRemainder {
     /// Lines that could not be read, or do not match their checksum.
     pub(super) unreadable: usize,
     /// The highest number.
-    newest: u64,
+    pub(super) newest: u64,
 }
 
 impl WalRemainder {
     fn take(&mut self, line: &[u8]) {
         let number = match read(line) {
-            Some(WalLine::Boot) => return,
             Some(WalLine::Record(number, record)) => {
                 self.add(number, *record);
                 number
@@ -298,7 +312,6 @@ impl WalRemainder {
 }
 
 enum WalLine {
-    Boot,
     Record(u64, Box<JournalRecord>),
     Note(u64, WalNote),
 }
@@ -309,16 +322,19 @@ fn read(line: &[u8]) -> Option<WalLine> {
     if let Ok((number, record)) = serde_json::from_slice(entry) {
         return Some(WalLine::Record(number, Box::new(record)));
     }
-    if let Ok((number, note)) = serde_json::from_slice(entry) {
-        return Some(WalLine::Note(number, note));
-    }
-    read_boot(line).map(|_| WalLine::Boot)
+    let (number, note) = serde_json::from_slice(entry).ok()?;
+    Some(WalLine::Note(number, note))
 }
 
-/// Parses the boot id of the first line of a file.
-fn read_boot(line: &[u8]) -> Option<String> {
-    let (name, boot): (String, String) = serde_json::from_slice(checked(line)?).ok()?;
-    (name == BOOT).then_some(boot)
+/// Parses the first line of a file: the boot id, empty where it was not known, and the generation.
+fn read_head(line: &[u8]) -> Option<(String, u64)> {
+    // Nearly all lines are others.
+    let entry = line
+        .get(9..)
+        .filter(|entry| entry.starts_with(br#"["boot""#))?;
+    checked(line)?;
+    let (_, boot, generation): (String, String, u64) = serde_json::from_slice(entry).ok()?;
+    Some((boot, generation))
 }
 
 /// Returns what follows the checksum of a line, if it matches.
