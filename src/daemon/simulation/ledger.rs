@@ -74,6 +74,7 @@ impl SimulatedLedger {
     /// Returns whether each command has a reply.
     pub(super) fn is_answered(&self) -> bool {
         self.sent.iter().all(|sent| !sent.answers.is_empty())
+            && self.chime_replies.len() >= self.chimes.0
     }
 
     /// Returns everything that is wrong.
