@@ -208,9 +208,15 @@ impl Session {
             // Without room for the letter the log line has to do.
             drop(self.outbox.publish(letter));
         }
-        message.resolve(Err(Undelivered::Refused {
-            why: why.to_owned(),
-        }));
+        // The broker may have passed on to a device what it did not acknowledge.
+        let end = if message.message.target().is_some() {
+            Undelivered::Uncertain
+        } else {
+            Undelivered::Refused {
+                why: why.to_owned(),
+            }
+        };
+        message.resolve(Err(end));
     }
 
     /// Remembers the commands that the broker may send again on the next connection.
