@@ -211,6 +211,21 @@ const NEAREST: (&str, &str) = (
 );
 
 impl Refusal {
+    /// Returns whether the same command could be understood at another moment: the answer of a model
+    /// may be another one, and limits end.
+    pub const fn depends_on_moment(&self) -> bool {
+        matches!(
+            self,
+            Self::Busy { .. }
+                | Self::TooSoon { .. }
+                | Self::TooLate
+                | Self::NobodyAnswered { .. }
+                | Self::OverBudget { .. }
+                | Self::Declined
+                | Self::NotUnderstood { .. }
+        )
+    }
+
     /// Returns the code of this refusal.
     pub const fn code(&self) -> RefusalCode {
         match self {

@@ -148,6 +148,12 @@ impl Pipeline {
         }
     }
 
+    /// Returns whether an earlier leader of a pair may have begun the command.
+    pub(super) fn may_have_begun(&self, command: &Command) -> bool {
+        let replica = self.replica.as_ref();
+        replica.is_some_and(|replica| replica.may_have_begun(command.seq))
+    }
+
     /// Splits off the steps that do harm twice, if an earlier leader of a pair may have begun the
     /// command.
     fn without_doubtful<'a>(
@@ -155,8 +161,7 @@ impl Pipeline {
         command: &Command,
         claimed: Vec<&'a Step>,
     ) -> (Vec<&'a Step>, Vec<ActionFailure>) {
-        let replica = self.replica.as_ref();
-        if !replica.is_some_and(|replica| replica.may_have_begun(command.seq)) {
+        if !self.may_have_begun(command) {
             return (claimed, Vec::new());
         }
         let is_harmless = |step: &&Step| durability_of(step) == Durability::None;

@@ -150,6 +150,9 @@ impl Pipeline {
             .handle_in_order(command, &phrase, seq, stream.as_ref())
             .instrument(span)
             .await;
+        if self.may_have_begun(command) {
+            handled = handled.uncertain_where_refused();
+        }
         let confirmation = handled.confirmation.take();
         let durability = handled.durability;
         let earlier = std::mem::take(&mut handled.earlier);

@@ -105,6 +105,17 @@ impl Handled {
         Self { result, ..self }
     }
 
+    /// Makes a command that may have been carried out before uncertain, where it is refused now for a
+    /// cause of the moment.
+    pub(super) fn uncertain_where_refused(self) -> Self {
+        match &self.result {
+            Err(refusal) if refusal.depends_on_moment() => {
+                self.with_result(Err(Refusal::Undelivered))
+            }
+            _ => self,
+        }
+    }
+
     /// Adds the results of publishing `plan`.
     pub(super) fn with_dispatched(
         self,
