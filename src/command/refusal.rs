@@ -211,8 +211,8 @@ const NEAREST: (&str, &str) = (
 );
 
 impl Refusal {
-    /// Returns whether the same command could be understood at another moment: the answer of a model
-    /// may be another one, and limits end.
+    /// Returns whether the same command could be understood at another moment: the answer of a
+    /// model may be another one, and limits end.
     pub const fn depends_on_moment(&self) -> bool {
         matches!(
             self,

@@ -27,8 +27,8 @@ const MAX_ACK_TOKENS: usize = 65_535;
 /// The most commands acknowledged after one sync.
 const MAX_ACK_BATCH: usize = 1024;
 
-/// From so many commands that wait, finished ones are acknowledged at once instead of together after
-/// the next sync: without acknowledgements the broker would soon hold back the next commands.
+/// From so many commands that wait, finished ones are acknowledged at once instead of together
+/// after the next sync: without acknowledgements the broker would soon hold back the next commands.
 const EARLY_ACKS: usize = 8;
 
 /// The tasks in the background, and the channels to them.

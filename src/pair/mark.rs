@@ -38,8 +38,8 @@ pub enum PairMark {
         /// Grows once a minute.
         number: u64,
     },
-    /// A node has seen nothing of the leader for some time. The leader answers with a beat; the node
-    /// itself receives the probe as well, if the broker and its connection work.
+    /// A node has seen nothing of the leader for some time. The leader answers with a beat; the
+    /// node itself receives the probe as well, if the broker and its connection work.
     Probe {
         /// The node.
         node: String,

@@ -105,8 +105,8 @@ impl Handled {
         Self { result, ..self }
     }
 
-    /// Makes a command that may have been carried out before uncertain, where it is refused now for a
-    /// cause of the moment.
+    /// Makes a command that may have been carried out before uncertain, where it is refused now for
+    /// a cause of the moment.
     pub(super) fn uncertain_where_refused(self) -> Self {
         match &self.result {
             Err(refusal) if refusal.depends_on_moment() => {

@@ -21,8 +21,8 @@ pub struct StoredScore {
 }
 
 impl StoredScore {
-    /// Returns how long the result still holds. One from the future, by a clock that was ahead, does
-    /// not hold.
+    /// Returns how long the result still holds. One from the future, by a clock that was ahead,
+    /// does not hold.
     pub fn time_left(self, now: SystemTime) -> Option<Duration> {
         let age = now.duration_since(self.at).ok()?;
         let left = LONGEST_AGE.checked_sub(age)?;

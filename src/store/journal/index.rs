@@ -279,9 +279,9 @@ impl Index {
         true
     }
 
-    /// Notes that a record must be written: to disk, or only to the write-ahead log if its command is
-    /// finished and the disk does not have it. Its absence after a power cut does no harm: the broker
-    /// has the messages and the reply. Returns whether the disk is meant.
+    /// Notes that a record must be written: to disk, or only to the write-ahead log if its command
+    /// is finished and the disk does not have it. Its absence after a power cut does no harm: the
+    /// broker has the messages and the reply. Returns whether the disk is meant.
     pub(super) fn mark_changed(&mut self, number: u64, has_wal: bool) -> bool {
         self.changes += 1;
         self.unpersisted.insert(number);
@@ -350,8 +350,8 @@ impl Index {
             && self.first_in_progress.is_none_or(|first| first > number)
     }
 
-    /// Marks all records to be written, because the store and the write-ahead log were opened again:
-    /// the log has their states of before the failure.
+    /// Marks all records to be written, because the store and the write-ahead log were opened
+    /// again: the log has their states of before the failure.
     pub(super) fn write_all_again(&mut self) {
         self.only_in_wal.clear();
         self.unwritten.extend(self.known.keys());

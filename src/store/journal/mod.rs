@@ -332,9 +332,9 @@ impl Journal {
         self.lock().changes
     }
 
-    /// Waits until a command needs no copy at the broker any more: all changes up to number `changes`
-    /// are on disk, or the command is finished. The latter is noticed at once only if `is_early`.
-    /// Cancel safe.
+    /// Waits until a command needs no copy at the broker any more: all changes up to number
+    /// `changes` are on disk, or the command is finished. The latter is noticed at once only if
+    /// `is_early`. Cancel safe.
     pub async fn kept(&self, mark: Option<Seq>, changes: u64, is_early: bool) {
         let mut synced = self.synced.subscribe();
         let mut health = self.health.subscribe();

@@ -317,8 +317,8 @@ impl Journal {
         index.gone.extend(gone);
     }
 
-    /// Returns the clocks if it is time to write them. While nothing else `is_written`, one reading of
-    /// each run is enough: a later run of the same boot continues from it.
+    /// Returns the clocks if it is time to write them. While nothing else `is_written`, one reading
+    /// of each run is enough: a later run of the same boot continues from it.
     fn clocks_to_write(&self, is_written: bool) -> Option<ClockReading> {
         let mut written = self.clock_written.lock();
         let now = self.clock.now();

@@ -2,9 +2,9 @@
 //! survive the end of this process, though not a power cut: what an earlier boot wrote is not read.
 //!
 //! It is two files of lines. A line has a record, or notes that the broker has a reply, or that a
-//! record is forgotten. A command that is finished before the next sync is only here. While one file
-//! takes lines, the other one waits until all of its records are on disk or forgotten, and is then
-//! emptied.
+//! record is forgotten. A command that is finished before the next sync is only here. While one
+//! file takes lines, the other one waits until all of its records are on disk or forgotten, and is
+//! then emptied.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
