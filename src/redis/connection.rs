@@ -61,6 +61,10 @@ impl LuaScript {
 }
 
 /// A response of Redis.
+#[cfg_attr(
+    not(feature = "redis"),
+    expect(dead_code, reason = "without the feature nothing is received")
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RedisReply {
     /// No value.
