@@ -24,7 +24,7 @@ use crate::telemetry::scrape::{MetricsAddress, Scrape};
 /// identifiers, because one that is never acknowledged would hold back all later ones.
 const MAX_ACK_TOKENS: usize = 65_535;
 
-/// The most commands acknowledged after one sync.
+/// The most commands that are taken from the channel at once.
 const MAX_ACK_BATCH: usize = 1024;
 
 /// From so many commands that wait, finished ones are acknowledged at once instead of together

@@ -105,6 +105,27 @@ impl SimulatedClients {
         self.broker.publish(&topic, state, true);
     }
 
+    /// The broker neither receives nor sends for a while.
+    pub(super) fn freeze_broker(&mut self) {
+        self.ledger.fault("broker frozen");
+        let time = self.random.random_range(500..8000);
+        self.broker.freeze(Duration::from_millis(time));
+    }
+
+    /// The acknowledgements of the broker are lost for a while.
+    pub(super) fn mute_broker(&mut self) {
+        self.ledger.fault("acknowledgements swallowed");
+        let time = self.random.random_range(100..3000);
+        self.broker.mute(Duration::from_millis(time));
+    }
+
+    /// Packets take up to a random time below `longest` milliseconds from now on.
+    pub(super) fn slow_down(&mut self, longest: u64) {
+        self.ledger.fault("network slow");
+        let delay = self.random.random_range(1..longest);
+        self.broker.set_longest_delay(Duration::from_millis(delay));
+    }
+
     /// Sends a command.
     pub(super) fn send(&mut self) {
         let n = self.ledger.sent.len();

@@ -149,9 +149,9 @@ impl SimulatedHouse {
                 0..66 => self.clients.send(),
                 66..73 => self.cut(),
                 73..77 => self.restart_broker().await,
-                77..81 => self.freeze_broker(),
-                81..85 => self.mute_broker(),
-                85..88 => self.slow_down(),
+                77..81 => self.clients.freeze_broker(),
+                81..85 => self.clients.mute_broker(),
+                85..88 => self.clients.slow_down(1500),
                 88..92 => self.change_disk(),
                 92..97 => self.kill().await,
                 97..99 => self.power_cut().await,
@@ -214,26 +214,6 @@ impl SimulatedHouse {
         let time = self.clients.random.random_range(0..5000);
         self.pass(Duration::from_millis(time)).await;
         self.clients.broker.set_up(true);
-    }
-
-    fn freeze_broker(&mut self) {
-        self.clients.ledger.fault("broker frozen");
-        let time = self.clients.random.random_range(500..8000);
-        self.clients.broker.freeze(Duration::from_millis(time));
-    }
-
-    fn mute_broker(&mut self) {
-        self.clients.ledger.fault("acknowledgements swallowed");
-        let time = self.clients.random.random_range(100..3000);
-        self.clients.broker.mute(Duration::from_millis(time));
-    }
-
-    fn slow_down(&mut self) {
-        self.clients.ledger.fault("network slow");
-        let delay = self.clients.random.random_range(1..1500);
-        self.clients
-            .broker
-            .set_longest_delay(Duration::from_millis(delay));
     }
 
     fn change_disk(&mut self) {

@@ -129,9 +129,9 @@ impl SimulatedPair {
                 64..70 => self.cut(),
                 70..74 => self.abandon(),
                 74..77 => self.restart_broker().await,
-                77..80 => self.freeze_broker(),
-                80..83 => self.mute_broker(),
-                83..85 => self.slow_down(),
+                77..80 => self.clients.freeze_broker(),
+                80..83 => self.clients.mute_broker(),
+                83..85 => self.clients.slow_down(800),
                 85..93 => self.kill_one().await,
                 93..96 => self.take_over_by_hand(),
                 96..98 => self.kill_both().await,
@@ -236,25 +236,6 @@ impl SimulatedPair {
         let time = self.clients.random.random_range(0..5000);
         self.pass(Duration::from_millis(time)).await;
         self.clients.broker.set_up(true);
-    }
-
-    fn freeze_broker(&mut self) {
-        self.clients.ledger.fault("broker frozen");
-        let time = self.clients.random.random_range(500..8000);
-        self.clients.broker.freeze(Duration::from_millis(time));
-    }
-
-    fn mute_broker(&mut self) {
-        self.clients.ledger.fault("acknowledgements swallowed");
-        let time = self.clients.random.random_range(100..3000);
-        self.clients.broker.mute(Duration::from_millis(time));
-    }
-
-    fn slow_down(&mut self) {
-        self.clients.ledger.fault("network slow");
-        let delay = self.clients.random.random_range(1..800);
-        let delay = Duration::from_millis(delay);
-        self.clients.broker.set_longest_delay(delay);
     }
 
     fn take_over_by_hand(&mut self) {

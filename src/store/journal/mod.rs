@@ -49,8 +49,8 @@ pub use crate::store::journal::seq::Seq;
 pub use crate::store::journal::state::{Health, Journal};
 use crate::store::journal::wal::{Wal, WalNote};
 
-/// So many unwritten records are synced without waiting for more: with mosquitto's window of 20
-/// messages no client waits.
+/// So many unwritten records that have waited for a while are synced without waiting for more: a
+/// broker with a window of 20 messages would soon send no further command.
 const BATCH: usize = 16;
 
 /// So many unwritten records are synced even during the rest after a sync: without acknowledgements

@@ -28,7 +28,7 @@ const BATCH_AGE: Duration = Duration::from_millis(30);
 
 /// The rest after a sync, as a multiple of its duration: in a flood more commands share each sync,
 /// and half of the time disk and processor are free for others. A longer one would delay everybody:
-/// with mosquitto's window of 20 messages the broker sends no more before the next sync.
+/// a broker with a window of 20 messages sends no more before the next sync.
 const REST: u32 = 1;
 
 /// A sync that took longer is slow, and reported.
