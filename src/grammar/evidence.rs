@@ -64,7 +64,8 @@ impl Evidence {
     /// Collects the evidence in a text.
     pub(super) fn of(text: &str, lexicon: &Lexicon, names: &Names) -> Self {
         let plain = lexicon.spelling.plain(text);
-        let (spans, _) = Spans::try_of(&plain, lexicon, names);
+        let tried = Spans::try_of(&plain, lexicon, names);
+        let spans = &tried.spans;
         let is_said = |sense: &Sense| match sense {
             // The first part of a separable verb means nothing without the second.
             Sense::SplitVerb(_, particle) => {
@@ -74,7 +75,7 @@ impl Evidence {
             _ => true,
         };
         let mut evidence = Self::default();
-        for (senses, run) in spans.iter().zip(spans.runs()) {
+        for (senses, run) in spans.iter().zip(tried.runs()) {
             let is_target = |sense: &Sense| {
                 matches!(sense, Sense::Name(..) | Sense::Noun(..) | Sense::Place(_))
             };

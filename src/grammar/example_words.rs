@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::grammar::phrase_filter::PhraseFilter;
 use crate::grammar::tokens::words;
 
 /// Words of one language for the request for examples.
@@ -15,6 +16,9 @@ pub(super) struct ExampleWords {
     /// Forms of sentences by their meaning, with `{device}` or `{the_device}`. Those that do not
     /// have the meaning in a home are not shown there.
     pub(super) forms: BTreeMap<String, Vec<String>>,
+    /// The phrases of the question.
+    #[serde(skip)]
+    pub(super) questions: PhraseFilter,
 }
 
 impl ExampleWords {
@@ -23,6 +27,7 @@ impl ExampleWords {
         for text in &mut self.ask {
             *text = words(&plain(text)).join(" ");
         }
+        self.questions = PhraseFilter::new(&self.ask);
         self
     }
 }

@@ -9,7 +9,7 @@ use crate::grammar::interpreter::{Interpreter, senses_of};
 use crate::grammar::parse::clauses;
 use crate::grammar::resolve::ClauseIntent;
 use crate::grammar::sense::{Place, Sense};
-use crate::grammar::spans::{SpanError, Spans};
+use crate::grammar::spans::{SpanError, Spans, TriedSpans};
 use crate::vocabulary::action::Draft;
 
 /// The interpretation of a phrase, span by span.
@@ -88,18 +88,19 @@ impl Interpreter<'_> {
         {
             return self.explain_parts(text, &dissected);
         }
-        let (spans, silence) = Spans::try_of(&plain, self.lexicon, self.names);
-        let input = spans
+        let tried = Spans::try_of(&plain, self.lexicon, self.names);
+        let input = tried
             .runs()
             .zip(
-                spans
+                tried
+                    .spans
                     .iter()
                     .map(|senses| senses.iter().map(|&sense| self.describe(sense)).collect()),
             )
             .collect();
-        let verdict = match silence {
-            Some(silence) => Err(silence.to_string()),
-            None => self.draft(text).ok_or_else(|| self.why_silent(&spans)),
+        let verdict = match &tried.error {
+            Some(error) => Err(error.to_string()),
+            None => self.draft(text).ok_or_else(|| self.why_silent(&tried)),
         };
         Explanation {
             spans: input,
@@ -137,7 +138,8 @@ impl Interpreter<'_> {
         }
     }
 
-    fn why_silent(&self, spans: &Spans<'_>) -> String {
+    fn why_silent(&self, tried: &TriedSpans<'_>) -> String {
+        let spans = &tried.spans;
         let Some(combinations) = Self::combinations(spans) else {
             return "the sentence has too many possible meanings".to_owned();
         };
@@ -156,7 +158,7 @@ impl Interpreter<'_> {
         match furthest {
             ParseProgress::Span(at) => format!(
                 "`{}` does not fit after the words before it",
-                spans.runs().nth(at).unwrap_or_default()
+                tried.runs().nth(at).unwrap_or_default()
             ),
             ParseProgress::End if spans.asked => {
                 "a question, but not about the state of a device".to_owned()

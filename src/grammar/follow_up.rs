@@ -16,9 +16,10 @@ use crate::grammar::interpreter::{Interpreter, senses_of};
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::names::Names;
 use crate::grammar::parse::clauses;
+use crate::grammar::phrase_filter::PhraseFilter;
 use crate::grammar::sense::{Comparative, Place, Sense, Verb};
 use crate::grammar::spans::Spans;
-use crate::grammar::tokens::{has_words_of_one, words};
+use crate::grammar::tokens::words;
 use crate::vocabulary::action::{Action, Draft};
 
 /// Most words that a sentence of fixed form has besides fillers.
@@ -81,14 +82,14 @@ pub(super) fn bare(plain: &str) -> Vec<&str> {
 }
 
 /// Returns the meaning of a text that is one of the phrases, with or without fillers around it.
-fn fixed<'p, T>(
+fn fixed<T>(
     lexicon: &Lexicon,
     text: &str,
-    phrases: impl IntoIterator<Item = &'p String>,
+    phrases: &PhraseFilter,
     meaning: impl Fn(&String) -> Option<T>,
 ) -> Option<T> {
     let plain = lexicon.spelling.plain(text);
-    if !has_words_of_one(&plain, phrases) {
+    if !phrases.has_words_of_one(&plain) {
         return None;
     }
     let input = bare(&plain);
@@ -99,10 +100,11 @@ fn fixed<'p, T>(
     found.iter().find_map(|core| meaning(&core.join(" ")))
 }
 
-/// Returns whether the text is one of these phrases, and nothing else.
-pub(super) fn is_one_of(lexicon: &Lexicon, text: &str, phrases: &[String]) -> bool {
-    let is_phrase = |joined: &String| phrases.contains(joined).then_some(());
-    fixed(lexicon, text, phrases, is_phrase).is_some()
+/// Returns whether the text asks for examples of commands, and nothing else.
+pub(super) fn asks_for_examples(lexicon: &Lexicon, text: &str) -> bool {
+    let examples = &lexicon.examples;
+    let is_question = |joined: &String| examples.ask.contains(joined).then_some(());
+    fixed(lexicon, text, &examples.questions, is_question).is_some()
 }
 
 /// Returns the sentence of fixed form that the text is, and nothing else.
@@ -113,7 +115,7 @@ pub(super) fn fixed_form(lexicon: &Lexicon, text: &str) -> Option<FollowUp> {
         let (form, _) = forms.find(|(_, texts)| texts.contains(joined))?;
         Some(*form)
     };
-    fixed(lexicon, text, forms.values().flatten(), form)
+    fixed(lexicon, text, &lexicon.follow_up.fixed_forms, form)
 }
 
 /// Returns the rest of a sentence that applies the last command to other devices, and whether it
@@ -121,7 +123,7 @@ pub(super) fn fixed_form(lexicon: &Lexicon, text: &str) -> Option<FollowUp> {
 fn continued(lexicon: &Lexicon, text: &str) -> Option<(bool, String)> {
     let plain = lexicon.spelling.plain(text);
     let words_of = &lexicon.follow_up;
-    if !has_words_of_one(&plain, words_of.continuations()) {
+    if !words_of.continuations.has_words_of_one(&plain) {
         return None;
     }
     let joined = bare(&plain).join(" ");
@@ -198,7 +200,7 @@ fn detached(lexicon: &Lexicon, names: &Names, text: &str) -> Option<String> {
 }
 
 /// Returns whether the sentence has a word for something of an earlier command.
-fn has_reference(spans: &Spans<'_>) -> bool {
+fn has_reference(spans: &Spans) -> bool {
     any_sense(spans, |sense| {
         matches!(
             sense,
@@ -207,7 +209,7 @@ fn has_reference(spans: &Spans<'_>) -> bool {
     })
 }
 
-fn is_about_warmth(spans: &Spans<'_>) -> bool {
+fn is_about_warmth(spans: &Spans) -> bool {
     any_sense(spans, |sense| {
         matches!(
             sense,
@@ -219,7 +221,7 @@ fn is_about_warmth(spans: &Spans<'_>) -> bool {
 
 /// Returns whether the sentence names only a value or a comparison: "brighter", "50 percent".
 /// A verb without an object may be the beginning of a sentence whose end was lost.
-fn is_value_alone(spans: &Spans<'_>) -> bool {
+fn is_value_alone(spans: &Spans) -> bool {
     let has_value = any_sense(spans, |sense| {
         matches!(
             sense,
@@ -240,7 +242,7 @@ fn is_value_alone(spans: &Spans<'_>) -> bool {
 }
 
 /// Returns whether the sentence is a state without a verb: "off", "now off".
-fn is_state_alone(spans: &Spans<'_>) -> bool {
+fn is_state_alone(spans: &Spans) -> bool {
     let is_state = |senses: &[Sense]| senses.iter().any(|sense| matches!(sense, Sense::State(_)));
     let is_verb = |sense: &Sense| {
         matches!(
@@ -251,18 +253,14 @@ fn is_state_alone(spans: &Spans<'_>) -> bool {
     spans.iter().any(is_state) && !any_sense(spans, is_verb)
 }
 
-fn any_sense(spans: &Spans<'_>, wanted: impl Fn(&Sense) -> bool) -> bool {
+fn any_sense(spans: &Spans, wanted: impl Fn(&Sense) -> bool) -> bool {
     spans.iter().flatten().any(wanted)
 }
 
-/// Returns whether the sentence refers to an earlier command.
-pub(super) fn refers(lexicon: &Lexicon, names: &Names, text: &str) -> bool {
-    if fixed_form(lexicon, text).is_some() {
-        return true;
-    }
-    let plain = lexicon.spelling.plain(text);
-    let (spans, _) = Spans::try_of(&plain, lexicon, names);
-    has_reference(&spans)
+/// Returns whether the sentence, which has these spans, refers to an earlier command.
+pub(super) fn refers(lexicon: &Lexicon, names: &Names, (text, spans): (&str, &Spans)) -> bool {
+    has_reference(spans)
+        || fixed_form(lexicon, text).is_some()
         || detached(lexicon, names, text).is_some()
         || continued(lexicon, text).is_some()
 }
@@ -278,14 +276,21 @@ impl Interpreter<'_> {
     }
 
     /// Returns the draft of a sentence that refers to nothing and needs no question: it has this
-    /// meaning after any command.
-    pub(super) fn draft_alone(&self, text: &str) -> Option<Draft> {
-        let plain = self.plain(text);
-        let spans = Spans::of(&plain, self.lexicon, self.names)?;
-        if has_reference(&spans) {
+    /// meaning after any command. `spans` are those of the text if all of its words are known.
+    pub(super) fn draft_alone(&self, text: &str, spans: Option<&Spans>) -> Option<Draft> {
+        let with_pronouns;
+        let spans = match detached(self.lexicon, self.names, text) {
+            Some(detached) => {
+                let plain = self.lexicon.spelling.plain(&detached);
+                with_pronouns = Spans::of(&plain, self.lexicon, self.names)?;
+                &with_pronouns
+            }
+            None => spans?,
+        };
+        if has_reference(spans) {
             return None;
         }
-        let draft = self.draft_of(&spans)?;
+        let draft = self.draft_of(spans)?;
         draft.question.is_none().then_some(draft)
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::grammar::phrase_filter::PhraseFilter;
 use crate::grammar::tokens::words;
 
 /// A sentence of fixed form about an earlier command.
@@ -50,21 +51,15 @@ pub(super) struct FollowUpWords {
     pub(super) instead_pause: Vec<String>,
     /// Sentences of fixed form.
     pub(super) phrases: BTreeMap<FollowUp, Vec<String>>,
+    /// All of these sentences.
+    #[serde(skip)]
+    pub(super) fixed_forms: PhraseFilter,
+    /// The phrases of which a sentence that continues the last command has one.
+    #[serde(skip)]
+    pub(super) continuations: PhraseFilter,
 }
 
 impl FollowUpWords {
-    /// Returns the phrases of which a sentence that continues the last command has one.
-    pub(super) fn continuations(&self) -> impl Iterator<Item = &String> {
-        let lists = [
-            &self.also,
-            &self.also_after,
-            &self.instead,
-            &self.instead_after,
-            &self.instead_pause,
-        ];
-        lists.into_iter().flatten()
-    }
-
     /// Returns the words in the form in which they are compared.
     pub(super) fn normalized(mut self, plain: impl Fn(&str) -> String) -> Self {
         let lists = [
@@ -78,6 +73,15 @@ impl FollowUpWords {
         for text in lists.into_iter().chain(phrases).flatten() {
             *text = words(&plain(text)).join(" ");
         }
+        let continuations = [
+            &self.also,
+            &self.also_after,
+            &self.instead,
+            &self.instead_after,
+            &self.instead_pause,
+        ];
+        self.continuations = PhraseFilter::new(continuations.into_iter().flatten());
+        self.fixed_forms = PhraseFilter::new(self.phrases.values().flatten());
         self
     }
 }

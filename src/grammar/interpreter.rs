@@ -45,7 +45,7 @@ impl Interpreter<'_> {
     }
 
     /// Returns the draft of a sentence in spans, if it is certain.
-    pub(super) fn draft_of(&self, spans: &Spans<'_>) -> Option<Draft> {
+    pub(super) fn draft_of(&self, spans: &Spans) -> Option<Draft> {
         let mut chosen = Vec::with_capacity(16);
         let mut agreed: Option<Draft> = None;
         for combination in 0..Self::combinations(spans)? {
@@ -67,14 +67,14 @@ impl Interpreter<'_> {
     /// question.
     pub(super) fn is_no_command(&self, text: &str) -> bool {
         let plain = self.lexicon.spelling.plain(text);
-        let (spans, error) = Spans::try_of(&plain, self.lexicon, self.names);
-        let mut senses = spans.iter().flatten();
+        let tried = Spans::try_of(&plain, self.lexicon, self.names);
+        let mut senses = tried.spans.iter().flatten();
         let is_veto = senses.any(|sense| *sense == Sense::Veto);
         // A word that is also a preposition, such as the German "auf", makes no command.
         let is_verb = |senses: &[Sense]| {
             senses.iter().any(Sense::may_begin) && !senses.iter().any(Sense::is_preposition)
         };
-        is_veto || (error.is_none() && !spans.iter().any(is_verb))
+        is_veto || (tried.error.is_none() && !tried.spans.iter().any(is_verb))
     }
 
     /// Returns the rules for effects on devices.
@@ -97,7 +97,7 @@ impl Interpreter<'_> {
     }
 
     /// Returns the number of combinations of senses, or `None` if there are too many.
-    pub(super) fn combinations(spans: &Spans<'_>) -> Option<usize> {
+    pub(super) fn combinations(spans: &Spans) -> Option<usize> {
         spans
             .iter()
             .try_fold(1_usize, |combinations, senses| {
@@ -363,7 +363,7 @@ fn one_of(draft: Draft, other: Draft) -> Option<Draft> {
 }
 
 /// Returns the combination of senses with that index: one sense of each span.
-pub(super) fn senses_of(spans: &Spans<'_>, combination: usize) -> impl Iterator<Item = Sense> {
+pub(super) fn senses_of(spans: &Spans, combination: usize) -> impl Iterator<Item = Sense> {
     let mut rest = combination;
     spans.iter().map(move |senses| {
         let sense = senses[rest % senses.len()];

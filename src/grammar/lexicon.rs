@@ -9,12 +9,13 @@ use serde::Deserialize;
 use crate::grammar::condition_words::ConditionWords;
 use crate::grammar::example_words::ExampleWords;
 use crate::grammar::follow_up_words::FollowUpWords;
+use crate::grammar::phrase_filter::PhraseFilter;
 use crate::grammar::phrase_index::PhraseIndex;
 use crate::grammar::sense::{Comparative, Level, Place, Sense, StateWord, Verb};
 use crate::grammar::spelling::Spelling;
 use crate::grammar::time_words::TimeWords;
 use crate::grammar::timer_phrases::TimerPhrases;
-use crate::grammar::tokens::{has_phrase, has_words_of_one, words};
+use crate::grammar::tokens::{has_phrase, words};
 use crate::vocabulary::Property;
 use crate::vocabulary::speech::Speech;
 
@@ -353,7 +354,9 @@ pub(super) struct Lexicon {
     never_typos: HashSet<String>,
     yes: HashSet<String>,
     no: HashSet<String>,
+    /// Phrases that ask for a long answer.
     long: Vec<String>,
+    long_words: PhraseFilter,
     /// Phrases as they are compared, and as they are written.
     unsupported: BTreeMap<UnsupportedMeaning, Vec<(String, String)>>,
 }
@@ -376,6 +379,7 @@ impl FromStr for Lexicon {
         let ands = raw.words.get(&FunctionWord::And).into_iter().flatten();
         let ands = ands.filter(|text| text.chars().all(char::is_alphabetic));
         let ands = ands.map(plain).collect();
+        let long: Vec<String> = raw.long.words.iter().map(joined).collect();
         Ok(Self {
             runs,
             numbers: numbers.map(|(word, n)| (plain(word).into(), *n)).collect(),
@@ -409,7 +413,8 @@ impl FromStr for Lexicon {
             never_typos: raw.typos.never.iter().map(plain).collect(),
             yes: raw.consent.yes.iter().map(joined).collect(),
             no: raw.consent.no.iter().map(joined).collect(),
-            long: raw.long.words.iter().map(joined).collect(),
+            long_words: PhraseFilter::new(&long),
+            long,
             unsupported: raw
                 .unsupported
                 .iter()
@@ -646,7 +651,7 @@ impl Lexicon {
     /// Returns whether the text contains a phrase that asks for a long answer.
     pub(super) fn wants_long_answer(&self, text: &str) -> bool {
         let plain = self.spelling.plain(text);
-        if !has_words_of_one(&plain, &self.long) {
+        if !self.long_words.has_words_of_one(&plain) {
             return false;
         }
         has_phrase(&self.long, &words(&plain))

@@ -46,10 +46,12 @@ mod members;
 mod names;
 mod number;
 mod parse;
+mod phrase_filter;
 mod phrase_index;
 mod reason;
 mod resolve;
 mod sense;
+mod spanned_phrase;
 mod spans;
 mod spelling;
 mod time;
@@ -81,6 +83,8 @@ use crate::grammar::follow_up::{Antecedents, Continuation, FollowUp, Remembered}
 use crate::grammar::interpreter::Interpreter;
 use crate::grammar::lexicon::{Lexicon, index};
 use crate::grammar::names::Names;
+use crate::grammar::spanned_phrase::ReadPhrase;
+pub use crate::grammar::spanned_phrase::SpannedPhrase;
 use crate::grammar::timer_request::TimerRequest;
 
 // Built-in languages: every file of `config/language/`, listed by the build script.
@@ -335,10 +339,24 @@ impl LocalGrammar {
         self.when
     }
 
+    /// Finds the spans of a phrase in `home`, for all questions about them.
+    pub fn spanned<'a>(&'a self, phrase: &'a Phrase, home: &'a Home) -> SpannedPhrase<'a> {
+        let read = self.reader(phrase).map(|language| {
+            let names = language.names(home);
+            ReadPhrase::new(phrase, language.lexicon(), names, here(phrase, home))
+        });
+        SpannedPhrase { phrase, home, read }
+    }
+
     /// Returns the draft of the phrase in `home`: actions, a question to ask back, or `None`.
     pub fn draft(&self, phrase: &Phrase, home: &Home) -> Option<Draft> {
-        let phrase = sentence(phrase)?;
-        self.beside_templates(phrase, home, self.own_draft(phrase, home))
+        self.draft_of(&self.spanned(phrase, home))
+    }
+
+    /// Returns the same of a phrase whose spans are known.
+    pub fn draft_of(&self, spanned: &SpannedPhrase<'_>) -> Option<Draft> {
+        let phrase = sentence(spanned.phrase)?;
+        self.beside_templates(phrase, spanned.home, spanned.draft())
     }
 
     /// Returns the draft that is certain beside the sentence templates; `own` is the grammar's.
@@ -362,33 +380,10 @@ impl LocalGrammar {
         })
     }
 
-    /// Returns the draft of the grammar alone, without sentence templates.
-    fn own_draft(&self, phrase: &Phrase, home: &Home) -> Option<Draft> {
-        let language = self.language(phrase)?;
-        let names = language.names(home);
-        let interpreter = language.interpreter(&names, phrase, home);
-        let draft = interpreter.draft_with_time(phrase.text());
-        draft.or_else(|| interpreter.conditional(phrase.text()))
-    }
-
     /// Returns the draft of a phrase that may refer to the last command of its source.
-    pub fn draft_after(&self, phrase: &Phrase, home: &Home, last: &Antecedents) -> Option<Draft> {
-        let phrase = sentence(phrase)?;
-        let Some(language) = self.language(phrase) else {
-            return self.draft(phrase, home);
-        };
-        let names = language.names(home);
-        let without_last = language.interpreter(&names, phrase, home);
-        let own = without_last.draft_alone(phrase.text()).or_else(|| {
-            let interpreter = Interpreter {
-                remembered: Remembered::of(last, home, &names),
-                ..language.interpreter(&names, phrase, home)
-            };
-            interpreter.draft_after_with_time(phrase.text())
-        });
-        // What a condition names is nearer than the last command, so that a pronoun is uncertain.
-        let own = own.or_else(|| without_last.conditional(phrase.text()));
-        self.beside_templates(phrase, home, own)
+    pub fn draft_after(&self, spanned: &SpannedPhrase<'_>, last: &Antecedents) -> Option<Draft> {
+        let phrase = sentence(spanned.phrase)?;
+        self.beside_templates(phrase, spanned.home, spanned.draft_after(last))
     }
 
     /// Returns the last command applied to the devices that the phrase names, or `None` if the
@@ -428,7 +423,7 @@ impl LocalGrammar {
         let Some(lexicon) = self.reader(phrase).map(Language::lexicon) else {
             return false;
         };
-        follow_up::is_one_of(lexicon, phrase.text(), &lexicon.examples.ask)
+        follow_up::asks_for_examples(lexicon, phrase.text())
     }
 
     /// Returns the forms of example sentences with a meaning, such as `power=on`.
@@ -441,15 +436,6 @@ impl LocalGrammar {
     /// Returns the sentence of fixed form about an earlier command that the phrase is.
     pub fn follow_up(&self, phrase: &Phrase) -> Option<FollowUp> {
         follow_up::fixed_form(self.reader(phrase)?.lexicon(), phrase.text())
-    }
-
-    /// Returns whether the phrase refers to an earlier command.
-    pub fn refers_back(&self, phrase: &Phrase, home: &Home) -> bool {
-        let Some(language) = self.reader(phrase) else {
-            return false;
-        };
-        let names = language.names(home);
-        follow_up::refers(language.lexicon(), &names, phrase.text())
     }
 
     /// Returns the meaning of the phrase as a sentence template, if it matches one.

@@ -1,6 +1,6 @@
 //! An index of phrases with their senses, keyed by the first word.
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashSet};
 
 use crate::grammar::sense::Sense;
 

@@ -9,7 +9,7 @@ use crate::grammar::lexicon::UnsupportedMeaning;
 use crate::grammar::parse::clauses;
 use crate::grammar::resolve::ClauseIntent;
 use crate::grammar::sense::Sense;
-use crate::grammar::spans::{MOST_WORDS, Spans};
+use crate::grammar::spans::{MOST_WORDS, Spans, TriedSpans};
 use crate::grammar::tokens::{edits, words};
 use crate::vocabulary::Domain;
 use crate::vocabulary::speech::fill;
@@ -27,7 +27,7 @@ impl Interpreter<'_> {
             return Some(Misunderstanding::NoDevices);
         }
         let plain = self.lexicon.spelling.plain(text);
-        let (spans, error) = Spans::try_of(&plain, self.lexicon, self.names);
+        let tried = Spans::try_of(&plain, self.lexicon, self.names);
         // A longer sentence is not a command, and its words are looked up one by one.
         let mut input = words(&plain);
         input.truncate(MOST_WORDS);
@@ -40,11 +40,11 @@ impl Interpreter<'_> {
         if let Some(reason) = self.condition_or_time(&input) {
             return Some(reason);
         }
-        match error {
-            Some(_) => self.unknown_name(&spans),
+        match &tried.error {
+            Some(_) => self.unknown_name(&tried),
             None => self
-                .first_clause_with(&spans, Self::out_of_range)
-                .or_else(|| self.first_clause_with(&spans, Self::incapable)),
+                .first_clause_with(&tried.spans, Self::out_of_range)
+                .or_else(|| self.first_clause_with(&tried.spans, Self::incapable)),
         }
     }
 
@@ -91,8 +91,8 @@ impl Interpreter<'_> {
     }
 
     /// Returns the unknown name in a sentence that is a command or a question otherwise.
-    fn unknown_name(&self, spans: &Spans<'_>) -> Option<Misunderstanding> {
-        let senses: Vec<&[Sense]> = spans.iter().collect();
+    fn unknown_name(&self, tried: &TriedSpans<'_>) -> Option<Misunderstanding> {
+        let senses: Vec<&[Sense]> = tried.spans.iter().collect();
         let has = |wanted: fn(&Sense) -> bool| senses.iter().any(|span| span.iter().any(wanted));
         let is_command = has(|sense| {
             matches!(
@@ -101,7 +101,7 @@ impl Interpreter<'_> {
             )
         });
         let names_device = has(|sense| matches!(sense, Sense::Name(..) | Sense::Noun(..)));
-        let unknown: Vec<String> = spans
+        let unknown: Vec<String> = tried
             .runs()
             .zip(&senses)
             .filter(|(_, senses)| senses.is_empty())
@@ -146,7 +146,7 @@ impl Interpreter<'_> {
     /// Returns the first reason found in a clause, in any reading of the sentence.
     fn first_clause_with(
         &self,
-        spans: &Spans<'_>,
+        spans: &Spans,
         find: fn(&Self, &Clause, Intent) -> Option<Misunderstanding>,
     ) -> Option<Misunderstanding> {
         for index in 0..Self::combinations(spans)? {

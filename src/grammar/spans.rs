@@ -19,14 +19,22 @@ const MOST_BEFORE_NOUN: usize = 4;
 
 /// A sentence as spans.
 #[derive(Debug, Default)]
-pub(super) struct Spans<'a> {
+pub(super) struct Spans {
     /// Senses of all spans, concatenated.
     senses: Vec<Sense>,
     ends: Vec<SpanEnd>,
     /// Whether the sentence ends with a question mark.
     pub(super) asked: bool,
+}
+
+/// The spans of a sentence that may have unknown words.
+#[derive(Debug, Default)]
+pub(super) struct TriedSpans<'a> {
+    pub(super) spans: Spans,
     /// The words of all spans.
-    input: Vec<&'a str>,
+    words: Vec<&'a str>,
+    /// The first error.
+    pub(super) error: Option<SpanError>,
 }
 
 /// End of a span in the senses and in the words of a sentence.
@@ -45,9 +53,19 @@ pub(super) enum SpanError {
     Unknown(String),
 }
 
-impl<'a> Spans<'a> {
+impl TriedSpans<'_> {
+    /// Returns the words of each span.
+    pub(super) fn runs(&self) -> impl Iterator<Item = String> + '_ {
+        self.spans.ends.iter().scan(0, |from, end| {
+            let start = std::mem::replace(from, end.word);
+            Some(self.words[start..end.word].join(" "))
+        })
+    }
+}
+
+impl Spans {
     /// Returns the spans of a text in plain spelling, or `None` if a word is unknown.
-    pub(super) fn of(plain: &'a str, lexicon: &'a Lexicon, names: &'a Names) -> Option<Self> {
+    pub(super) fn of(plain: &str, lexicon: &Lexicon, names: &Names) -> Option<Self> {
         let (mut spans, mut input) = Self::begin(plain).ok()?;
         correct_typos(&mut input, lexicon, names)?;
         distribute_name(&mut input, lexicon, names);
@@ -62,22 +80,27 @@ impl<'a> Spans<'a> {
             at += length?;
             spans.end_at(at);
         }
-        spans.input = input;
         spans.drop_lonely_verbs();
         Some(spans)
     }
 
-    /// Returns the spans of a text beyond unknown words, and the first error.
-    pub(super) fn try_of(
+    /// Returns the spans of a text beyond unknown words. Without an error they are those of
+    /// [`Spans::of`].
+    pub(super) fn try_of<'a>(
         plain: &'a str,
         lexicon: &'a Lexicon,
         names: &'a Names,
-    ) -> (Self, Option<SpanError>) {
+    ) -> TriedSpans<'a> {
         let (mut spans, mut input) = match Self::begin(plain) {
             Ok(begun) => begun,
-            Err(silence) => return (Self::default(), Some(silence)),
+            Err(error) => {
+                return TriedSpans {
+                    error: Some(error),
+                    ..TriedSpans::default()
+                };
+            }
         };
-        let mut silence = None;
+        let mut error = None;
         let corrected = correct_typos(&mut input, lexicon, names).is_some();
         distribute_name(&mut input, lexicon, names);
         move_half(&mut input, lexicon);
@@ -88,28 +111,30 @@ impl<'a> Spans<'a> {
                 found = spans.push(&input[at..], lexicon, names);
             }
             let length = found.unwrap_or_else(|| {
-                silence.get_or_insert(SpanError::Unknown(input[at].to_owned()));
+                error.get_or_insert(SpanError::Unknown(input[at].to_owned()));
                 1
             });
             at += length;
             spans.end_at(at);
         }
-        spans.input = input;
         spans.drop_lonely_verbs();
-        if !corrected && silence.is_none() {
-            silence = Some(SpanError::Unknown(plain.to_owned()));
+        if !corrected && error.is_none() {
+            error = Some(SpanError::Unknown(plain.to_owned()));
         }
-        (spans, silence)
+        TriedSpans {
+            spans,
+            words: input,
+            error,
+        }
     }
 
     /// Splits the text into words and removes the question mark.
-    fn begin(plain: &'a str) -> Result<(Self, Vec<&'a str>), SpanError> {
+    fn begin(plain: &str) -> Result<(Self, Vec<&str>), SpanError> {
         let mut input = words(plain);
         let mut spans = Self {
             senses: Vec::with_capacity(24),
             ends: Vec::with_capacity(16),
             asked: false,
-            input: Vec::new(),
         };
         while input.last() == Some(&"?") {
             input.pop();
@@ -120,14 +145,6 @@ impl<'a> Spans<'a> {
             1..=MOST_WORDS => Ok((spans, input)),
             _ => Err(SpanError::TooLong),
         }
-    }
-
-    /// Returns the words of each span.
-    pub(super) fn runs(&self) -> impl Iterator<Item = String> + '_ {
-        self.ends.iter().scan(0, |from, end| {
-            let start = std::mem::replace(from, end.word);
-            Some(self.input[start..end.word].join(" "))
-        })
     }
 
     /// Ends a span behind the senses that were added, at the word `word`.

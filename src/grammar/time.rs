@@ -175,7 +175,12 @@ impl Interpreter<'_> {
     /// Returns the draft of a sentence, with its time if it names one.
     pub(super) fn draft_with_time(&self, text: &str) -> Option<Draft> {
         let now = self.draft(text);
-        now.or_else(|| self.timed(text, &|rest| self.draft(rest)))
+        now.or_else(|| self.draft_in_time(text))
+    }
+
+    /// Returns the draft of a sentence that names a time.
+    pub(super) fn draft_in_time(&self, text: &str) -> Option<Draft> {
+        self.timed(text, &|rest| self.draft(rest))
     }
 
     /// Returns the draft of a sentence that may refer to the last command, with its time if it

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::grammar::phrase_filter::PhraseFilter;
 use crate::grammar::tokens::words;
 
 /// Phrases of a language for requests about timers.
@@ -36,30 +37,25 @@ pub(super) struct TimerPhrases {
     pub(super) set_link: Vec<String>,
     /// Before the name of a timer that stands behind it: "para la", "called".
     pub(super) name_before: Vec<String>,
+    /// The phrases of which each request about timers has one, but for changes by a length of time.
+    #[serde(skip)]
+    pub(super) beginnings: PhraseFilter,
+    /// The forms of changes by a length of time.
+    #[serde(skip)]
+    relative: PhraseFilter,
+    /// The words for a timer.
+    #[serde(skip)]
+    pub(super) timer_words: PhraseFilter,
 }
 
 impl TimerPhrases {
-    /// Returns the phrases of which each request about timers has one.
-    pub(super) fn beginnings(&self) -> impl Iterator<Item = &String> {
-        let lists = [
-            &self.list,
-            &self.left,
-            &self.left_of,
-            &self.cancel,
-            &self.cancel_that,
-            &self.cancel_all,
-            &self.cancel_before,
-            &self.change,
-            &self.set,
-            &self.set_before,
-        ];
-        lists.into_iter().flatten()
-    }
-
     /// Returns whether a text may be a change by a length of time.
     pub(super) fn may_be_relative(&self, text: &str) -> bool {
-        let mut forms = self.longer.iter().chain(&self.shorter);
-        forms.any(|form| form.split("{}").all(|part| text.contains(part.trim())))
+        let has_all = |form: &str| {
+            let mut words = form.split(' ').filter(|word| *word != "{}");
+            words.all(|word| text.contains(word))
+        };
+        self.relative.candidates(text).any(has_all)
     }
 
     /// Returns the phrases in the form in which they are compared, the longest first.
@@ -93,6 +89,25 @@ impl TimerPhrases {
             let joined = parts.collect::<Vec<_>>().join(" {} ");
             joined.trim().clone_into(text);
         }
+        self.with_filters()
+    }
+
+    fn with_filters(mut self) -> Self {
+        let beginnings = [
+            &self.list,
+            &self.left,
+            &self.left_of,
+            &self.cancel,
+            &self.cancel_that,
+            &self.cancel_all,
+            &self.cancel_before,
+            &self.change,
+            &self.set,
+            &self.set_behind,
+        ];
+        self.beginnings = PhraseFilter::new(beginnings.into_iter().flatten());
+        self.relative = PhraseFilter::new(self.longer.iter().chain(&self.shorter));
+        self.timer_words = PhraseFilter::new(self.set.iter().chain(&self.set_behind));
         self
     }
 }

@@ -6,7 +6,7 @@ use crate::grammar::lexicon::Lexicon;
 use crate::grammar::sense::Sense;
 use crate::grammar::time::{TimeReader, cuts};
 use crate::grammar::timer_phrases::TimerPhrases;
-use crate::grammar::tokens::{has_words_of_one, phrase, words};
+use crate::grammar::tokens::{phrase, words};
 use crate::vocabulary::timing::{Span, Timing};
 
 /// Most words of such a sentence.
@@ -67,7 +67,7 @@ fn without_end<'t>(text: &'t str, behind: &[String]) -> Option<&'t str> {
 pub(super) fn timer_request(lexicon: &Lexicon, text: &str) -> Option<TimerRequest> {
     let plain = lexicon.spelling.plain(text);
     let phrases = &lexicon.timers;
-    if !has_words_of_one(&plain, phrases.beginnings()) && !phrases.may_be_relative(&plain) {
+    if !phrases.beginnings.has_words_of_one(&plain) && !phrases.may_be_relative(&plain) {
         return None;
     }
     let whole = bare(&plain);
@@ -260,7 +260,7 @@ fn timer_with_length(lexicon: &Lexicon, text: &str) -> Option<(Span, Option<Stri
 fn plain_timer(lexicon: &Lexicon, text: &str) -> Option<(Timing, Option<String>)> {
     let phrases = &lexicon.timers;
     // Only a sentence about a timer is searched for a time.
-    if !has_words_of_one(text, phrases.set.iter().chain(&phrases.set_behind)) {
+    if !phrases.timer_words.has_words_of_one(text) {
         return None;
     }
     if let Some((span, name)) = timer_with_length(lexicon, text) {

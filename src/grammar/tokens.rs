@@ -53,24 +53,6 @@ pub(super) fn remove_end_marks(input: &mut Vec<&str>) {
     }
 }
 
-/// Returns whether the text has the words of one of the phrases. Nearly all commands have not, and
-/// need no closer look.
-pub(super) fn has_words_of_one<'p>(
-    text: &str,
-    phrases: impl IntoIterator<Item = &'p String>,
-) -> bool {
-    let mut has_letter = [false; 256];
-    has_letter[usize::from(b' ')] = true;
-    for byte in text.bytes() {
-        has_letter[usize::from(byte)] = true;
-    }
-    // Nearly every phrase has a letter that the text has not: its words are not searched for.
-    let has_letters = |phrase: &String| phrase.bytes().all(|byte| has_letter[usize::from(byte)]);
-    let has_all = |phrase: &String| phrase.split(' ').all(|word| text.contains(word));
-    let mut phrases = phrases.into_iter();
-    phrases.any(|phrase| has_letters(phrase) && has_all(phrase))
-}
-
 fn run(text: &str, within: impl Fn(char) -> bool) -> usize {
     text.find(|c| !within(c)).unwrap_or(text.len())
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::clock::now;
 use crate::command::Command;
 use crate::command::reply::{Outcome, Refusal, Reply, Via};
+use crate::grammar::SpannedPhrase;
 use crate::grammar::follow_up::{Antecedents, FollowUp};
 use crate::home::device::Device;
 use crate::home::permit::Plan;
@@ -61,18 +62,19 @@ impl Pipeline {
         request: &Request<'_>,
     ) -> Option<Result<Interpretation, Refusal>> {
         let grammar = &self.services.grammar;
-        if self.has_unfinished_referent(request) {
-            Box::pin(self.wait_for_referent(request.command)).await;
-        }
         let Request {
             command,
             phrase,
             home,
         } = *request;
+        let spanned = grammar.spanned(phrase, home);
+        if self.has_unfinished_referent(command, &spanned) {
+            Box::pin(self.wait_for_referent(command)).await;
+        }
         let last = self.last_command(command);
         let draft = match &last {
-            Some(last) => grammar.draft_after(phrase, home, last),
-            None => grammar.draft(phrase, home),
+            Some(last) => grammar.draft_after(&spanned, last),
+            None => grammar.draft_of(&spanned),
         };
         let question = match draft {
             Some(draft) if draft.question.is_none() => {
@@ -109,15 +111,8 @@ impl Pipeline {
 
     /// Returns whether a command refers to an earlier one of its conversation that has no result
     /// yet.
-    fn has_unfinished_referent(&self, request: &Request<'_>) -> bool {
-        let Request {
-            command,
-            phrase,
-            home,
-        } = *request;
-        !command.dry_run
-            && self.shared.dialogue().has_earlier(command)
-            && self.services.grammar.refers_back(phrase, home)
+    fn has_unfinished_referent(&self, command: &Command, spanned: &SpannedPhrase<'_>) -> bool {
+        !command.dry_run && self.shared.dialogue().has_earlier(command) && spanned.refers_back()
     }
 
     /// Waits until the earlier commands of the conversation have a result.
@@ -355,7 +350,7 @@ impl Pipeline {
         } = *request;
         let dialogue = self.shared.dialogue();
         let recent = dialogue.recent(command, now(), SHOWN_TO_MODEL);
-        if recent.is_empty() || !self.services.grammar.refers_back(phrase, home) {
+        if recent.is_empty() || !self.services.grammar.spanned(phrase, home).refers_back() {
             return Vec::new();
         }
         let shown = |text: &str| {

@@ -91,7 +91,7 @@ fn last(devices: &[&str], property: &str, value: &Setting) -> Antecedents {
 /// The actions of a sentence after a command, as text; `-` for none. A correction begins with `!`.
 fn after(language: &str, home: &Home, last: &Antecedents, text: &str) -> String {
     let phrase = Phrase::new(text, None, Some(language));
-    let draft = LOCAL.draft_after(&phrase, home, last);
+    let draft = LOCAL.draft_after(&LOCAL.spanned(&phrase, home), last);
     let draft = draft.filter(|draft| draft.question.is_none());
     let (mark, draft) = match draft {
         Some(draft) => ("", draft),

@@ -61,7 +61,7 @@ fn meaning(language: &str, home: &Home, first: &str, next: &str) -> String {
     if let Some(asked) = LOCAL.follow_up(&phrase) {
         return format!("{asked:?}").to_lowercase();
     }
-    let draft = LOCAL.draft_after(&phrase, home, &last);
+    let draft = LOCAL.draft_after(&LOCAL.spanned(&phrase, home), &last);
     if let Some(draft) = draft.filter(|draft| draft.question.is_none()) {
         return all_written(&draft.actions);
     }

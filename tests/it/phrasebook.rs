@@ -390,7 +390,10 @@ fn a_changed_home_is_understood_by_its_new_names() {
 fn a_text_longer_than_any_sentence_refers_to_nothing() {
     let long_word = "x".repeat(3 << 10);
     for (home, local) in &*LOCAL {
-        let refers = |text: &str| local.refers_back(&Phrase::new(text, None, None), &HOMES[*home]);
+        let refers = |text: &str| {
+            let phrase = Phrase::new(text, None, None);
+            local.spanned(&phrase, &HOMES[*home]).refers_back()
+        };
         assert!(refers("turn it off x"));
         assert!(!refers(&format!("turn it off {long_word}")));
     }
