@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rumqttc::v5::mqttbytes;
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode};
-use rumqttc::v5::{ConnectionError, StateError};
+use rumqttc::v5::{ConnectionError, Event, StateError};
 use tokio::pin;
 use tokio::select;
 use tokio::task::yield_now;
@@ -126,17 +126,30 @@ impl<L: MqttLink> Connection<L> {
                 }
             };
             match polled {
-                Ok(event) => self.session.on(event, now()),
+                Ok(event) => self.process(event),
                 Err(error) => return End::Lost(loss(&error)),
             }
             if let Some(end) = proceed(&mut self.session, patience) {
                 return end;
             }
-            // A burst is read from the socket in one go; the reader of the inbox must run before it
-            // is full.
             if self.session.is_half_full() {
                 yield_now().await;
             }
+        }
+    }
+
+    /// Processes an event and those that came with it. A burst is read from the socket in one go:
+    /// the reader of the inbox must run before the inbox is full.
+    fn process(&mut self, first: Event) {
+        let now = now();
+        let mut next = Some(first);
+        while let Some(event) = next {
+            self.session.on(event, now);
+            next = if self.session.is_half_full() {
+                None
+            } else {
+                self.link.next_ready()
+            };
         }
     }
 

@@ -50,7 +50,7 @@ pub(super) struct UnackedPublishes<T> {
     /// Handed over, not yet seen leaving.
     handed: VecDeque<InFlight<T>>,
     /// Left, with their packet ids.
-    sent: Vec<(u16, InFlight<T>)>,
+    sent: VecDeque<(u16, InFlight<T>)>,
     window: usize,
 }
 
@@ -59,7 +59,7 @@ impl<T> UnackedPublishes<T> {
     pub(super) fn new(window: usize) -> Self {
         Self {
             handed: VecDeque::new(),
-            sent: Vec::new(),
+            sent: VecDeque::new(),
             window,
         }
     }
@@ -79,9 +79,11 @@ impl<T> UnackedPublishes<T> {
 
     /// Returns when the oldest message was handed over.
     pub(super) fn oldest(&self) -> Option<Instant> {
-        let sent = self.sent.iter().map(|(_, message)| message.since);
-        sent.chain(self.handed.front().map(|message| message.since))
-            .min()
+        // Both lists are in the order of handing over, and what left was handed over earlier.
+        match self.sent.front() {
+            Some((_, message)) => Some(message.since),
+            None => self.handed.front().map(|message| message.since),
+        }
     }
 
     /// Records a message handed to the client.
@@ -98,14 +100,14 @@ impl<T> UnackedPublishes<T> {
     pub(super) fn departed(&mut self, pkid: u16) {
         if let Some(mut message) = self.handed.pop_front() {
             message.left = true;
-            self.sent.push((pkid, message));
+            self.sent.push_back((pkid, message));
         }
     }
 
     /// Removes and returns the message the broker acknowledged as packet `pkid`.
     pub(super) fn acked(&mut self, pkid: u16) -> Option<T> {
         let at = self.sent.iter().position(|(id, _)| *id == pkid)?;
-        Some(self.sent.remove(at).1.message)
+        self.sent.remove(at).map(|(_, sent)| sent.message)
     }
 
     /// Returns the messages in flight.

@@ -1,41 +1,46 @@
 //! The MQTT client below the poll loop: one connection at a time, over rumqttc's state of a session
 //! and its packet format.
 //!
-//! rumqttc's own loop makes a system call for each packet it sends. Here all packets that are ready
-//! leave together, before the loop waits: under load that is most of the cost of a packet, for this
-//! program and for the broker.
+//! rumqttc's own loop makes a system call for each packet it sends. Here all packets that have
+//! arrived are processed first, and then all packets that are ready leave together: under load that
+//! is most of the cost of a packet, for this program and for the broker.
 
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use flume::Receiver;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use rumqttc::v5::mqttbytes;
 use rumqttc::v5::mqttbytes::v5::{Codec, ConnAck, Connect, ConnectReturnCode, Packet};
-use rumqttc::v5::{
-    AsyncClient, ConnectionError, Event, MqttOptions, MqttState, Request, StateError, TlsError,
-};
+use rumqttc::v5::{ConnectionError, Event, MqttOptions, MqttState, Request, StateError, TlsError};
 use rumqttc::{TlsConfiguration, Transport};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::select;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_util::codec::Framed;
 use tracing::debug;
 
 use crate::mqtt::codec::PacketCodec;
+use crate::mqtt::requests::RequestSender;
 
 /// Messages in flight at once as rumqttc counts them. Its default, 65535, takes 14 MB.
 pub(super) const INFLIGHT: u16 = crate::mqtt::session::WINDOW + 1;
+
+/// The most packets that are read from the socket before the session processes them.
+const MAX_BATCH: usize = 64;
 
 /// The MQTT client below the poll loop, with its socket.
 pub trait MqttLink {
     /// Connects where that is needed; returns the next packet received or sent.
     fn poll(&mut self) -> impl Future<Output = Result<Event, ConnectionError>> + Send;
+
+    /// Returns the next packet received or sent, if one needs no waiting.
+    fn next_ready(&mut self) -> Option<Event>;
 
     /// Returns the keep-alive in use, which a broker may have chosen; never 0.
     fn keep_alive(&self) -> Duration;
@@ -61,7 +66,7 @@ pub struct BrokerLink {
     options: MqttOptions,
     /// The largest packet accepted from the broker, in bytes.
     max_packet: u32,
-    requests: Receiver<Request>,
+    requests: mpsc::Receiver<Request>,
     state: MqttState,
     /// As configured, or as the broker chose for this connection.
     keep_alive: Duration,
@@ -75,14 +80,14 @@ struct Connected {
     ping: Pin<Box<Sleep>>,
 }
 
-/// Creates a client that accepts packets of `max_packet` bytes, and the sending end of its
-/// `capacity` requests. Nothing is opened before the first poll.
+/// Creates a client that accepts packets of `max_packet` bytes, and the sending end of its queue
+/// of `capacity` requests. Nothing is opened before the first poll.
 pub(super) fn link(
     options: MqttOptions,
     max_packet: u32,
     capacity: usize,
-) -> (AsyncClient, BrokerLink) {
-    let (sender, requests) = flume::bounded(capacity);
+) -> (RequestSender, BrokerLink) {
+    let (sender, requests) = RequestSender::with_capacity(capacity);
     let link = BrokerLink {
         keep_alive: options.keep_alive(),
         options,
@@ -91,7 +96,7 @@ pub(super) fn link(
         state: MqttState::new(INFLIGHT, true),
         connected: None,
     };
-    (AsyncClient::from_senders(sender), link)
+    (sender, link)
 }
 
 impl BrokerLink {
@@ -154,26 +159,49 @@ impl BrokerLink {
                     ping.as_mut().reset(Instant::now() + self.keep_alive);
                     self.send(Request::PingReq).await?;
                 }
-                request = self.requests.recv_async(), if may_send => {
-                    let request = request.map_err(|_| ConnectionError::RequestsDone)?;
+                request = self.requests.recv(), if may_send => {
+                    let request = request.ok_or(ConnectionError::RequestsDone)?;
                     self.send(request).await?;
                 }
-                packet = packets.next() => {
-                    let packet = received(packet)?;
-                    let is_acknowledgement = matches!(packet, Packet::PubAck(_));
-                    let answer = match self.state.handle_incoming_packet(packet) {
-                        // A broker that acknowledges a message twice would never be served.
-                        Err(StateError::Unsolicited(pkid)) if is_acknowledgement => {
-                            debug!(pkid, "the broker acknowledged a message that does not wait");
-                            continue;
-                        }
-                        answer => answer?,
-                    };
-                    if let Some(answer) = answer {
-                        packets.send(answer).await.map_err(StateError::from)?;
-                    }
-                }
+                packet = packets.next() => self.receive(received(packet)?).await?,
             }
+        }
+    }
+
+    /// Processes a packet and those that have arrived with it.
+    async fn receive(&mut self, first: Packet) -> Result<(), StateError> {
+        let mut next = Some(first);
+        let mut count = 0;
+        while let Some(packet) = next {
+            count += 1;
+            let answer = self.answer(packet)?;
+            let Some(Connected { packets, .. }) = &mut self.connected else {
+                break;
+            };
+            if let Some(answer) = answer {
+                packets.send(answer).await?;
+            }
+            if count == MAX_BATCH {
+                break;
+            }
+            next = match packets.next().now_or_never() {
+                Some(packet) => Some(received(packet)?),
+                None => None,
+            };
+        }
+        Ok(())
+    }
+
+    /// Takes in a packet; returns the one to send for it, if any.
+    fn answer(&mut self, packet: Packet) -> Result<Option<Packet>, StateError> {
+        let is_acknowledgement = matches!(packet, Packet::PubAck(_));
+        match self.state.handle_incoming_packet(packet) {
+            // A broker that acknowledges a message twice would never be served.
+            Err(StateError::Unsolicited(pkid)) if is_acknowledgement => {
+                debug!(pkid, "the broker acknowledged a message that does not wait");
+                Ok(None)
+            }
+            answer => answer,
         }
     }
 
@@ -213,6 +241,10 @@ impl MqttLink for BrokerLink {
         self.next_event().await
     }
 
+    fn next_ready(&mut self) -> Option<Event> {
+        self.state.events.pop_front()
+    }
+
     fn keep_alive(&self) -> Duration {
         self.keep_alive
     }
@@ -226,11 +258,16 @@ impl MqttLink for BrokerLink {
 
     fn clear(&mut self) -> VecDeque<Event> {
         self.connected = None;
-        drop(self.requests.drain());
+        forget(&mut self.requests);
         let events = std::mem::take(&mut self.state.events);
         self.state = MqttState::new(INFLIGHT, true);
         events
     }
+}
+
+/// Forgets the requests that wait.
+pub(super) fn forget(requests: &mut mpsc::Receiver<Request>) {
+    while requests.try_recv().is_ok() {}
 }
 
 /// Opens the bytes to the broker.

@@ -11,6 +11,7 @@ pub mod inbox;
 mod inflight;
 mod link;
 pub mod outbox;
+mod requests;
 mod session;
 #[cfg(test)]
 pub mod simulated_broker;
@@ -21,9 +22,9 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rumqttc::v5::MqttOptions;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::LastWill;
-use rumqttc::v5::{AsyncClient, MqttOptions};
 use rumqttc::{TlsConfiguration, Transport};
 
 use crate::secret::Secret;
@@ -34,6 +35,7 @@ use crate::mqtt::inbox::{Inbox, InboxSender};
 pub use crate::mqtt::link::MqttLink;
 use crate::mqtt::link::{BrokerLink, link};
 use crate::mqtt::outbox::Outbox;
+use crate::mqtt::requests::RequestSender;
 use crate::mqtt::session::{Session, SessionRole};
 use crate::mqtt::subscriptions::{SubscriptionKind, Subscriptions};
 pub use crate::mqtt::tls::Tls;
@@ -169,7 +171,7 @@ fn connect_with<L: MqttLink>(
     settings: &Settings,
     state_topics: Vec<String>,
     counters: Arc<Counters>,
-    client: AsyncClient,
+    client: RequestSender,
     link: L,
 ) -> Result<(Connection<L>, Inbox, Outbox), SetupError> {
     let (own, states) = filters(settings, state_topics)?;
@@ -222,7 +224,7 @@ fn connect_pair_over<L: MqttLink>(
     pair: &Arc<Pair>,
     (log, state_topics): (Option<ProgressLog>, Vec<String>),
     counters: &Arc<Counters>,
-    link: impl Fn(MqttOptions) -> (AsyncClient, L),
+    link: impl Fn(MqttOptions) -> (RequestSender, L),
 ) -> Result<PairConnections<L>, SetupError> {
     let (own, states) = filters(settings, state_topics)?;
     let (sender, inbox) = inbox::inbox(settings.queue);
@@ -306,7 +308,7 @@ fn observed_filters(settings: &Settings) -> Result<OwnFilters, SetupError> {
 
 fn connection<L: MqttLink>(
     settings: &Settings,
-    (client, link): (AsyncClient, L),
+    (client, link): (RequestSender, L),
     subscriptions: Subscriptions,
     (outbox, inbox): (&Outbox, Arc<InboxSender>),
     role: SessionRole,

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flume::{Receiver, Sender};
 use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -22,16 +21,15 @@ use rumqttc::v5::mqttbytes::v5::{
     ConnAck, ConnectReturnCode, LastWill, Packet, PingResp, PubAck, PubAckReason, Publish,
     PublishProperties, SubAck, Subscribe, SubscribeReasonCode,
 };
-use rumqttc::v5::{
-    AsyncClient, ConnectionError, Event, MqttOptions, MqttState, Request, StateError,
-};
+use rumqttc::v5::{ConnectionError, Event, MqttOptions, MqttState, Request, StateError};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::mqtt::connection::Connection;
 use crate::mqtt::inbox::Inbox;
-use crate::mqtt::link::{INFLIGHT, MqttLink};
+use crate::mqtt::link::{INFLIGHT, MqttLink, forget};
 use crate::mqtt::outbox::Outbox;
+use crate::mqtt::requests::RequestSender;
 use crate::mqtt::{
     PairConnections, RECEIVE_MAX, REQUESTS, Settings, SetupError, connect_pair_over, connect_with,
     options,
@@ -526,7 +524,7 @@ pub(crate) struct SimulatedLink {
     daemon: usize,
     options: MqttOptions,
     state: MqttState,
-    requests: Receiver<Request>,
+    requests: mpsc::Receiver<Request>,
     to_broker: ToBroker,
     end: Option<DaemonEnd>,
     keep_alive: Duration,
@@ -570,8 +568,8 @@ fn simulated_link(
     options: MqttOptions,
     broker: SimulatedBroker,
     daemon: usize,
-) -> (AsyncClient, SimulatedLink) {
-    let (sender, requests): (Sender<Request>, _) = flume::bounded(REQUESTS);
+) -> (RequestSender, SimulatedLink) {
+    let (sender, requests) = RequestSender::with_capacity(REQUESTS);
     let (to_broker, packets) = mpsc::unbounded_channel();
     let link = SimulatedLink {
         receiving: tokio::spawn(broker.clone().receive(packets)),
@@ -585,7 +583,7 @@ fn simulated_link(
         options,
         ping_at: Instant::now(),
     };
-    (AsyncClient::from_senders(sender), link)
+    (sender, link)
 }
 
 impl SimulatedLink {
@@ -638,8 +636,8 @@ impl SimulatedLink {
                 return Err(StateError::ConnectionAborted.into());
             };
             let outgoing = tokio::select! {
-                request = self.requests.recv_async(), if has_room => {
-                    let request = request.map_err(|_| ConnectionError::RequestsDone)?;
+                request = self.requests.recv(), if has_room => {
+                    let request = request.ok_or(ConnectionError::RequestsDone)?;
                     self.state.handle_outgoing_packet(request)?
                 }
                 packet = end.arrived(&self.broker, self.daemon) => {
@@ -666,6 +664,10 @@ impl MqttLink for SimulatedLink {
         self.next_event().await
     }
 
+    fn next_ready(&mut self) -> Option<Event> {
+        self.state.events.pop_front()
+    }
+
     fn keep_alive(&self) -> Duration {
         self.keep_alive
     }
@@ -674,7 +676,7 @@ impl MqttLink for SimulatedLink {
         if let Some(end) = self.end.take() {
             self.broker.close(end.number);
         }
-        drop(self.requests.drain());
+        forget(&mut self.requests);
         let events = std::mem::take(&mut self.state.events);
         self.state = MqttState::new(INFLIGHT, true);
         events

@@ -6,13 +6,13 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use rumqttc::v5::AsyncClient;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     Filter as Request, RetainForwardRule, SubAck, SubscribeReasonCode,
 };
 use tracing::error;
 
+use crate::mqtt::requests::RequestSender;
 use crate::vocabulary::topic::Filter;
 
 /// The most filters in one packet; some brokers refuse long packets.
@@ -195,9 +195,9 @@ impl Subscriptions {
     }
 
     /// Hands packets to the client, as many as it accepts.
-    pub(super) fn send(&mut self, client: &AsyncClient) {
+    pub(super) fn send(&mut self, client: &RequestSender) {
         while let Some(name) = self.unwanted.last() {
-            if client.try_unsubscribe(name.as_str()).is_err() {
+            if !client.unsubscribe(name) {
                 return;
             }
             self.unwanted.pop();
@@ -209,7 +209,7 @@ impl Subscriptions {
                 return;
             }
             let names = filters.iter().map(|filter| filter.path.clone()).collect();
-            if client.try_subscribe_many(filters.clone()).is_err() {
+            if !client.subscribe(filters.clone()) {
                 return;
             }
             self.queued.pop_front();

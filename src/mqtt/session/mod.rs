@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rumqttc::Outgoing;
+use rumqttc::v5::Event;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     ConnAck, Packet, PubAck, PubAckReason, Publish, PublishProperties,
 };
-use rumqttc::v5::{AsyncClient, Event};
 use tracing::warn;
 
 use crate::clock::now;
@@ -25,6 +25,7 @@ use crate::telemetry::counters::Counters;
 use crate::mqtt::inbox::{InboxSender, Incoming};
 use crate::mqtt::inflight::{PendingAcks, UnackedPublishes};
 use crate::mqtt::outbox::{OutboundMessage, Outbox, QueuedMessage, Undelivered};
+use crate::mqtt::requests::RequestSender;
 use crate::mqtt::session::loss::MAX_LOSSES;
 use crate::mqtt::subscriptions::Subscriptions;
 use crate::pair::{IDENTITY, Pair, PairEvent};
@@ -63,7 +64,7 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl Session {
     pub(super) fn new(
-        client: AsyncClient,
+        client: RequestSender,
         rules: WireRules,
         subscriptions: Subscriptions,
         outbox: Outbox,
@@ -297,12 +298,7 @@ impl Session {
             return;
         }
         while let Some(pkid) = self.acks.next() {
-            let publish = Publish {
-                pkid,
-                qos: QoS::AtLeastOnce,
-                ..Publish::default()
-            };
-            if self.client.try_ack(&publish).is_err() {
+            if !self.client.acknowledge(pkid) {
                 return;
             }
             self.acks.acked(now);
@@ -363,17 +359,10 @@ impl Session {
         if message.fault().is_some() || self.fit(&mut message).is_err() {
             return false;
         }
-        let properties = properties(&message, now);
-        let payload = message.payload().clone();
-        self.client
-            .try_publish_with_properties(
-                message.topic(),
-                QoS::AtMostOnce,
-                false,
-                payload,
-                properties,
-            )
-            .is_ok()
+        self.client.publish(Publish {
+            qos: QoS::AtMostOnce,
+            ..publish(&message, now)
+        })
     }
 
     /// Hands one message to the client; gives it back if the client's queue is full. A message that
@@ -384,15 +373,11 @@ impl Session {
             queued.resolve(Err(Undelivered::Refused { why }));
             return None;
         }
-        let message = &queued.message;
-        let result = self.client.try_publish_with_properties(
-            message.topic(),
-            QoS::AtLeastOnce,
-            message.is_retained() && self.retains,
-            message.payload().clone(),
-            properties(message, now),
-        );
-        if result.is_err() {
+        let publish = Publish {
+            retain: queued.message.is_retained() && self.retains,
+            ..publish(&queued.message, now)
+        };
+        if !self.client.publish(publish) {
             return Some(queued);
         }
         self.unacked.hand(queued, now);
@@ -415,7 +400,7 @@ impl Session {
                 }
                 self.phase = Phase::Farewell;
             }
-            Phase::Farewell if self.client.try_disconnect().is_ok() => self.phase = Phase::Leaving,
+            Phase::Farewell if self.client.disconnect() => self.phase = Phase::Leaving,
             _ => {}
         }
     }
@@ -489,6 +474,17 @@ fn is_about_content(reason: PubAckReason) -> bool {
             | PubAckReason::ImplementationSpecificError
             | PubAckReason::QuotaExceeded
     )
+}
+
+/// Returns the packet of a message, which is not retained.
+fn publish(message: &OutboundMessage, now: Instant) -> Publish {
+    Publish {
+        qos: QoS::AtLeastOnce,
+        topic: Bytes::copy_from_slice(message.topic().as_bytes()),
+        payload: message.payload().clone(),
+        properties: Some(properties(message, now)),
+        ..Publish::default()
+    }
 }
 
 fn properties(message: &OutboundMessage, now: Instant) -> PublishProperties {

@@ -4,14 +4,13 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use rumqttc::v5::AsyncClient;
-
 use crate::command::ReplyTo;
 use crate::command::reply::Reply;
 
 use crate::mqtt::inbox::{AckToken, InboxSender};
 use crate::mqtt::inflight::{PendingAcks, Redeliverable, UnackedPublishes};
 use crate::mqtt::outbox::{Outbox, QueuedMessage};
+use crate::mqtt::requests::RequestSender;
 use crate::mqtt::session::role::SessionRole;
 use crate::mqtt::subscriptions::Subscriptions;
 use crate::wire::WireRules;
@@ -36,7 +35,7 @@ pub(super) enum Phase {
 /// State of the connection to the broker, over all its connections.
 pub(in crate::mqtt) struct Session {
     pub(super) role: SessionRole,
-    pub(super) client: AsyncClient,
+    pub(super) client: RequestSender,
     pub(super) rules: WireRules,
     pub(super) subscriptions: Subscriptions,
     pub(super) outbox: Outbox,
