@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{self, MissedTickBehavior, timeout};
 use tracing::{debug, error, info, warn};
 
@@ -38,6 +38,9 @@ const HANDOVER: Duration = Duration::from_millis(500);
 /// The most commands in progress. Of these only a bounded part may wait for models; past it the
 /// inbox fills and answers `busy`.
 const MAX_COMMANDS: usize = 2048;
+
+/// The most messages that are taken in before the loop looks at its other events.
+const MAX_TAKEN: usize = 32;
 
 /// The interval at which health is published.
 const HEALTH_INTERVAL: Duration = Duration::from_mins(1);
@@ -184,12 +187,14 @@ impl EventLoop {
                     self.take_pair_step(step, notify);
                 }
                 Some(ended) = self.commands.join_next() => {
-                    if let Err(error) = ended {
-                        error!(%error, "a command ended without an answer");
+                    report_end(ended);
+                    while let Some(ended) = self.commands.try_join_next() {
+                        report_end(ended);
                     }
                 }
                 Some(incoming) = next(&outbox, inbox, takes_commands), if self.has_room() => {
                     self.take(incoming, notify);
+                    self.take_waiting(&outbox, inbox, notify);
                 }
                 () = acknowledged(&mut self.retained_marker), if self.retained_marker.is_some() => {
                     self.build_and_release();
@@ -222,6 +227,22 @@ impl EventLoop {
     /// recovered ones, use up the journal's room, further ones wait in the inbox, which is bounded.
     fn takes_commands(&self) -> bool {
         self.held.is_none() || self.pair.is_some() || self.task.journal.has_room()
+    }
+
+    /// Takes in the messages that arrived with the last one, so that the loop does not look at all
+    /// of its other events for each of them.
+    fn take_waiting(&mut self, outbox: &Outbox, inbox: &mut Inbox, notify: &Notify) {
+        for _ in 0..MAX_TAKEN {
+            // The events of a pair come between two messages.
+            let may_take = self.pair.is_none() && self.has_room() && self.takes_commands();
+            if !may_take || !outbox.has_room() {
+                return;
+            }
+            let Some(incoming) = inbox.take_waiting() else {
+                return;
+            };
+            self.take(incoming, notify);
+        }
     }
 
     /// Takes in one message from the broker connection.
@@ -571,6 +592,13 @@ impl EventLoop {
             let _ = timeout(CLOSING_TIME / 2, ended(&mut self.commands)).await;
         }
         self.commands.shutdown().await;
+    }
+}
+
+/// Reports a command whose task has failed.
+fn report_end(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        error!(%error, "a command ended without an answer");
     }
 }
 

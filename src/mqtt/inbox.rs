@@ -250,6 +250,11 @@ impl Inbox {
         self.next_if(|_| true).await
     }
 
+    /// Returns the next entry, if one waits.
+    pub fn take_waiting(&mut self) -> Option<Incoming> {
+        self.0.lock().take(0, now())
+    }
+
     /// Returns the next entry that is no command. Commands keep their places, and what does not fit
     /// beside them is rejected. Cancel safe.
     pub async fn next_but_commands(&mut self) -> Option<Incoming> {

@@ -20,6 +20,7 @@ use crate::command::ReplyTo;
 use crate::command::reply::Reply;
 use crate::pair::CommandIdentity;
 use crate::telemetry::counters::Counters;
+use crate::vocabulary::shared_str::SharedStr;
 use crate::vocabulary::topic::{BadTopic, Filter, Topic};
 
 use crate::mqtt::inbox::AckToken;
@@ -67,7 +68,7 @@ pub struct OutboundMessage {
     /// device that were in flight when a connection broke, only those of the newest command are
     /// sent again: the device may have received them all, and must not receive an older one after a
     /// newer one.
-    target: Option<(Box<str>, u64)>,
+    target: Option<(SharedStr, u64)>,
     /// Whether the message may be delivered twice: then it is sent again after a broken connection.
     is_repeatable: bool,
     /// How often the command behind this message has passed through sayso, this time included; 0
@@ -134,7 +135,7 @@ impl OutboundMessage {
 
     /// Makes it a message of command number `seq` to `device`.
     #[must_use]
-    pub fn for_device(self, device: impl Into<Box<str>>, seq: u64) -> Self {
+    pub fn for_device(self, device: impl Into<SharedStr>, seq: u64) -> Self {
         Self {
             target: Some((device.into(), seq)),
             ..self
@@ -199,7 +200,8 @@ impl OutboundMessage {
 
     /// Returns the device and the command's sequence number.
     pub(super) fn target(&self) -> Option<(&str, u64)> {
-        self.target.as_ref().map(|(device, seq)| (&**device, *seq))
+        let (device, seq) = self.target.as_ref()?;
+        Some((device.as_str(), *seq))
     }
 
     /// Returns how often the command behind it has passed through sayso.
@@ -237,7 +239,7 @@ impl OutboundMessage {
 
     /// Returns why it can never be sent.
     pub(super) fn fault(&self) -> Option<String> {
-        if let Err(error) = Topic::new(self.topic.as_str()) {
+        if let Err(error) = Topic::check(&self.topic) {
             return Some(error.to_string());
         }
         let correlation = self.correlation.as_ref().map_or(0, Vec::len);
@@ -591,11 +593,16 @@ impl Outbox {
         loop {
             let mut freed = std::pin::pin!(self.shared.freed.notified());
             freed.as_mut().enable();
-            if !self.shared.is_crowded() {
+            if self.has_room() {
                 return;
             }
             freed.await;
         }
+    }
+
+    /// Returns whether [`Outbox::until_room`] would not wait.
+    pub fn has_room(&self) -> bool {
+        !self.shared.is_crowded()
     }
 
     /// Returns whether the broker is connected and has acknowledged the subscriptions.
