@@ -106,7 +106,8 @@ pub fn addresses(topic: &str) -> Vec<Address> {
 /// `plug`.
 pub fn recipients(topic: &str) -> Vec<Address> {
     let mut all = addresses(topic);
-    if let Some(Address::Tasmota(name)) = all.first().cloned() {
+    if let Some(Address::Tasmota(name)) = all.first() {
+        let name = name.clone();
         let ends = name.match_indices('/').map(|(end, _)| end);
         all.extend(ends.map(|end| Address::Tasmota(name[..end].to_owned())));
     }

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value as Json};
+use serde::{Serialize, Serializer};
+use serde_json::Value as Json;
 
 use crate::binding::codec::{Codec, same_on_wire};
 use crate::binding::publication::Publication;
@@ -105,7 +106,7 @@ impl Binding {
         let wire = self.codec.to_wire(value)?;
         let payload = match &port.form {
             Form::Raw => plain(&wire),
-            Form::Field(path) => nested(path, wire).to_string(),
+            Form::Field(path) => nested(path, &wire)?,
             Form::Template(template) => template.render_command(&wire)?,
         };
         Some(Publication::new(port.topic.as_str(), payload))
@@ -200,11 +201,26 @@ impl Port {
     }
 }
 
-/// A JSON object with `value` under nested keys.
-fn nested(path: &[String], value: Json) -> Json {
-    path.iter().rev().fold(value, |inner, key| {
-        Json::Object(Map::from_iter([(key.clone(), inner)]))
-    })
+/// Returns a JSON object with `value` under nested keys.
+fn nested(path: &[String], value: &Json) -> Option<String> {
+    // It consists of texts and JSON, all of which can be written.
+    serde_json::to_string(&NestedValue { path, value }).ok()
+}
+
+/// A value under nested keys.
+struct NestedValue<'a> {
+    path: &'a [String],
+    value: &'a Json,
+}
+
+impl Serialize for NestedValue<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Some((key, path)) = self.path.split_first() else {
+            return self.value.serialize(serializer);
+        };
+        let value = self.value;
+        serializer.collect_map([(key, NestedValue { path, value })])
+    }
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ impl Background {
         let timers = TimerTask {
             pipeline: newest.clone(),
             outbox: task.outbox.clone(),
-            topic: task.timers_topic.clone(),
+            topic: task.timers_topic.to_string(),
         };
         tasks.spawn(timers.run());
         if let Some(redis) = task.pipeline.services().router.redis().cloned() {

@@ -37,7 +37,7 @@ pub(super) struct CommandTask {
     /// The commands whose devices have not reported yet.
     pub(super) confirmations: Confirmations,
     /// The topic of the list of timers.
-    pub(super) timers_topic: String,
+    pub(super) timers_topic: Arc<str>,
     /// The messages to the other node of a pair.
     pub(super) replica: Option<Arc<PairReplica>>,
 }

@@ -152,7 +152,7 @@ async fn serve<F: Future<Output = ()> + Send + 'static>(
         counters,
         liveness: Liveness::default(),
         confirmations: Confirmations::default(),
-        timers_topic: format!("{}/timers", config.mqtt.prefix),
+        timers_topic: format!("{}/timers", config.mqtt.prefix).into(),
         replica,
     };
     let mut background = Background::start(connection, &task, &config).await;

@@ -41,7 +41,7 @@ pub struct Home {
     rights: Rights,
     /// The first levels of sayso's own topics.
     prefix: String,
-    by_id: HashMap<Slug, usize>,
+    by_id: foldhash::HashMap<Slug, usize>,
     /// The readings on each state topic, as positions in `devices` and in [`Device::observed`].
     readers: HashMap<String, Vec<(usize, usize)>>,
     reach: ReachIndex,
@@ -91,7 +91,7 @@ impl Home {
     /// Returns whether some message to the first device may move the second one, because they share
     /// an address or one is a group of which the other is a member.
     pub fn moves_together(&self, commanded: &str, other: &str) -> bool {
-        let position = |id: &str| self.by_id.get(&Slug::new(id).ok()?).copied();
+        let position = |id: &str| self.by_id.get(id).copied();
         let (Some(commanded), Some(other)) = (position(commanded), position(other)) else {
             return false;
         };
@@ -177,9 +177,7 @@ impl Home {
 
     /// Returns the device with this identifier.
     pub fn device(&self, id: &str) -> Option<&Device> {
-        self.by_id
-            .get(&Slug::new(id).ok()?)
-            .map(|&index| &self.devices[index])
+        self.by_id.get(id).map(|&index| &self.devices[index])
     }
 
     /// Returns the area with this identifier.

@@ -155,31 +155,39 @@ impl ReachIndex {
 /// A breadth-first walk over groups, members and shared addresses, in which each device occurs
 /// once.
 struct Walk {
+    commanded: usize,
+    /// Whether the commanded device was visited.
+    has_begun: bool,
     queue: VecDeque<Reached>,
+    /// The devices besides the commanded one. Most messages reach none.
     seen: HashSet<usize>,
     found: Vec<Reached>,
 }
 
 impl Walk {
     fn new(commanded: usize) -> Self {
-        let first = Reached {
-            device: commanded,
-            possible: false,
-        };
         Self {
-            queue: VecDeque::from([first]),
-            seen: HashSet::from([commanded]),
+            commanded,
+            has_begun: false,
+            queue: VecDeque::new(),
+            seen: HashSet::new(),
             found: Vec::new(),
         }
     }
 
     fn next(&mut self) -> Option<Reached> {
+        if !std::mem::replace(&mut self.has_begun, true) {
+            return Some(Reached {
+                device: self.commanded,
+                possible: false,
+            });
+        }
         self.queue.pop_front()
     }
 
     fn add_all(&mut self, devices: &[usize], possible: bool) {
         for &device in devices {
-            if self.seen.insert(device) {
+            if device != self.commanded && self.seen.insert(device) {
                 let reached = Reached { device, possible };
                 self.queue.push_back(reached);
                 self.found.push(reached);

@@ -3,8 +3,9 @@
 //! A property is reported by the device, commanded but not confirmed, or unknown. A payload that
 //! stands for no value makes a property unknown; it never leaves the old value in place.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
+
+use foldhash::HashMap;
 
 use crate::binding::Decoded;
 use crate::home::availability::{Availability, AvailabilityMode};

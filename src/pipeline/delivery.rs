@@ -152,7 +152,7 @@ impl Pipeline {
         }
         let outbound = OutboundAction {
             publication: Publication::new(planned.topic.clone(), planned.payload.clone()),
-            device: device.to_string(),
+            device: (&device).into(),
             seq: command.seq,
             deadline: command.deadline,
             repeatable: true,

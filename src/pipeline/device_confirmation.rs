@@ -64,6 +64,13 @@ impl DeviceConfirmation {
         (plan, dispatched): (&Plan, &Dispatched),
         since: Instant,
     ) -> Option<Self> {
+        let Ok(permit) = Arc::clone(&shared.confirming).try_acquire_owned() else {
+            debug!(
+                command_id = command.id,
+                "too many commands wait for their devices"
+            );
+            return None;
+        };
         let home = shared.home().clone();
         let mut expected: Vec<Expected> = Vec::new();
         for step in plan.steps() {
@@ -92,13 +99,6 @@ impl DeviceConfirmation {
         if expected.is_empty() {
             return None;
         }
-        let Ok(permit) = Arc::clone(&shared.confirming).try_acquire_owned() else {
-            debug!(
-                command_id = command.id,
-                "too many commands wait for their devices"
-            );
-            return None;
-        };
         Some(Self {
             id: command.id.clone(),
             source: command.source.to_string(),

@@ -4,7 +4,9 @@
 //! The order is kept by device, not by property: a brightness sent after "off" turns a lamp on
 //! again. Pure.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use foldhash::HashMap;
 
 use crate::vocabulary::slug::Slug;
 

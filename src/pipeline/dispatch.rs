@@ -241,7 +241,7 @@ impl Pipeline {
             }
             let outbound = OutboundAction {
                 publication: step.publication().clone(),
-                device: step.device().to_string(),
+                device: step.device().into(),
                 seq: command.seq,
                 deadline: command.deadline,
                 repeatable: step.repeatable(),

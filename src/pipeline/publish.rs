@@ -8,6 +8,7 @@ use crate::binding::Publication;
 use crate::home::permit::Step;
 use crate::mqtt::outbox::Undelivered;
 use crate::store::journal::PlannedPublish;
+use crate::vocabulary::shared_str::SharedStr;
 
 /// One message to a device.
 #[derive(Debug, Clone)]
@@ -15,7 +16,7 @@ pub struct OutboundAction {
     /// The topic and the payload.
     pub publication: Publication,
     /// The device it commands.
-    pub device: String,
+    pub device: SharedStr,
     /// The sequence number of the command.
     pub seq: u64,
     /// The moment after which it must not be sent.

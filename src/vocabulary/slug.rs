@@ -1,5 +1,6 @@
 //! Identifiers of devices, areas and floors, as used in topics, configuration keys and replies.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -51,6 +52,12 @@ impl Slug {
     /// Returns the identifier with spaces: `kitchen_light` → `kitchen light`.
     pub fn spoken(&self) -> String {
         self.0.replace('_', " ")
+    }
+}
+
+impl Borrow<str> for Slug {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -48,10 +48,19 @@ impl Topic {
     /// refuse.
     pub fn new(text: impl Into<String>) -> Result<Self, BadTopic> {
         let text = text.into();
+        Self::check(&text)?;
+        Ok(Self(text))
+    }
+
+    /// Checks `text`.
+    ///
+    /// # Errors
+    /// The same as those of [`Topic::new`].
+    pub fn check(text: &str) -> Result<(), BadTopic> {
         let wildcard = text.contains(['+', '#']).then_some("it has a wildcard");
-        match fault(&text).or(wildcard) {
-            Some(why) => Err(BadTopic::new(&text, "topic", why)),
-            None => Ok(Self(text)),
+        match fault(text).or(wildcard) {
+            Some(why) => Err(BadTopic::new(text, "topic", why)),
+            None => Ok(()),
         }
     }
 

@@ -226,7 +226,7 @@ impl WireRules {
     /// Returns where the reply goes, and an error if the message asks for something that is not
     /// allowed.
     fn reply_to(&self, inbound: &Inbound<'_>, source: &str) -> (ReplyTo, Result<(), String>) {
-        let own = format!("{}/reply/{source}", self.prefix);
+        let own = [self.prefix.as_str(), "/reply/", source].concat();
         let asked_topic = inbound
             .response_topic
             .map(|asked| self.check_reply_topic(asked, &own));

@@ -131,7 +131,7 @@ impl Run {
             let (kill, seen) = (Arc::clone(&kill), Arc::clone(seen));
             Box::new(move |outbound: OutboundAction| {
                 if !kill.has_happened() {
-                    let message = (outbound.device, outbound.publication.payload);
+                    let message = (outbound.device.to_string(), outbound.publication.payload);
                     seen.lock().published.push(message);
                 }
                 Box::pin(std::future::ready(Ok(())))

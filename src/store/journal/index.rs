@@ -51,8 +51,8 @@ pub(super) struct Index {
     /// Whether the records of an earlier run have been read.
     pub(super) has_recovered: bool,
     /// Boxed: while a table of this size grows, it exists twice.
-    pub(super) known: HashMap<u64, Box<RememberedCommand>>,
-    by_key: HashMap<u64, Vec<u64>>,
+    pub(super) known: foldhash::HashMap<u64, Box<RememberedCommand>>,
+    by_key: foldhash::HashMap<u64, Vec<u64>>,
     /// Bytes of the records of each source, by topic.
     by_topic: HashMap<String, usize>,
     /// Commands without a reply.
@@ -333,7 +333,7 @@ impl Index {
                 };
             }
         }
-        for (number, note) in std::mem::take(&mut self.notes) {
+        for (number, note) in self.notes.drain(..) {
             if note == WalNote::Acked
                 && let Some(known) = self.known.get_mut(&number)
             {
