@@ -243,6 +243,7 @@ impl Stage {
             id: None,
             packet: None,
             identity: None,
+            is_dated: false,
             until: self.journal.moment(Duration::from_mins(1)),
         };
         let JournalEntry::New(seq) = self.journal.receive(received, 1, Redelivery::No) else {

@@ -62,6 +62,7 @@ fn command(journal: &Journal, n: u32) {
         id: Some(n.to_string()),
         packet: None,
         identity: None,
+        is_dated: false,
         until: journal.moment(Duration::from_mins(1)),
     };
     let JournalEntry::New(mark) = journal.receive(received, 1, Redelivery::No) else {

@@ -276,6 +276,7 @@ impl<'a> TrialRun<'a> {
             context: None,
             received_at: now(),
             deadline: now() + COMMAND_TIMEOUT,
+            is_dated: false,
             suspended: suspended(),
             dry_run: true,
             stream: None,

@@ -68,6 +68,8 @@ pub struct Command {
     pub received_at: Instant,
     /// The moment after which it is not executed any more.
     pub deadline: Instant,
+    /// Whether the source gave its time: then its deadline is the same each time it is sent.
+    pub is_dated: bool,
     /// How long the machine had been suspended when it was received.
     pub suspended: Duration,
     /// True where the reply only describes the actions, without executing them.
@@ -97,6 +99,7 @@ impl Command {
             context: None,
             received_at: now,
             deadline: now,
+            is_dated: false,
             suspended: crate::clock::suspended(),
             dry_run: false,
             stream: None,

@@ -339,7 +339,7 @@ impl EventLoop {
         };
         match entry {
             JournalEntry::New(seq) => {
-                command.seq = seq.number();
+                self.number(&mut command, seq);
                 debug!(
                     command_id = command.id,
                     seq = command.seq,
@@ -368,6 +368,16 @@ impl EventLoop {
         }
     }
 
+    /// Notes the number of a command, and the deadline that it had when it was first received.
+    pub(super) fn number(&self, command: &mut Command, seq: Seq) {
+        command.seq = seq.number();
+        if command.is_dated
+            && let Some(left) = self.task.journal.remaining(seq)
+        {
+            command.deadline = command.deadline.min(now() + left);
+        }
+    }
+
     /// Returns the entry of a command for the journal.
     pub(super) fn received(&self, command: &Command, topic: String, payload: &Bytes) -> Received {
         Received {
@@ -378,6 +388,7 @@ impl EventLoop {
             id: command.id_given.then(|| command.id.clone()),
             packet: None,
             identity: None,
+            is_dated: command.is_dated,
             until: self.task.journal.moment(command.remaining(now())),
         }
     }

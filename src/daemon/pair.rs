@@ -539,7 +539,7 @@ impl EventLoop {
         received.identity = Some(identity.to_string());
         let entry = self.task.journal.receive_in_pair(received, redelivery);
         if let JournalEntry::New(seq) = entry {
-            command.seq = seq.number();
+            self.number(&mut command, seq);
             replica.track(seq, identity, Some(token));
             return Some((command, seq));
         }

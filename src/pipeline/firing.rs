@@ -358,6 +358,7 @@ impl Pipeline {
             context: None,
             received_at: now(),
             deadline: now() + patience,
+            is_dated: false,
             suspended: suspended(),
             dry_run: false,
             stream: None,

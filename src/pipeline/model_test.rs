@@ -165,6 +165,7 @@ impl ModelWorld {
             id: self.sent[n].named.then(|| n.to_string()),
             packet: None,
             identity: None,
+            is_dated: false,
             until: self.journal.moment(MINUTE),
         };
         let redelivery = if again {

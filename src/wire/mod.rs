@@ -138,6 +138,7 @@ pub fn decode(inbound: &Inbound<'_>, rules: &WireRules) -> Result<Command, Box<R
         id,
         id_given,
         deadline: inbound.heard_at + time_to_live(&fields, inbound, rules.ttl),
+        is_dated: fields.ts.is_some(),
         text: fields.text,
         source: Source::new(source.unwrap_or_default()),
         area: fields.area,

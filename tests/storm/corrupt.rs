@@ -121,6 +121,7 @@ async fn fill(path: &Path) {
             id: Some(format!("c{n}")),
             packet: None,
             identity: None,
+            is_dated: false,
             until: journal.moment(Duration::from_hours(1)),
         };
         assert!(matches!(

@@ -4,7 +4,7 @@
 
 use crate::command::Redelivery;
 use crate::store::journal::entry::JournalEntry;
-use crate::store::journal::index::{EarlierInPair, Reception};
+use crate::store::journal::index::{EarlierEntry, Reception};
 use crate::store::journal::record::{JournalRecord, Received};
 use crate::store::journal::recovered::{IdentifiedCommand, Recovered};
 use crate::store::journal::seq::Seq;
@@ -17,16 +17,18 @@ const ANY_CONNECTION: u64 = 1;
 impl Journal {
     /// Records a command of a pair, or recognises it by its identity: with [`Redelivery::Possible`]
     /// its client may have sent it again, with [`Redelivery::Certain`] the broker does.
-    pub fn receive_in_pair(&self, received: Received, redelivery: Redelivery) -> JournalEntry {
+    pub fn receive_in_pair(&self, mut received: Received, redelivery: Redelivery) -> JournalEntry {
         let now = self.clock.now();
         let mut index = self.lock();
         index.forget_old(now);
         let earlier = index.earlier_in_pair(&received, redelivery);
-        let crashes = match earlier {
-            Some(EarlierInPair::Known(entry)) => return entry,
-            Some(EarlierInPair::SetAside { crashes }) => crashes,
-            None => 0,
-        };
+        let mut crashes = 0;
+        match earlier {
+            Some(EarlierEntry::Known(entry)) => return entry,
+            Some(EarlierEntry::PutOff { until }) => received.limit(until),
+            Some(EarlierEntry::SetAside { crashes: counted }) => crashes = counted,
+            None => {}
+        }
         let mut record = JournalRecord::new(received, now);
         record.crashes = crashes;
         let reception = Reception {

@@ -104,12 +104,17 @@ enum Logged {
     Acked,
 }
 
-/// The earlier entry of a command of a pair.
+/// The earlier entry of a command.
 #[derive(Debug)]
-pub(super) enum EarlierInPair {
+pub(super) enum EarlierEntry {
     /// It was processed, or is in progress.
     Known(JournalEntry),
-    /// It was set aside, and is forgotten now.
+    /// The client was asked to come back later, and does so: its command is new.
+    PutOff {
+        /// When its time is over, where it gave its time.
+        until: u64,
+    },
+    /// It was set aside in a pair, and is forgotten now.
     SetAside {
         /// Crashes during it.
         crashes: u32,
@@ -135,13 +140,13 @@ impl Index {
         }
     }
 
-    /// Returns the record of this command if it was received before.
+    /// Returns the earlier entry of a command of a single daemon.
     pub(super) fn earlier(
         &mut self,
         received: &Received,
         epoch: u64,
         redelivery: Redelivery,
-    ) -> Option<&JournalRecord> {
+    ) -> Option<EarlierEntry> {
         let strong = strong_keys(received);
         let found = if strong.is_empty() {
             self.earlier_equal(received, epoch, redelivery)?
@@ -151,9 +156,12 @@ impl Index {
         let known = self.known.get_mut(&found)?;
         let is_sent_again = may_be_sent_again(known, redelivery);
         known.epoch = epoch;
-        // A client that was asked to come back is served when it does; a redelivery gets the reply
-        // again.
-        (is_sent_again || !known.record.is_put_off()).then_some(&known.record)
+        // A redelivery gets the reply again.
+        if !is_sent_again && known.record.is_put_off() {
+            let until = known.record.received.until;
+            return Some(EarlierEntry::PutOff { until });
+        }
+        Some(EarlierEntry::Known(known.record.entry()))
     }
 
     /// Notes in all records of connections before `epoch` that their packets will not be sent
@@ -209,7 +217,7 @@ impl Index {
         &mut self,
         received: &Received,
         redelivery: Redelivery,
-    ) -> Option<EarlierInPair> {
+    ) -> Option<EarlierEntry> {
         if redelivery == Redelivery::No {
             return None;
         }
@@ -217,17 +225,16 @@ impl Index {
         let number = *self.by_key.get(&identity_key(identity))?.last()?;
         let known = self.known.get(&number)?;
         match &known.record.answer {
-            Some(reply) if redelivery == Redelivery::Certain || !known.record.is_put_off() => {
-                let entry = JournalEntry::Answered(Box::new(reply.clone()));
-                Some(EarlierInPair::Known(entry))
+            Some(_) if redelivery != Redelivery::Certain && known.record.is_put_off() => {
+                let until = known.record.received.until;
+                Some(EarlierEntry::PutOff { until })
             }
-            Some(_) => None,
             None if known.is_set_aside => {
                 let crashes = known.record.crashes;
                 self.forget(number);
-                Some(EarlierInPair::SetAside { crashes })
+                Some(EarlierEntry::SetAside { crashes })
             }
-            None => Some(EarlierInPair::Known(JournalEntry::Pending)),
+            _ => Some(EarlierEntry::Known(known.record.entry())),
         }
     }
 

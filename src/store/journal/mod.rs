@@ -42,7 +42,7 @@ use crate::store::journal::disk::Disk;
 pub use crate::store::journal::durability::Durability;
 pub use crate::store::journal::entry::JournalEntry;
 pub use crate::store::journal::index::MAX_OPEN_BYTES;
-use crate::store::journal::index::{Index, Reception};
+use crate::store::journal::index::{EarlierEntry, Index, Reception};
 pub use crate::store::journal::record::{JournalRecord, PlannedPublish, Received};
 pub use crate::store::journal::recovered::{IdentifiedCommand, Recovered, Unfinished};
 pub use crate::store::journal::seq::Seq;
@@ -146,15 +146,19 @@ impl Journal {
     /// Records a command received on connection `epoch`, or recognises it as a duplicate. Without
     /// an id and correlation data a command is a duplicate only of an equal one that the broker may
     /// send again.
-    pub fn receive(&self, received: Received, epoch: u64, redelivery: Redelivery) -> JournalEntry {
+    pub fn receive(
+        &self,
+        mut received: Received,
+        epoch: u64,
+        redelivery: Redelivery,
+    ) -> JournalEntry {
         let now = self.clock.now();
         let mut index = self.lock();
         index.forget_old(now);
-        if let Some(record) = index.earlier(&received, epoch, redelivery) {
-            return match &record.answer {
-                None => JournalEntry::Pending,
-                Some(reply) => JournalEntry::Answered(Box::new(reply.clone())),
-            };
+        match index.earlier(&received, epoch, redelivery) {
+            Some(EarlierEntry::Known(entry)) => return entry,
+            Some(EarlierEntry::PutOff { until }) => received.limit(until),
+            Some(EarlierEntry::SetAside { .. }) | None => {}
         }
         let reception = Reception {
             epoch,
@@ -184,6 +188,13 @@ impl Journal {
     /// Returns whether the bytes of commands without a delivered reply leave room for more.
     pub fn has_room(&self) -> bool {
         self.lock().has_room()
+    }
+
+    /// Returns the time left to a command; `None` if it is not known.
+    pub fn remaining(&self, mark: Seq) -> Option<Duration> {
+        let until = self.lock().known.get(&mark.0)?.record.received.until;
+        let left = until.saturating_sub(self.clock.now());
+        Some(Duration::from_millis(left))
     }
 
     /// Returns the bytes of the record of command `number`; 0 if it is not known.

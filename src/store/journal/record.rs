@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde::{Deserialize, Serialize};
 
 use crate::command::reply::Reply;
+use crate::store::journal::entry::JournalEntry;
 use crate::vocabulary::Value;
 use crate::vocabulary::action::Action;
 
@@ -38,6 +39,10 @@ pub struct Received {
     /// The identity of the command in a pair, which is equal on both nodes and in each run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
+    /// Whether its sender gave its time: then its time is over at the same moment each time it is
+    /// received.
+    #[serde(skip)]
+    pub is_dated: bool,
     /// When its time is over, on the journal's own scale.
     pub until: u64,
 }
@@ -81,6 +86,16 @@ pub struct JournalRecord {
     /// The keys of a command whose payload is not kept any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     keys: Vec<u64>,
+}
+
+impl Received {
+    /// Lets the time of a command that its sender dates end at `until`, when it ended for the same
+    /// command before. The clocks may have been set since.
+    pub(super) fn limit(&mut self, until: u64) {
+        if self.is_dated {
+            self.until = self.until.min(until);
+        }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
@@ -129,6 +144,14 @@ impl JournalRecord {
             && reply.text.len() > MAX_KEPT_TEXT
         {
             reply.text = String::new();
+        }
+    }
+
+    /// Returns the entry of a duplicate of the command.
+    pub(super) fn entry(&self) -> JournalEntry {
+        match &self.answer {
+            None => JournalEntry::Pending,
+            Some(reply) => JournalEntry::Answered(Box::new(reply.clone())),
         }
     }
 
@@ -288,6 +311,7 @@ mod tests {
                 id: None,
                 packet: Some(7),
                 identity: None,
+                is_dated: false,
                 until: 1,
             };
             let bytes = serde_json::to_vec(&received).unwrap();

@@ -102,6 +102,7 @@ fn received(id: u64, bytes: usize) -> Received {
         id: Some(id.to_string()),
         packet: None,
         identity: None,
+        is_dated: false,
         until: u64::MAX / 2,
     }
 }

@@ -23,6 +23,7 @@ fn received(payload: &str, id: Option<&str>) -> Received {
         id: id.map(str::to_owned),
         packet: None,
         identity: None,
+        is_dated: false,
         until: u64::MAX / 2,
     }
 }
@@ -197,6 +198,43 @@ fn a_client_that_was_told_to_come_back_is_served_when_it_does() {
         journal.receive(received("on", Some("a")), 2, Redelivery::No),
         JournalEntry::Answered(Box::new(reply()))
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dated_command_that_was_put_off_gets_no_more_time_when_it_comes_back() {
+    let busy = Reply {
+        retry_after: Some(1.0),
+        why: Some(RefusalCode::NobodyAnswered),
+        ..reply()
+    };
+    let ttl = Duration::from_secs(3);
+    for is_dated in [true, false] {
+        for is_pair in [true, false] {
+            let journal = Journal::in_memory(KEEP);
+            let receive = |until| {
+                let command = Received {
+                    is_dated,
+                    until,
+                    identity: Some("a".to_owned()),
+                    ..received("on", Some("a"))
+                };
+                if is_pair {
+                    journal.receive_in_pair(command, Redelivery::Possible)
+                } else {
+                    journal.receive(command, 1, Redelivery::No)
+                }
+            };
+            for waited in [0, 2, 4] {
+                let mark = new(&receive(journal.moment(ttl)));
+                let first = ttl.saturating_sub(Duration::from_secs(waited));
+                let left = if is_dated { first } else { ttl };
+                assert_eq!(journal.remaining(mark), Some(left), "{is_dated} {is_pair}");
+                journal.answered(mark, &busy);
+                journal.reply_acked(mark);
+                time::advance(Duration::from_secs(2)).await;
+            }
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
