@@ -414,8 +414,10 @@ impl EventLoop {
 
     fn repeat_reply(&mut self, reply: Reply, reply_to: ReplyTo) {
         let task = self.task.clone();
-        self.commands
-            .spawn(async move { task.send_reply(None, &reply, &reply_to).await });
+        self.commands.spawn(async move {
+            task.pipeline.reply_persisted(&reply).await;
+            task.send_reply(None, &reply, &reply_to).await;
+        });
     }
 
     /// Starts a command, once the home is known.

@@ -97,11 +97,19 @@ impl CommandTask {
     }
 
     /// Finishes a command whose messages an earlier run of the program had planned.
-    pub(super) async fn resume(self, command: Command, seq: Seq, planned: Vec<PlannedPublish>) {
-        let guard = self.liveness.begin(command.deadline);
-        let reply = self.pipeline.resume(&command, seq, planned).await;
-        drop(guard);
-        self.send_reply(Some(seq), &reply, &command.reply_to).await;
+    pub(super) fn resume(
+        self,
+        command: Command,
+        seq: Seq,
+        planned: Vec<PlannedPublish>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let in_progress = self.pipeline.begin_planned(seq, &planned);
+        async move {
+            let guard = self.liveness.begin(command.deadline);
+            let reply = self.pipeline.resume(&command, seq, planned).await;
+            drop((guard, in_progress));
+            self.send_reply(Some(seq), &reply, &command.reply_to).await;
+        }
     }
 
     /// Answers a command of which only its beginning is known.

@@ -551,7 +551,9 @@ impl EventLoop {
                     self.claim_devices(&devices);
                 }
                 let reply_to = command.reply_to;
+                let pipeline = Arc::clone(&self.task.pipeline);
                 self.spawn(async move {
+                    pipeline.reply_persisted(&reply).await;
                     replica.answer(&reply, &reply_to, (identity, token)).await;
                 });
             }

@@ -35,7 +35,13 @@ impl EventLoop {
                     .await;
             });
         }
-        for unfinished in recovered.unfinished {
+        // Others may wait for a model meanwhile. The order of each device is that of the planned
+        // commands, whoever is first.
+        let (planned, others): (Vec<_>, Vec<_>) = recovered
+            .unfinished
+            .into_iter()
+            .partition(|unfinished| unfinished.sending.is_some());
+        for unfinished in planned.into_iter().chain(others) {
             self.retake(unfinished);
         }
     }

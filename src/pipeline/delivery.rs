@@ -44,6 +44,20 @@ impl Pipeline {
         }
     }
 
+    /// Registers a command whose messages an earlier run of the program had planned, and may have
+    /// published: no older command reaches their devices any more.
+    pub fn begin_planned(&self, seq: Seq, planned: &[PlannedPublish]) -> InProgress {
+        let in_progress = self.begin(seq);
+        let devices = planned.iter().map(|one| Slug::new(&one.action.device));
+        let devices: Vec<Slug> = devices.flatten().collect();
+        let mut order = self.shared.device_order();
+        order.decide(seq.number(), &devices);
+        for device in &devices {
+            order.claim(device, seq.number());
+        }
+        in_progress
+    }
+
     /// Writes the messages of a plan to the journal before they are published.
     pub(super) fn plan_publishes(&self, seq: Seq, steps: &[&Step]) {
         let planned = steps.iter().map(|step| planned_publish(step)).collect();
@@ -68,16 +82,17 @@ impl Pipeline {
     ) {
         if let Some(seq) = seq {
             self.services.journal.answered(seq, reply);
-            let durability = match reply.outcome {
-                Outcome::Done | Outcome::Answered | Outcome::Unclear => {
-                    durability.max(Durability::Kernel)
-                }
-                Outcome::Refused | Outcome::Failed => Durability::Disk,
-            };
+            let durability = durability.max(durability_of_reply(reply));
             let journal = &self.services.journal;
             journal.record_persisted(seq, durability).await;
         }
         self.record(command, reply);
+    }
+
+    /// Waits until a reply that is sent again survives what it has to survive before it is sent for
+    /// the first time, which may still wait for the disk.
+    pub async fn reply_persisted(&self, reply: &Reply) {
+        self.persist(durability_of_reply(reply)).await;
     }
 
     /// Restores the order of devices after a restart: each with the newest command published to it.
@@ -108,9 +123,14 @@ impl Pipeline {
         let mut handled = Handled::resumed(&planned);
         let mut uncertain = false;
         let mut in_flight = Vec::new();
-        for publish in &planned {
-            if let Some(published) = self.republish(command, publish) {
-                in_flight.push(published);
+        let claimed: Vec<_> = planned
+            .iter()
+            .map(|publish| self.claim_again(command, publish))
+            .collect();
+        let is_marked = claimed.iter().all(Option::is_none) || self.mark_again(command, &planned);
+        for (publish, device) in planned.iter().zip(claimed) {
+            if let Some(device) = device.filter(|_| is_marked) {
+                in_flight.push(self.republish(command, publish, device));
                 continue;
             }
             // It may have been published before the crash.
@@ -134,16 +154,31 @@ impl Pipeline {
         reply
     }
 
-    /// Publishes a message again, unless a repetition does harm, it is too late, or a newer command
-    /// has claimed the device.
-    fn republish(&self, command: &Command, planned: &PlannedPublish) -> Option<InFlightAction> {
+    /// Claims the device of a message that may be published again. Returns `None` if a repetition
+    /// does harm, it is too late, or a newer command has claimed the device.
+    fn claim_again(&self, command: &Command, planned: &PlannedPublish) -> Option<Slug> {
         if !planned.repeatable || command.is_late() {
             return None;
         }
         let device = Slug::new(&planned.action.device).ok()?;
-        if !self.shared.device_order().claim(&device, command.seq) {
-            return None;
-        }
+        let is_newest = self.shared.device_order().claim(&device, command.seq);
+        is_newest.then_some(device)
+    }
+
+    /// Shows the other node of a pair what is published again: the plan may only be in the journal
+    /// of this one. Returns false where that is not possible.
+    fn mark_again(&self, command: &Command, planned: &[PlannedPublish]) -> bool {
+        let replica = self.replica.as_ref();
+        replica.is_none_or(|replica| replica.begun(command.seq, planned.to_vec()))
+    }
+
+    /// Publishes a message again.
+    fn republish(
+        &self,
+        command: &Command,
+        planned: &PlannedPublish,
+        device: Slug,
+    ) -> InFlightAction {
         let property = &planned.action.property;
         if let Some(value) = &planned.becomes {
             let change = (property, value.clone());
@@ -158,11 +193,11 @@ impl Pipeline {
             repeatable: true,
             hops: command.hops + 1,
         };
-        Some(InFlightAction {
+        InFlightAction {
             device,
             action: planned.action.clone(),
             acknowledged: (self.shared.publish)(outbound),
-        })
+        }
     }
 
     /// Ends a command that an earlier run received, whose time is over, and of which no plan was
@@ -190,5 +225,13 @@ impl Pipeline {
             "a command was begun and not finished three times: given up, see the dead letters"
         );
         reply
+    }
+}
+
+/// Returns how durable a reply has to be at least before it is sent.
+fn durability_of_reply(reply: &Reply) -> Durability {
+    match reply.outcome {
+        Outcome::Done | Outcome::Answered | Outcome::Unclear => Durability::Kernel,
+        Outcome::Refused | Outcome::Failed => Durability::Disk,
     }
 }
