@@ -116,6 +116,16 @@ pub fn simulate_clocks() {
     }));
 }
 
+/// Sets the wall clock of this thread back, as an operator or a time server does.
+#[cfg(test)]
+pub fn set_simulated_clock_back(by: Duration) {
+    let start = SIMULATED.get();
+    SIMULATED.set(start.map(|start| SimulatedStart {
+        wall: start.wall - by,
+        ..start
+    }));
+}
+
 /// Returns the boot id of the kernel without hyphens, or the one that the service manager `gave`
 /// where the kernel's own file is hidden; empty where neither is known.
 pub fn boot_id(gave: Option<&str>) -> String {

@@ -1,7 +1,8 @@
 //! A language model for simulations, under virtual time: it knows "do job <device> <number>", takes
-//! its time, and fails now and then.
+//! its time, and fails now and then: for good, or so that the client may come back.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -15,13 +16,18 @@ use crate::router::RoutedAnswer;
 use crate::vocabulary::action::{Action, Draft, Op};
 use crate::vocabulary::{Property, Value};
 
+/// The end of a question that fails the first time.
+pub(crate) const TWICE: &str = " after a failure";
+
 thread_local! {
     static MODEL: RefCell<Option<StdRng>> = const { RefCell::new(None) };
+    static TWICE_ASKED: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
 }
 
 /// Lets the model of this seed answer all questions on this thread.
 pub(crate) fn simulate_model(seed: u64) {
     MODEL.set(Some(StdRng::seed_from_u64(seed)));
+    TWICE_ASKED.take();
 }
 
 /// Returns the answer, or `None` where no model is simulated.
@@ -35,10 +41,16 @@ pub(super) async fn answer(
         let pause = Duration::from_millis(model.random_range(20..longest));
         Some((pause, model.random_bool(0.1)))
     })?;
+    if is_first_of_two(&command.text) {
+        return Some(Err(put_off()));
+    }
     let left = deadline.saturating_duration_since(now());
     sleep(pause.min(left)).await;
     if pause >= left {
         return Some(Err(Refusal::TooLate));
+    }
+    if fails && pause.as_millis().is_multiple_of(2) {
+        return Some(Err(put_off()));
     }
     let draft = if fails { None } else { draft(&command.text) };
     Some(draft.ok_or(Refusal::Declined).map(|answer| RoutedAnswer {
@@ -51,7 +63,20 @@ pub(super) async fn answer(
     }))
 }
 
+fn put_off() -> Refusal {
+    Refusal::NobodyAnswered {
+        why: "simulated".to_owned(),
+        retry_after: Some(Duration::from_secs(1)),
+    }
+}
+
+/// Returns whether a question is to fail once, and is asked for the first time.
+fn is_first_of_two(text: &str) -> bool {
+    text.ends_with(TWICE) && TWICE_ASKED.with_borrow_mut(|asked| asked.insert(text.to_owned()))
+}
+
 fn draft(text: &str) -> Option<Draft> {
+    let text = text.strip_suffix(TWICE).unwrap_or(text);
     let (device, number) = text.strip_prefix("do job ")?.split_once(' ')?;
     let action = Action {
         device: device.into(),

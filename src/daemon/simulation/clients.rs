@@ -8,7 +8,10 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
-use crate::daemon::simulation::ledger::{DeviceMessage, SentKind, SentText, SimulatedLedger};
+use crate::daemon::simulation::ledger::{
+    DeviceMessage, PUT_OFF, SentKind, SentText, SimulatedLedger,
+};
+use crate::daemon::simulation::trace;
 use crate::mqtt::simulated_broker::SimulatedBroker;
 
 /// How long a command may take, in seconds: an ordinary one, and a hurried one.
@@ -19,6 +22,8 @@ pub(super) struct SimulatedClients {
     pub(super) random: StdRng,
     pub(super) broker: SimulatedBroker,
     pub(super) ledger: SimulatedLedger,
+    /// Topics and payloads of the commands.
+    payloads: Vec<(String, String)>,
     /// The last reported states of devices.
     states: BTreeMap<&'static str, Json>,
 }
@@ -37,6 +42,7 @@ impl SimulatedClients {
             random: StdRng::seed_from_u64(seed),
             broker,
             ledger: SimulatedLedger::default(),
+            payloads: Vec::new(),
             states: states.into(),
         }
     }
@@ -44,6 +50,13 @@ impl SimulatedClients {
     /// Notes the messages that devices and the sender have received.
     pub(super) fn receive(&mut self) {
         for receipt in self.broker.take_received() {
+            trace(|| {
+                format!(
+                    "{} {}",
+                    receipt.topic,
+                    String::from_utf8_lossy(&receipt.payload)
+                )
+            });
             let json: Json = serde_json::from_slice(&receipt.payload).unwrap_or_default();
             if let Some(device) = receipt.topic.strip_prefix("sayso/action/") {
                 self.act(device, &json, receipt.left);
@@ -58,11 +71,10 @@ impl SimulatedClients {
 
     fn take_reply(&mut self, reply: &Json) {
         let number = |id: &str| id.strip_prefix('c')?.parse::<usize>().ok();
-        let Some(sent) = reply["id"]
-            .as_str()
-            .and_then(number)
-            .and_then(|n| self.ledger.sent.get_mut(n))
-        else {
+        let Some(n) = reply["id"].as_str().and_then(number) else {
+            return;
+        };
+        let Some(sent) = self.ledger.sent.get_mut(n) else {
             return;
         };
         // Events follow a reply on a topic below it.
@@ -70,7 +82,19 @@ impl SimulatedClients {
             return;
         };
         let end = reply["why"].as_str().unwrap_or(outcome).to_owned();
+        let is_put_off = end == PUT_OFF;
         sent.answers.push((Instant::now(), end));
+        if is_put_off && !n.is_multiple_of(2) {
+            self.send_again(n);
+        }
+    }
+
+    /// Sends a command once more, as it was.
+    pub(super) fn send_again(&mut self, n: usize) {
+        let (topic, payload) = self.payloads[n].clone();
+        trace(|| format!("again: {topic} {payload}"));
+        self.broker.publish(&topic, payload, false);
+        self.ledger.sent[n].is_repeated = true;
     }
 
     fn act(&mut self, device: &str, action: &Json, left: Instant) {
@@ -148,6 +172,18 @@ impl SimulatedClients {
             }
         };
         let ttl = TTL[usize::from(self.random.random_bool(0.15))];
+        let is_repeated = self.random.random_bool(0.04);
+        self.send_text(kind, &text, (ttl, is_repeated));
+    }
+
+    /// Sends this command, with its time to live in seconds, and possibly twice.
+    pub(super) fn send_text(
+        &mut self,
+        kind: SentKind,
+        text: &str,
+        (ttl, is_repeated): (u64, bool),
+    ) {
+        let n = self.ledger.sent.len();
         let ts = crate::clock::wall()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -159,10 +195,11 @@ impl SimulatedClients {
         });
         let source = ["hall", "tablet"][self.random.random_range(0..2)];
         let topic = format!("sayso/command/{source}");
-        let is_repeated = self.random.random_bool(0.04);
+        trace(|| format!("{topic} {payload}"));
         for _ in 0..=usize::from(is_repeated) {
             self.broker.publish(&topic, payload.to_string(), false);
         }
+        self.payloads.push((topic, payload.to_string()));
         self.ledger.sent.push(SentText {
             kind,
             at: Instant::now(),

@@ -13,11 +13,11 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::{Config, ConfigLocation};
 use crate::daemon::simulation::clients::SimulatedClients;
-use crate::daemon::simulation::ledger::SimulatedLedger;
+use crate::daemon::simulation::ledger::{SentKind, SimulatedLedger};
 use crate::daemon::storage::Storage;
 use crate::daemon::{BrokerEnds, DaemonSignal, Handles, finder, serve};
 use crate::mqtt::simulated_broker::{SimulatedBroker, connect_simulated};
-use crate::pipeline::simulated_model::simulate_model;
+use crate::pipeline::simulated_model::{TWICE, simulate_model};
 use crate::store::journal::simulated_disk::{self, DiskBehaviour, copied, simulate_disk};
 use crate::systemd::Notify;
 use crate::telemetry::counters::Counters;
@@ -167,6 +167,62 @@ impl SimulatedHouse {
         }
     }
 
+    /// The program is killed during a command, and again while it continues that one and a newer one
+    /// for the same device is on its way, whose time is over then.
+    pub(super) async fn live_through_two_crashes(&mut self) {
+        self.pass(Duration::from_secs(1)).await;
+        self.clients.broker.mute(Duration::from_millis(250));
+        let toggle = "toggle the red lamp";
+        self.clients
+            .send_text(SentKind::Toggle, toggle, (40, false));
+        self.pass(Duration::from_millis(300)).await;
+        self.kill().await;
+        // It waits for the disk before it continues, and before it ends.
+        self.set_disk(DiskBehaviour {
+            delay: Duration::from_millis(3800),
+            is_full: false,
+        });
+        // Later commands are none that the earlier run may have received.
+        self.pass(Duration::from_millis(5200)).await;
+        self.clients.broker.mute(Duration::from_secs(1));
+        let off = "turn the red lamp off";
+        self.clients.send_text(SentKind::Level, off, (3, false));
+        self.pass(Duration::from_millis(200)).await;
+        self.kill().await;
+        self.clients.broker.freeze(Duration::from_secs(4));
+        self.pass(Duration::from_secs(5)).await;
+    }
+
+    /// A client that was asked to come back does so behind the time of its command, of which a clock
+    /// that was set back since knows nothing.
+    pub(super) async fn live_through_a_clock_set_back(&mut self) {
+        self.pass(Duration::from_secs(1)).await;
+        let text = format!("do job alpha 7{TWICE}");
+        self.clients
+            .send_text(SentKind::ModelLevel, &text, (30, false));
+        self.pass(Duration::from_secs(29)).await;
+        crate::clock::set_simulated_clock_back(Duration::from_mins(25));
+        self.pass(Duration::from_secs(2)).await;
+        self.clients.send_again(0);
+    }
+
+    /// The connection is cut while the reply to a command waits for the disk, and the broker sends
+    /// the command again; returns the replies that it has before the disk has the first one.
+    pub(super) async fn live_through_a_repetition(&mut self) -> usize {
+        self.pass(Duration::from_secs(1)).await;
+        self.set_disk(DiskBehaviour {
+            delay: Duration::from_secs(3),
+            is_full: false,
+        });
+        let text = format!("do job alpha 7{TWICE}");
+        self.clients
+            .send_text(SentKind::ModelLevel, &text, (40, false));
+        self.pass(Duration::from_millis(100)).await;
+        self.cut();
+        self.pass(Duration::from_secs(1)).await;
+        self.clients.ledger.sent[0].answers.len()
+    }
+
     /// Lets nothing fail any more, waits for the last replies, and returns the record.
     pub(super) async fn end(mut self) -> SimulatedLedger {
         self.set_disk(DiskBehaviour::default());
@@ -251,24 +307,21 @@ impl SimulatedHouse {
         self.begin_again(image);
     }
 
-    /// The disk keeps all synced bytes, and a part of those appended since.
+    /// The disk keeps all synced bytes. The next run does not read the write-ahead log, because
+    /// another boot of the kernel wrote it.
     async fn power_cut(&mut self) {
         self.until_safe().await;
         simulated_disk::keep_image(self.folder.path());
         let time = self.clients.random.random_range(300..4000);
         self.pass(Duration::from_millis(time)).await;
-        self.until_no_write().await;
         let Some(image) = simulated_disk::take_image() else {
             return;
         };
+        self.until_no_write().await;
         self.clients.ledger.fault("power cut");
         self.clients.ledger.power_cuts.push(Instant::now());
         for name in ["tail.0", "tail.1"] {
-            let written = fs::read(self.folder.path().join("store").join(name)).unwrap();
-            let cut = self.clients.random.random_range(0..=written.len());
-            if self.clients.random.random_bool(0.5) {
-                fs::write(image.path().join("store").join(name), &written[..cut]).unwrap();
-            }
+            fs::write(image.path().join("store").join(name), "").unwrap();
         }
         self.begin_again(image);
     }

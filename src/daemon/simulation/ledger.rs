@@ -5,11 +5,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::daemon::simulation::trace;
+
 /// How much later than its deadline a message may leave: the daemon's clocks count in milliseconds.
 const SLACK: Duration = Duration::from_millis(50);
 
 /// How long after a reply a power cut may take it from the disk.
 const UNSYNCED: Duration = Duration::from_secs(8);
+
+/// The cause of a reply after which a client may send its command again, as a new one.
+pub(super) const PUT_OFF: &str = "nobody_answered";
 
 /// The meaning of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +40,7 @@ pub(super) struct SentText {
     pub(super) ttl: Duration,
     /// When and with which outcome or cause it was answered.
     pub(super) answers: Vec<(Instant, String)>,
-    /// Sent twice by its sender.
+    /// Sent more than once by its sender.
     pub(super) is_repeated: bool,
 }
 
@@ -68,6 +73,7 @@ pub(super) struct SimulatedLedger {
 
 impl SimulatedLedger {
     pub(super) fn fault(&mut self, name: &'static str) {
+        trace(|| name.to_owned());
         *self.faults.entry(name).or_default() += 1;
     }
 
@@ -110,7 +116,14 @@ impl SimulatedLedger {
     fn of_command(&self, sent: &SentText, received: &[&DeviceMessage]) -> Vec<&'static str> {
         let mut findings = Vec::new();
         let mut find = |is_wrong: bool, finding| findings.extend(is_wrong.then_some(finding));
-        let ends: BTreeSet<&str> = sent.answers.iter().map(|(_, end)| end.as_str()).collect();
+        let ends = sent.answers.iter().map(|(_, end)| end.as_str());
+        // Only the last answer to a command that was put off counts.
+        let ends: Vec<&str> = match ends.clone().rposition(|end| end == PUT_OFF) {
+            Some(at) if at + 1 < sent.answers.len() => ends.skip(at + 1).collect(),
+            _ => ends.collect(),
+        };
+        let first = ends.first().copied();
+        let ends: BTreeSet<&str> = ends.into_iter().collect();
         let may_be_lost = sent.answers.iter().any(|(at, _)| {
             let mut cuts = self.power_cuts.iter();
             cuts.any(|cut| *cut >= *at && *cut <= *at + UNSYNCED)
@@ -126,8 +139,8 @@ impl SimulatedLedger {
             received.iter().any(|one| one.left > deadline),
             "left too late",
         );
-        let is_denied = sent.answers.first().is_some_and(|(_, end)| {
-            !["done", "answered", "uncertain", "superseded", "dead"].contains(&end.as_str())
+        let is_denied = first.is_some_and(|end| {
+            !["done", "answered", "uncertain", "superseded", "dead"].contains(&end)
         });
         find(is_denied && !received.is_empty(), "refused, and done");
         let is_lost = sent.kind != SentKind::Query && ends.contains("done") && received.is_empty();

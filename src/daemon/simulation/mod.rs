@@ -6,7 +6,8 @@
 //!
 //! In others two nodes of a pair have one broker, and take over from each other.
 //!
-//! `SAYSO_HISTORIES` sets the number of histories, `SAYSO_SEED` the first seed. A seed decides
+//! `SAYSO_HISTORIES` sets the number of histories, `SAYSO_SEED` the first seed, and `SAYSO_TRACE=1`
+//! prints the messages and faults of each history, with the time in virtual seconds. A seed decides
 //! everything that happens to the daemon; the order in which it runs its tasks differs from run to
 //! run.
 
@@ -21,7 +22,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use crate::daemon::simulation::house::SimulatedHouse;
-use crate::daemon::simulation::ledger::SimulatedLedger;
+use crate::daemon::simulation::ledger::{PUT_OFF, SimulatedLedger};
 use crate::daemon::simulation::pair::SimulatedPair;
 
 /// Histories of an ordinary test run.
@@ -63,6 +64,14 @@ fn history(seed: u64, figures: &mut Figures, live: impl AsyncFnOnce(u64) -> Simu
     figures
         .findings
         .extend(ledger.findings().into_iter().map(|finding| (seed, finding)));
+}
+
+/// Prints what happens, where that is asked for.
+fn trace(line: impl FnOnce() -> String) {
+    if number("SAYSO_TRACE").is_some() {
+        let now = crate::clock::uptime().as_secs_f64();
+        print(&format!("{now:.3} {}", line()));
+    }
 }
 
 fn print(line: &str) {
@@ -108,10 +117,71 @@ fn every_command_has_one_reply_whatever_happens() {
 }
 
 #[test]
+fn a_command_behind_one_of_an_earlier_run_is_not_overtaken_by_it_after_a_crash() {
+    let mut figures = Figures::default();
+    history(1, &mut figures, async |seed| {
+        let mut house = SimulatedHouse::start(seed);
+        house.live_through_two_crashes().await;
+        house.end().await
+    });
+    assert_eq!((figures.commands, figures.faults["kill -9"]), (2, 2));
+    assert!(figures.actions >= 2, "{figures:?}");
+    assert!(figures.findings.is_empty(), "{figures:?}");
+}
+
+#[test]
+fn a_command_that_comes_back_behind_its_time_is_not_done_although_the_clock_was_set_back() {
+    let mut figures = Figures::default();
+    for seed in 1..=3 {
+        history(seed, &mut figures, async |seed| {
+            let mut house = SimulatedHouse::start(seed);
+            house.live_through_a_clock_set_back().await;
+            let ledger = house.end().await;
+            let ends: Vec<&str> = ledger.sent[0]
+                .answers
+                .iter()
+                .map(|(_, end)| &**end)
+                .collect();
+            assert_eq!(ends, [PUT_OFF, "late"]);
+            ledger
+        });
+    }
+    assert_eq!(figures.actions, 0, "{figures:?}");
+    assert!(figures.findings.is_empty(), "{figures:?}");
+}
+
+#[test]
+fn a_duplicate_gets_no_reply_that_a_crash_could_still_change() {
+    let mut figures = Figures::default();
+    history(1, &mut figures, async |seed| {
+        let mut house = SimulatedHouse::start(seed);
+        assert_eq!(house.live_through_a_repetition().await, 0);
+        let ledger = house.end().await;
+        assert!(!ledger.sent[0].answers.is_empty());
+        ledger
+    });
+    assert!(figures.findings.is_empty(), "{figures:?}");
+}
+
+#[test]
 fn every_command_has_one_reply_whatever_happens_to_a_pair() {
     histories(async |seed| {
         let mut house = SimulatedPair::start(seed);
         house.live().await;
         house.end().await
     });
+}
+
+#[test]
+fn what_a_leader_publishes_again_from_its_journal_is_known_to_the_other_node() {
+    let mut figures = Figures::default();
+    for seed in 1..=3 {
+        history(seed, &mut figures, async |seed| {
+            let mut house = SimulatedPair::start(seed);
+            house.live_through_two_takeovers().await;
+            house.end().await
+        });
+    }
+    assert!(figures.actions > figures.commands, "{figures:?}");
+    assert!(figures.findings.is_empty(), "{figures:?}");
 }

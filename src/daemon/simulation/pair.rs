@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::config::{Config, ConfigLocation};
 use crate::daemon::simulation::clients::SimulatedClients;
 use crate::daemon::simulation::house::{CONFIG, DRAIN, HOME};
-use crate::daemon::simulation::ledger::SimulatedLedger;
+use crate::daemon::simulation::ledger::{SentKind, SimulatedLedger};
 use crate::daemon::storage::Storage;
 use crate::daemon::{DaemonSignal, Handles, REMEMBERED_LONGER, finder, pair_ends, serve};
 use crate::mqtt::simulated_broker::{SimulatedBroker, connect_pair_simulated};
@@ -142,6 +142,30 @@ impl SimulatedPair {
             let pause = self.clients.random.random_range(0..longest);
             self.pass(Duration::from_millis(pause)).await;
         }
+    }
+
+    /// Both nodes are killed when the plan of a command is on the disk of the leader, and not yet
+    /// published. That one leads again, publishes it, and is killed before its reply.
+    pub(super) async fn live_through_two_takeovers(&mut self) {
+        self.pass(START).await;
+        simulate_disk(DiskBehaviour {
+            delay: Duration::from_secs(2),
+            is_full: false,
+        });
+        let toggle = "toggle the red lamp";
+        self.clients
+            .send_text(SentKind::Toggle, toggle, (40, false));
+        self.pass(Duration::from_millis(1500)).await;
+        self.kill_both().await;
+        let end = Instant::now() + Duration::from_secs(20);
+        while self.clients.ledger.received.is_empty() && Instant::now() < end {
+            self.pass(Duration::from_millis(20)).await;
+        }
+        let leader = self.leader();
+        self.kill(leader).await;
+        simulate_disk(DiskBehaviour::default());
+        self.clients.ledger.fault("takeover before the reply");
+        self.pass(Duration::from_secs(10)).await;
     }
 
     /// Lets nothing fail any more, waits for the last replies, and returns the record.
