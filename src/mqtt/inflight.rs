@@ -4,8 +4,10 @@
 //! so it is kept here.
 
 use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::time::{Duration, Instant};
+
+use foldhash::quality::FixedState;
 
 use crate::mqtt::inbox::AckToken;
 
@@ -225,9 +227,9 @@ impl PendingAcks {
 /// Returns a number by which a command is recognised when the broker sends it again, under its
 /// original packet identifier (MQTT 5, section 4.4); never 0.
 pub(super) fn digest(topic: &str, payload: &[u8], pkid: u16) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (topic, payload, pkid).hash(&mut hasher);
-    hasher.finish().max(1)
+    // Many times quicker for a long payload than the hasher of the standard library.
+    let number = FixedState::default().hash_one((topic, payload, pkid));
+    number.max(1)
 }
 
 #[cfg(test)]
