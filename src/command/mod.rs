@@ -119,6 +119,11 @@ impl Command {
         &self.text[..self.text.floor_char_boundary(MAX_LOGGED_TEXT)]
     }
 
+    /// Returns the address of the reply. The text, which can be long, is not kept any longer.
+    pub fn into_reply_to(self) -> ReplyTo {
+        self.reply_to
+    }
+
     /// Returns the time left at `now` in which it may be executed.
     pub fn remaining(&self, now: Instant) -> Duration {
         self.deadline.saturating_duration_since(now)

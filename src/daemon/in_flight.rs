@@ -72,9 +72,10 @@ impl CommandTask {
         let answer = self.pipeline.answer_and_confirm(&command, Some(seq));
         let (reply, confirmation) = answer.await;
         drop((guard, in_progress));
-        self.send_reply(Some(seq), &reply, &command.reply_to).await;
+        let reply_to = command.into_reply_to();
+        self.send_reply(Some(seq), &reply, &reply_to).await;
         if let Some(confirmation) = confirmation {
-            let event = publish_event(confirmation, self.outbox.clone(), command.reply_to);
+            let event = publish_event(confirmation, self.outbox.clone(), reply_to);
             self.confirmations.spawn(event);
         }
     }

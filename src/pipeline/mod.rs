@@ -158,6 +158,8 @@ impl Pipeline {
         let earlier = std::mem::take(&mut handled.earlier);
         let reference = handled.reference.clone();
         let reply = handled.into_reply(command, self.services.grammar.speech(&phrase), now());
+        // It can be long, and the disk is waited for below.
+        drop(phrase);
         self.remember(command, reference, earlier, &reply);
         drop(pending);
         if let Some(stream) = &stream {
