@@ -40,12 +40,30 @@ const PATIENCE: Duration = Duration::from_mins(3);
 /// How long the other source goes on after the last message of a flood.
 const AFTER: Duration = Duration::from_secs(8);
 
-const FLOODS: [(&str, Flood); 6] = [
+const FLOODS: [(&str, Flood); 12] = [
     ("nothing", Flood::Nothing),
     (
         "5,000 commands with every field at its maximum",
         Flood::LongCommands,
     ),
+    (
+        "5,000 long commands that are understood",
+        Flood::UnderstoodCommands,
+    ),
+    (
+        "10,000 commands of 4 KiB, for a model",
+        Flood::ModelCommands,
+    ),
+    (
+        "5,000 long payloads that are no commands",
+        Flood::BrokenCommands,
+    ),
+    (
+        "5,000 commands with 60 user properties, with QoS 2",
+        Flood::UserProperties,
+    ),
+    ("5,000 long retained commands", Flood::RetainedCommands),
+    ("20,000 short commands of one source", Flood::ShortCommands),
     (
         "10,000 retained announcements, and 3 renamings",
         Flood::Announcements,
@@ -62,6 +80,12 @@ const FLOODS: [(&str, Flood); 6] = [
 enum Flood {
     Nothing,
     LongCommands,
+    UnderstoodCommands,
+    ModelCommands,
+    BrokenCommands,
+    UserProperties,
+    RetainedCommands,
+    ShortCommands,
     Announcements,
     Templates,
     EqualQuestions,
@@ -193,7 +217,9 @@ impl Flooder {
         let connection = tokio::spawn(async move {
             loop {
                 match events.poll().await {
-                    Ok(Event::Incoming(Packet::PubAck(_))) => notify.notify_one(),
+                    Ok(Event::Incoming(Packet::PubAck(_) | Packet::PubComp(_))) => {
+                        notify.notify_one();
+                    }
                     Ok(_) => {}
                     Err(_) => sleep(Duration::from_millis(50)).await,
                 }
@@ -224,6 +250,25 @@ impl Flooder {
             .client
             .publish_with_properties(topic, qos, retain, payload, properties);
         sent.await.unwrap();
+        self.wait_for_window().await;
+    }
+
+    /// Publishes a command with many user properties, with `QoS` 2.
+    async fn publish_exactly_once(&mut self, topic: String, payload: String) {
+        let name = |n: u32| format!("property-{n}");
+        let properties = PublishProperties {
+            user_properties: (0..60).map(|n| (name(n), "x".repeat(100))).collect(),
+            ..PublishProperties::default()
+        };
+        let qos = QoS::ExactlyOnce;
+        let sent = self
+            .client
+            .publish_with_properties(topic, qos, false, payload, properties);
+        sent.await.unwrap();
+        self.wait_for_window().await;
+    }
+
+    async fn wait_for_window(&mut self) {
         self.unacknowledged += 1;
         if self.unacknowledged >= WINDOW {
             // Several acknowledgements may have come with one notification.
@@ -244,6 +289,51 @@ async fn send(flood: Flood, port: u16) {
     match flood {
         Flood::Nothing => sleep(Duration::from_secs(5)).await,
         Flood::LongCommands => long_commands(&mut flooder).await,
+        Flood::UnderstoodCommands => {
+            for n in 0..5000 {
+                let state = if n % 2 == 0 { "on" } else { "off" };
+                let text = format!("turn {state} the blue lamp{}", " ".repeat(16_000));
+                let payload = json!({"text": text, "id": format!("{n:0>128}")});
+                let topic = format!("sayso/command/loud{}", n % 50);
+                flooder.publish(topic, payload.to_string(), false).await;
+            }
+        }
+        Flood::ModelCommands => {
+            for n in 0..10_000 {
+                let text = format!("riddle {n} {}", "word ".repeat(800));
+                let topic = format!("sayso/command/loud{}", n % 50);
+                flooder.publish(topic, text, false).await;
+            }
+        }
+        Flood::BrokenCommands => {
+            for n in 0..5000 {
+                let payload = format!("{{\"id\": \"{n}\", \"text\": \"{}", "x".repeat(16_000));
+                let topic = format!("sayso/command/loud{}", n % 50);
+                flooder.publish(topic, payload, false).await;
+            }
+        }
+        Flood::UserProperties => {
+            for n in 0..5000 {
+                let topic = format!("sayso/command/loud{}", n % 50);
+                let text = "what is the alpha level".to_owned();
+                flooder.publish_exactly_once(topic, text).await;
+            }
+        }
+        Flood::RetainedCommands => {
+            for n in 0..5000 {
+                let topic = format!("sayso/command/loud{}", n % 50);
+                flooder.publish(topic, "word ".repeat(3200), true).await;
+            }
+        }
+        Flood::ShortCommands => {
+            for n in 0..20_000 {
+                let state = if n % 2 == 0 { "on" } else { "off" };
+                let text = format!("turn {state} the blue lamp");
+                flooder
+                    .publish("sayso/command/loud".to_owned(), text, false)
+                    .await;
+            }
+        }
         Flood::Announcements => announcements(&mut flooder).await,
         Flood::Templates => templates(&mut flooder).await,
         Flood::EqualQuestions => {
