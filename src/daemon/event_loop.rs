@@ -181,6 +181,7 @@ impl EventLoop {
                 _ = watchdog.tick() => self.feed_watchdog(notify),
                 _ = health.tick() => {
                     self.task.pipeline.sweep();
+                    self.task.journal.sweep();
                     self.show_status(notify);
                 }
                 step = next_step(self.pair.as_mut()), if is_pair => {
@@ -330,7 +331,7 @@ impl EventLoop {
             payload,
             identity: _,
         } = inbound;
-        let mut received = self.received(&command, topic, &payload);
+        let mut received = self.received(&command, topic, payload);
         received.packet = Some(ack_token.packet());
         let entry = self.task.journal.receive(received, epoch, redelivery);
         let seq = match &entry {
@@ -379,10 +380,10 @@ impl EventLoop {
     }
 
     /// Returns the entry of a command for the journal.
-    pub(super) fn received(&self, command: &Command, topic: String, payload: &Bytes) -> Received {
+    pub(super) fn received(&self, command: &Command, topic: String, payload: Bytes) -> Received {
         Received {
             topic,
-            payload: payload.to_vec(),
+            payload: payload.into(),
             response_topic: Some(command.reply_to.topic.clone()),
             correlation: command.reply_to.correlation.clone(),
             id: command.id_given.then(|| command.id.clone()),

@@ -535,7 +535,7 @@ impl EventLoop {
             ..
         } = inbound;
         let replica = Arc::clone(&self.pair.as_ref()?.replica);
-        let mut received = self.received(&command, topic, &payload);
+        let mut received = self.received(&command, topic, payload);
         received.identity = Some(identity.to_string());
         let entry = self.task.journal.receive_in_pair(received, redelivery);
         if let JournalEntry::New(seq) = entry {

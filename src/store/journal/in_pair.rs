@@ -37,7 +37,8 @@ impl Journal {
             is_written: false,
             is_logged: false,
         };
-        JournalEntry::New(self.enter(&mut index, record, reception))
+        let keys = record.keys();
+        JournalEntry::New(self.enter(&mut index, (record, keys), reception))
     }
 
     /// Sets the commands without a delivered reply aside, because the other node may finish them:

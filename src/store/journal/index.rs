@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use crate::command::Redelivery;
 use crate::store::journal::disk::Pages;
 use crate::store::journal::entry::JournalEntry;
-use crate::store::journal::record::{JournalRecord, Received, identity_key, strong_keys, weak_key};
+use crate::store::journal::record::{JournalRecord, Received, identity_key};
 use crate::store::journal::wal::WalNote;
 
 /// The most commands remembered at once. Above it commands with a delivered reply are forgotten:
@@ -140,18 +140,17 @@ impl Index {
         }
     }
 
-    /// Returns the earlier entry of a command of a single daemon.
+    /// Returns the earlier entry of a command of a single daemon. `keys` are those of the command.
     pub(super) fn earlier(
         &mut self,
-        received: &Received,
+        (received, keys): (&Received, &[u64]),
         epoch: u64,
         redelivery: Redelivery,
     ) -> Option<EarlierEntry> {
-        let strong = strong_keys(received);
-        let found = if strong.is_empty() {
-            self.earlier_equal(received, epoch, redelivery)?
+        let found = if received.is_named() {
+            *keys.iter().find_map(|key| self.by_key.get(key)?.last())?
         } else {
-            *strong.iter().find_map(|key| self.by_key.get(key)?.last())?
+            self.earlier_equal((received, keys), epoch, redelivery)?
         };
         let known = self.known.get_mut(&found)?;
         let is_sent_again = may_be_sent_again(known, redelivery);
@@ -180,34 +179,34 @@ impl Index {
     /// Returns the newest equal command that the broker may send again.
     fn earlier_equal(
         &self,
-        received: &Received,
+        (received, keys): (&Received, &[u64]),
         epoch: u64,
         redelivery: Redelivery,
     ) -> Option<u64> {
         if redelivery == Redelivery::No {
             return None;
         }
-        let equal = self.by_key.get(&weak_key(received))?;
+        let equal = self.by_key.get(keys.first()?)?;
         let mut newest_first = equal.iter().rev().copied();
         newest_first.find(|number| {
             self.known.get(number).is_some_and(|known| {
                 known.epoch != epoch
                     && is_same_packet(&known.record.received, received)
                     && may_be_sent_again(known, redelivery)
-                    && !self.is_packet_reused(*number, received)
+                    && !self.is_packet_reused(*number, (received, keys))
             })
         })
     }
 
     /// Returns whether a later command of an earlier run came in a packet with the same identifier:
     /// then the broker had the acknowledgement of the earlier one.
-    fn is_packet_reused(&self, number: u64, received: &Received) -> bool {
+    fn is_packet_reused(&self, number: u64, (received, keys): (&Received, &[u64])) -> bool {
         received.packet.is_some()
             && self.known.iter().any(|(other, known)| {
                 *other > number
                     && known.epoch == 0
                     && known.record.received.packet == received.packet
-                    && weak_key(&known.record.received) != weak_key(received)
+                    && known.keys.first() != keys.first()
             })
     }
 
@@ -238,8 +237,13 @@ impl Index {
         }
     }
 
-    pub(super) fn remember(&mut self, number: u64, record: JournalRecord, reception: Reception) {
-        let keys = record.keys();
+    /// Adds a record; `keys` are its own.
+    pub(super) fn remember(
+        &mut self,
+        number: u64,
+        (record, keys): (JournalRecord, Vec<u64>),
+        reception: Reception,
+    ) {
         for key in &keys {
             self.by_key.entry(*key).or_default().push(number);
         }
@@ -275,6 +279,7 @@ impl Index {
         let was_acked = known.record.reply_acked;
         let before = known.bytes;
         change(&mut known.record);
+        known.record.drop_long_payload(&known.keys);
         known.bytes = known.record.bytes();
         self.remove_bytes(&known.record.received.topic, before, !was_acked);
         self.add_bytes(&known.record, known.bytes);
@@ -381,10 +386,21 @@ impl Index {
         self.unwritten.extend(moved);
     }
 
-    /// Returns the lowest number of a record that is not on disk.
-    pub(super) fn oldest_not_on_disk(&self) -> Option<u64> {
-        let firsts = [&self.unwritten, &self.only_in_wal].map(|numbers| numbers.first().copied());
-        firsts.into_iter().flatten().min()
+    /// Returns the lowest number of a record that is not on disk, without the finished ones below
+    /// `copied_below`.
+    pub(super) fn oldest_not_on_disk(&self, copied_below: u64) -> Option<u64> {
+        let in_wal = self.only_in_wal.range(copied_below..).next();
+        let firsts = [self.unwritten.first(), in_wal];
+        firsts.into_iter().flatten().copied().min()
+    }
+
+    /// Returns the records up to a number that are only in the write-ahead log.
+    pub(super) fn finished_in_wal(
+        &self,
+        up_to: u64,
+    ) -> impl Iterator<Item = (u64, &JournalRecord)> {
+        let numbers = self.only_in_wal.range(..=up_to);
+        numbers.filter_map(|number| Some((*number, &self.known.get(number)?.record)))
     }
 
     fn add_bytes(&mut self, record: &JournalRecord, bytes: usize) {
@@ -504,6 +520,16 @@ impl Index {
             }
         }
         self.enforce_budget();
+    }
+
+    /// Gives back the memory of tables that held many more records.
+    pub(super) fn shrink(&mut self) {
+        let least = 2 * self.known.len();
+        self.known.shrink_to(least);
+        self.by_key.shrink_to(least);
+        self.by_topic.shrink_to(2 * self.by_topic.len());
+        self.newest.shrink_to(2 * self.newest.len());
+        self.order.shrink_to(least);
     }
 
     /// Forgets records above the limits: those of sources with more than their share, and if that

@@ -146,18 +146,15 @@ impl Journal {
     /// Records a command received on connection `epoch`, or recognises it as a duplicate. Without
     /// an id and correlation data a command is a duplicate only of an equal one that the broker may
     /// send again.
-    pub fn receive(
-        &self,
-        mut received: Received,
-        epoch: u64,
-        redelivery: Redelivery,
-    ) -> JournalEntry {
+    pub fn receive(&self, received: Received, epoch: u64, redelivery: Redelivery) -> JournalEntry {
         let now = self.clock.now();
+        let mut record = JournalRecord::new(received, now);
+        let keys = record.keys();
         let mut index = self.lock();
         index.forget_old(now);
-        match index.earlier(&received, epoch, redelivery) {
+        match index.earlier((&record.received, &keys), epoch, redelivery) {
             Some(EarlierEntry::Known(entry)) => return entry,
-            Some(EarlierEntry::PutOff { until }) => received.limit(until),
+            Some(EarlierEntry::PutOff { until }) => record.received.limit(until),
             Some(EarlierEntry::SetAside { .. }) | None => {}
         }
         let reception = Reception {
@@ -166,7 +163,16 @@ impl Journal {
             is_written: false,
             is_logged: false,
         };
-        JournalEntry::New(self.enter(&mut index, JournalRecord::new(received, now), reception))
+        JournalEntry::New(self.enter(&mut index, (record, keys), reception))
+    }
+
+    /// Forgets commands whose time is over, and gives back their memory; to be called from time to
+    /// time. While commands are received, each of them does so.
+    pub fn sweep(&self) {
+        let mut index = self.lock();
+        index.forget_old(self.clock.now());
+        index.shrink();
+        self.dirty.notify_one();
     }
 
     /// Notes that the broker had lost the session when connection `epoch` was made: it sends
@@ -178,9 +184,14 @@ impl Journal {
         }
     }
 
-    fn enter(&self, index: &mut Index, record: JournalRecord, reception: Reception) -> Seq {
+    fn enter(
+        &self,
+        index: &mut Index,
+        entry: (JournalRecord, Vec<u64>),
+        reception: Reception,
+    ) -> Seq {
         let number = index.next;
-        index.remember(number, record, reception);
+        index.remember(number, entry, reception);
         self.changed(index, number);
         Seq(number)
     }

@@ -12,8 +12,8 @@ use crate::vocabulary::action::Action;
 /// Bytes of a record besides its texts.
 const OVERHEAD: usize = 256;
 
-/// The longest payload and text kept of a command once the broker has its reply, in bytes. Of a
-/// longer one the keys are enough, by which a duplicate is recognised.
+/// The longest payload kept of a command that has a reply, and the longest text kept once the broker
+/// has that reply, in bytes. Of a longer one the keys are enough, by which a duplicate is recognised.
 const MAX_KEPT_TEXT: usize = 1024;
 
 /// A command as received from the broker, with everything needed to continue it after a restart.
@@ -45,6 +45,13 @@ pub struct Received {
     pub is_dated: bool,
     /// When its time is over, on the journal's own scale.
     pub until: u64,
+}
+
+impl Received {
+    /// Returns whether the client named the command: then it is recognised by that name.
+    pub(super) fn is_named(&self) -> bool {
+        self.id.is_some() || self.correlation.is_some()
+    }
 }
 
 /// A message planned for a command.
@@ -131,6 +138,15 @@ impl JournalRecord {
         keys
     }
 
+    /// Drops a long payload once there is a reply: the command is not processed again, and a
+    /// duplicate is recognised by `keys`, which are those of this record.
+    pub(super) fn drop_long_payload(&mut self, keys: &[u64]) {
+        if self.answer.is_some() && self.received.payload.len() > MAX_KEPT_TEXT {
+            self.keys = keys.to_vec();
+            self.received.payload = Vec::new();
+        }
+    }
+
     /// Records that the broker has the reply: the command never runs again. Of a long one only the
     /// keys and the reply without its text are kept.
     pub(super) fn ack_reply(&mut self) {
@@ -174,7 +190,7 @@ impl JournalRecord {
     /// Notes that the packet of the command will not be sent again. Returns false if that was
     /// known, or does not matter: a command that the client named is recognised by its name.
     pub(super) fn end_session(&mut self) -> bool {
-        if self.received.id.is_some() || self.received.correlation.is_some() {
+        if self.received.is_named() {
             return false;
         }
         // No packet has this identifier.
@@ -246,8 +262,10 @@ fn hash(parts: impl Hash) -> u64 {
 /// Returns the keys made of the client's names for the command: id and correlation data, each
 /// within its topic and with the payload. A client that counts from 1 again after a restart sends
 /// new commands under old ids.
-pub(super) fn strong_keys(received: &Received) -> Vec<u64> {
-    let key = |kind: &str, name: &[u8]| hash((kind, &received.topic, name, &received.payload));
+fn strong_keys(received: &Received) -> Vec<u64> {
+    // The payload is hashed once: it can be long.
+    let payload = hash(&received.payload);
+    let key = |kind: &str, name: &[u8]| hash((kind, &received.topic, name, payload));
     let id = received.id.as_ref();
     let correlation = received.correlation.as_ref();
     id.map(|id| key("id", id.as_bytes()))
@@ -262,7 +280,7 @@ pub(super) fn identity_key(identity: &str) -> u64 {
 }
 
 /// Returns the key of a command that the client did not name.
-pub(super) fn weak_key(received: &Received) -> u64 {
+fn weak_key(received: &Received) -> u64 {
     hash(("payload", &received.topic, &received.payload))
 }
 

@@ -167,7 +167,8 @@ impl Journal {
             is_written: true,
             is_logged: found.is_logged,
         };
-        index.remember(number, record, reception);
+        let keys = record.keys();
+        index.remember(number, (record, keys), reception);
         index.enforce_budget();
     }
 
