@@ -4,19 +4,25 @@
 //! continues.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
+
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
 
 fn main() {
     write_languages();
     set_version_variables();
 }
 
-/// Writes `languages.rs`: a constant with the code and the text of every language file.
+/// Writes `languages.rs`: a constant with the code and the compressed text of every language file.
+/// The five texts would be a thirtieth of the program, and a command needs one of them.
 fn write_languages() {
     println!("cargo::rerun-if-changed=config/language");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/language");
+    let folder = folder_in("CARGO_MANIFEST_DIR").join("config/language");
+    let output = folder_in("OUT_DIR");
     let entries = fs::read_dir(&folder).expect("config/language is part of the repository");
     let mut files = Vec::new();
     for entry in entries {
@@ -30,25 +36,47 @@ fn write_languages() {
     }
     files.sort();
     let mut list = format!(
-        "/// The built-in languages: code and text.\nconst BUILT_IN: [(&str, &str); {}] = [\n",
+        "/// The built-in languages: code and compressed text.\n\
+         const BUILT_IN: [(&str, &[u8]); {}] = [\n",
         files.len()
     );
+    // A target folder shared by two checkouts must not lead from one to the files of the other.
+    let mut lengths = String::new();
     for path in &files {
         let stem = path
             .file_stem()
             .expect("a file with an extension has a stem");
         let code = stem.display().to_string();
-        let path = format!("/config/language/{code}.toml");
-        // The folder is resolved when the list is compiled: a target folder shared by two
-        // checkouts must not lead from one to the files of the other.
+        let text = fs::read(path).expect("a language file can be read");
+        let compressed = output.join(format!("{code}.toml.deflate"));
+        fs::write(compressed, compress(&text)).expect("OUT_DIR is writable");
         let _ = writeln!(
             list,
-            "    ({code:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {path:?}))),"
+            "    ({code:?}, include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{code}.toml.deflate\"))),"
+        );
+        let _ = writeln!(
+            lengths,
+            "const _: () = assert!(include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \
+             \"/config/language/{code}.toml\")).len() == {}, \"run the build script again\");",
+            text.len()
         );
     }
     list.push_str("];\n");
-    let folder = env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");
-    fs::write(Path::new(&folder).join("languages.rs"), list).expect("OUT_DIR is writable");
+    list.push_str(&lengths);
+    fs::write(output.join("languages.rs"), list).expect("OUT_DIR is writable");
+}
+
+/// The folder that cargo names in an environment variable.
+fn folder_in(variable: &str) -> PathBuf {
+    env::var_os(variable)
+        .expect("cargo sets its variables")
+        .into()
+}
+
+fn compress(text: &[u8]) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    let compressed = encoder.write_all(text).and_then(|()| encoder.finish());
+    compressed.expect("memory can be written to")
 }
 
 /// Sets `SAYSO_TARGET`, `SAYSO_RUSTC` and `SAYSO_CRATES` for the compilation.

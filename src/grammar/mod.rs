@@ -63,9 +63,11 @@ mod tokens;
 mod unable;
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use flate2::read::DeflateDecoder;
 use parking_lot::Mutex;
 
 use crate::command::misunderstanding::Misunderstanding;
@@ -87,7 +89,7 @@ use crate::grammar::spanned_phrase::ReadPhrase;
 pub use crate::grammar::spanned_phrase::SpannedPhrase;
 use crate::grammar::timer_request::TimerRequest;
 
-// Built-in languages: every file of `config/language/`, listed by the build script.
+// Built-in languages: every file of `config/language/`, compressed by the build script.
 include!(concat!(env!("OUT_DIR"), "/languages.rs"));
 
 /// When the local grammar is used.
@@ -173,8 +175,8 @@ pub struct LocalGrammar {
 
 #[derive(Debug)]
 struct Language {
-    /// Text of a built-in language; it is parsed on first use.
-    built_in: &'static str,
+    /// Compressed text of a built-in language; it is read on first use.
+    built_in: &'static [u8],
     lexicon: OnceLock<Lexicon>,
     /// Names of the home, with its revision.
     names: Mutex<Vec<(u64, Arc<Names>)>>,
@@ -189,15 +191,15 @@ impl Language {
         };
         let lexicon: Lexicon = text.parse().map_err(malformed)?;
         Ok(Self {
-            built_in: "",
+            built_in: &[],
             lexicon: OnceLock::from(lexicon),
             names: Mutex::default(),
         })
     }
 
-    fn built_in(text: &'static str) -> Self {
+    fn built_in(compressed: &'static [u8]) -> Self {
         Self {
-            built_in: text,
+            built_in: compressed,
             lexicon: OnceLock::new(),
             names: Mutex::default(),
         }
@@ -205,9 +207,11 @@ impl Language {
 
     fn lexicon(&self) -> &Lexicon {
         self.lexicon.get_or_init(|| {
-            self.built_in
-                .parse()
-                .expect("a test reads every built-in language")
+            let mut text = String::new();
+            DeflateDecoder::new(self.built_in)
+                .read_to_string(&mut text)
+                .expect("the build script compresses every built-in language");
+            text.parse().expect("a test reads every built-in language")
         })
     }
 
@@ -540,7 +544,7 @@ pub fn built_in_languages() -> impl Iterator<Item = &'static str> {
 /// Loads the built-in languages, then those of the folder. An unreadable folder has an empty code.
 fn all(settings: &Settings) -> Vec<(String, Result<Language, LanguageError>)> {
     let mut found: Vec<_> = BUILT_IN
-        .map(|(code, text)| (code.to_owned(), Ok(Language::built_in(text))))
+        .map(|(code, compressed)| (code.to_owned(), Ok(Language::built_in(compressed))))
         .into();
     let Some(folder) = &settings.folder else {
         return found;
