@@ -1,18 +1,21 @@
-//! The allocations of one command, one state message and one announcement, beside a committed
-//! baseline. Counts do not depend on the speed of the machine, so that a regression shows at once.
+//! The allocations and the instructions of one command, one state message and one announcement,
+//! beside a committed baseline. Counts do not depend on the speed of the machine, so that a
+//! regression shows at once.
 //!
 //! - `cargo bench -p sayso-benches --bench counts --profile dev`: prints each scenario with its
 //!   difference to `benches/counts.txt`, and fails if one is more than a tenth above it.
 //! - the same with `-- --write`: writes the baseline.
+//! - without `--profile dev`: the counts of a release build, which the baseline does not hold for.
 //!
 //! Measured is everything between the packet received and the packets sent: reading the payload,
 //! understanding, the permission gate, the journal in memory and the encoded reply. The model of the
-//! scenario `model` is a server in another process.
+//! scenario `model` is a server in another process. Instructions are counted by valgrind's callgrind
+//! in a second run of this program, and left out where valgrind is not installed.
 
 use std::alloc::System;
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command as Process, ExitCode, Stdio};
@@ -29,6 +32,7 @@ use sayso::testing::store::journal::{Journal, JournalEntry, Received};
 use sayso::testing::telemetry::counters::Counters;
 use sayso::testing::wire::{Inbound, WireRules, decode, encode};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 
 #[global_allocator]
@@ -45,6 +49,19 @@ const TOLERANCE_PERCENT: usize = 10;
 
 /// The first argument of the process that stands in for a model.
 const MODEL: &str = "--model";
+
+/// The argument of the process whose instructions callgrind counts.
+const SCENARIOS: &str = "--scenarios";
+
+/// The names of the scenarios, in the order they are run.
+const NAMES: [&str; 6] = [
+    "local",
+    "refused",
+    "cached",
+    "model",
+    "state",
+    "announcement",
+];
 
 const HOME: &str = r#"
 [area.kitchen]
@@ -63,17 +80,20 @@ const ANNOUNCED_TOPIC: &str = "homeassistant/light/lamp/config";
 const ANNOUNCEMENT: &str = r#"{"name":"Desk lamp","unique_id":"lamp","command_topic":"lamp/set",
 "state_topic":"lamp","schema":"json","brightness":true}"#;
 
-/// Allocations of one run, and their bytes.
+/// The cost of one run of a scenario.
 #[derive(Debug, Clone, Copy)]
-struct Allocations {
-    count: usize,
+struct Cost {
+    allocations: usize,
     bytes: usize,
+    /// `None` where valgrind is not installed.
+    instructions: Option<usize>,
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).filter(|a| a != "--bench").collect();
     let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [MODEL] => serve_model().map(|()| true),
+        [SCENARIOS] => count_allocations().map(|_| true),
         ["--write"] => run(true),
         [] => run(false),
         _ => Err("usage: counts [--write]".into()),
@@ -90,56 +110,129 @@ fn main() -> ExitCode {
 
 /// Measures every scenario; returns whether all are within the tolerance.
 fn run(write: bool) -> Result<bool, CountError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let measured = runtime.block_on(measure())?;
+    let mut measured = count_allocations()?;
+    let instructions = count_instructions()?;
+    for (cost, instructions) in measured.iter_mut().zip(instructions) {
+        cost.instructions = Some(instructions);
+    }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("counts.txt");
-    let mut out = std::io::stdout();
     if write {
-        let lines = measured
-            .iter()
-            .map(|(name, one)| format!("{name} {} {}\n", one.count, one.bytes));
+        let lines = NAMES.iter().zip(&measured).map(|(name, one)| {
+            let instructions = one.instructions.unwrap_or_default();
+            format!("{name} {} {} {instructions}\n", one.allocations, one.bytes)
+        });
         fs::write(&path, lines.collect::<String>())?;
     }
-    let baseline = read_baseline(&fs::read_to_string(&path)?)?;
+    compare(&measured, &read_baseline(&fs::read_to_string(&path)?)?)
+}
+
+/// Prints each scenario beside its baseline; returns whether all are within the tolerance.
+fn compare(measured: &[Cost], baseline: &BTreeMap<String, Cost>) -> Result<bool, CountError> {
+    let mut out = std::io::stdout();
     let mut is_good = true;
     writeln!(
         out,
-        "scenario       allocations  baseline      bytes  baseline"
+        "scenario       allocations  baseline      bytes  baseline   instructions   baseline"
     )?;
-    for (name, one) in &measured {
+    for (name, one) in NAMES.iter().zip(measured) {
         let before = baseline
             .get(*name)
             .ok_or("a scenario has no baseline: run with --write")?;
-        let limit = before.count + before.count * TOLERANCE_PERCENT / 100;
-        let verdict = if one.count > limit { "  MORE" } else { "" };
-        is_good &= one.count <= limit;
+        let counted = one.instructions.zip(before.instructions);
+        let is_more = exceeds(one.allocations, before.allocations)
+            || counted.is_some_and(|(now, before)| exceeds(now, before));
+        is_good &= !is_more;
+        let instructions = one.instructions.map_or("-".to_owned(), |n| n.to_string());
         writeln!(
             out,
-            "{name:<14} {:>11} {:>9} {:>10} {:>9}{verdict}",
-            one.count, before.count, one.bytes, before.bytes
+            "{name:<14} {:>11} {:>9} {:>10} {:>9} {instructions:>14} {:>10}{}",
+            one.allocations,
+            before.allocations,
+            one.bytes,
+            before.bytes,
+            before.instructions.unwrap_or_default(),
+            if is_more { "  MORE" } else { "" }
         )?;
     }
     Ok(is_good)
 }
 
-fn read_baseline(text: &str) -> Result<BTreeMap<String, Allocations>, CountError> {
+fn exceeds(now: usize, before: usize) -> bool {
+    now > before + before * TOLERANCE_PERCENT / 100
+}
+
+fn read_baseline(text: &str) -> Result<BTreeMap<String, Cost>, CountError> {
     let mut baseline = BTreeMap::new();
     for line in text.lines() {
-        let [name, count, bytes] = line.split(' ').collect::<Vec<_>>()[..] else {
+        let [name, allocations, bytes, instructions] = line.split(' ').collect::<Vec<_>>()[..]
+        else {
             return Err(format!("counts.txt: not a line of the baseline: {line}").into());
         };
-        let one = Allocations {
-            count: count.parse()?,
+        let one = Cost {
+            allocations: allocations.parse()?,
             bytes: bytes.parse()?,
+            instructions: Some(instructions.parse()?),
         };
         baseline.insert(name.to_owned(), one);
     }
     Ok(baseline)
 }
 
-async fn measure() -> Result<Vec<(&'static str, Allocations)>, CountError> {
+/// Runs all scenarios in callgrind, and returns the instructions of one run of each; nothing where
+/// valgrind is not installed.
+fn count_instructions() -> Result<Vec<usize>, CountError> {
+    let folder = tempfile::tempdir()?;
+    let output = folder.path().join("callgrind");
+    let ran = Process::new("valgrind")
+        .args(["--tool=callgrind", "--quiet"])
+        .arg(format!("--toggle-collect={MEASURED}"))
+        .arg(format!("--dump-after={MEASURED}"))
+        .arg(format!("--callgrind-out-file={}", output.display()))
+        .arg(env::current_exe()?)
+        .arg(SCENARIOS)
+        .output();
+    let ran = match ran {
+        Ok(ran) => ran,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    if !ran.status.success() {
+        return Err(String::from_utf8_lossy(&ran.stderr).into());
+    }
+    (1..=NAMES.len())
+        .map(|part| {
+            let text = fs::read_to_string(output.with_extension(part.to_string()))?;
+            let summary = text.lines().find_map(|line| line.strip_prefix("summary: "));
+            let total: usize = summary.ok_or("callgrind counted nothing")?.trim().parse()?;
+            Ok(total / RUNS)
+        })
+        .collect()
+}
+
+/// The function whose instructions callgrind counts.
+const MEASURED: &str = "counts::measured_runs";
+
+/// Runs a scenario. Nothing else is in this function, so that callgrind can find it.
+#[inline(never)]
+fn measured_runs(run: &mut dyn FnMut(usize) -> Result<(), CountError>) -> Result<(), CountError> {
+    (0..RUNS).try_for_each(run)
+}
+
+/// Runs a scenario a few times, and then counts.
+fn measure(mut run: impl FnMut(usize) -> Result<(), CountError>) -> Result<Cost, CountError> {
+    (RUNS..RUNS + WARM_UP).try_for_each(&mut run)?;
+    let region = Region::new(ALLOCATOR);
+    measured_runs(&mut run)?;
+    let change = region.change();
+    Ok(Cost {
+        allocations: (change.allocations + change.reallocations) / RUNS,
+        bytes: change.bytes_allocated / RUNS,
+        instructions: None,
+    })
+}
+
+/// Runs all scenarios, in the order of their names.
+fn count_allocations() -> Result<Vec<Cost>, CountError> {
     let mut model = Process::new(env::current_exe()?)
         .arg(MODEL)
         .stdout(Stdio::piped())
@@ -151,38 +244,29 @@ async fn measure() -> Result<Vec<(&'static str, Allocations)>, CountError> {
         .ok_or("no output of the model")?
         .read_exact(&mut port)?;
     let port: u16 = std::str::from_utf8(&port)?.trim().parse()?;
-    let counted = scenarios(port).await;
+    let counted = scenarios(port);
     model.kill()?;
     model.wait()?;
     counted
 }
 
-async fn scenarios(port: u16) -> Result<Vec<(&'static str, Allocations)>, CountError> {
+fn scenarios(port: u16) -> Result<Vec<Cost>, CountError> {
     let folder = tempfile::tempdir()?;
     let stage = Stage::new(folder.path(), port)?;
-    let mut counted = vec![
-        (
-            "local",
-            stage.commands("turn on the kitchen light", "done").await?,
-        ),
-        (
-            "refused",
-            stage.commands("unlock the front door", "refused").await?,
-        ),
-    ];
-    // The first run asks the model; the others are answered from the cache.
-    counted.push((
-        "cached",
-        stage.commands("a cosy kitchen for cooking", "done").await?,
-    ));
-    counted.push(("model", stage.new_questions().await?));
-    counted.push(("state", stage.states()));
-    counted.push(("announcement", stage.announcements()?));
-    Ok(counted)
+    Ok(vec![
+        stage.commands("turn on the kitchen light", "done")?,
+        stage.commands("unlock the front door", "refused")?,
+        // The first run asks the model; the others are answered from the cache.
+        stage.commands("a cosy kitchen for cooking", "done")?,
+        stage.new_questions()?,
+        stage.states()?,
+        stage.announcements()?,
+    ])
 }
 
 /// The pipeline of a small home, without a broker.
 struct Stage {
+    runtime: Runtime,
     pipeline: Pipeline,
     journal: Arc<Journal>,
     rules: WireRules,
@@ -208,13 +292,17 @@ impl Stage {
             Box::pin(std::future::ready(Ok(()))) as sayso::testing::pipeline::PublishFuture
         });
         let counters = Arc::new(Counters::default());
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let entered = runtime.enter();
         let pipeline = pipeline(&config, None, Arc::clone(&journal), counters, publish)?;
+        drop(entered);
         let rules = WireRules {
             prefix: "sayso".to_owned(),
             reply_prefixes: Vec::new(),
             ttl: Duration::from_mins(1),
         };
         Ok(Self {
+            runtime,
             pipeline,
             journal,
             rules,
@@ -255,62 +343,53 @@ impl Stage {
         Ok(encode(&reply))
     }
 
-    async fn commands(&self, text: &str, outcome: &str) -> Result<Allocations, CountError> {
+    fn commands(&self, text: &str, outcome: &str) -> Result<Cost, CountError> {
         let outcome = format!("\"outcome\":\"{outcome}\"");
-        for _ in 0..WARM_UP {
-            let reply = String::from_utf8(self.command(text.as_bytes()).await?)?;
-            if !reply.contains(&outcome) {
-                return Err(format!("{text}: {reply}").into());
+        measure(|_| {
+            let reply = self.runtime.block_on(self.command(text.as_bytes()))?;
+            let is_expected = reply
+                .windows(outcome.len())
+                .any(|part| part == outcome.as_bytes());
+            if is_expected {
+                return Ok(());
             }
-        }
-        let region = Region::new(ALLOCATOR);
-        for _ in 0..RUNS {
-            self.command(text.as_bytes()).await?;
-        }
-        Ok(per_run(&region))
+            Err(format!("{text}: {}", String::from_utf8_lossy(&reply)).into())
+        })
     }
 
     /// Phrases the model has not answered before.
-    async fn new_questions(&self) -> Result<Allocations, CountError> {
-        let texts: Vec<String> = (0..WARM_UP + RUNS)
+    fn new_questions(&self) -> Result<Cost, CountError> {
+        let texts: Vec<String> = (0..RUNS + WARM_UP)
             .map(|n| format!("a cosy kitchen for cooking, number {n}"))
             .collect();
-        for text in &texts[..WARM_UP] {
-            self.command(text.as_bytes()).await?;
-        }
-        let region = Region::new(ALLOCATOR);
-        for text in &texts[WARM_UP..] {
-            self.command(text.as_bytes()).await?;
-        }
-        Ok(per_run(&region))
+        measure(|n| {
+            let command = self.command(texts[n].as_bytes());
+            self.runtime.block_on(command).map(|_| ())
+        })
     }
 
-    fn states(&self) -> Allocations {
+    fn states(&self) -> Result<Cost, CountError> {
         let payloads = [
             r#"{"state":"ON","brightness":10}"#,
             r#"{"state":"OFF","brightness":20}"#,
         ];
-        let state = |n: usize| {
+        measure(|n| {
             let payload = payloads[n % payloads.len()];
+            let _runtime = self.runtime.enter();
             self.pipeline
                 .observe("zigbee2mqtt/Kitchen light", payload.as_bytes());
-        };
-        (0..WARM_UP).for_each(state);
-        let region = Region::new(ALLOCATOR);
-        (0..RUNS).for_each(state);
-        per_run(&region)
+            Ok(())
+        })
     }
 
     /// An announcement, and the home built from it.
-    fn announcements(&self) -> Result<Allocations, CountError> {
+    fn announcements(&self) -> Result<Cost, CountError> {
         let settings = self.config.discovery.clone();
         let home = Arc::clone(&self.config.home);
         let mut finder = Finder::new(settings, home, "sayso");
-        let mut total = Allocations { count: 0, bytes: 0 };
-        for n in 0..RUNS {
-            let announcement =
-                ANNOUNCEMENT.replace("Desk", if n % 2 == 0 { "Desk" } else { "Wall" });
-            let region = Region::new(ALLOCATOR);
+        let announcements = ["Desk", "Wall"].map(|name| ANNOUNCEMENT.replace("Desk", name));
+        measure(|n| {
+            let announcement = &announcements[n % announcements.len()];
             finder.receive(
                 ANNOUNCED_TOPIC,
                 announcement.as_bytes(),
@@ -319,22 +398,8 @@ impl Stage {
             finder
                 .build()
                 .map_err(|_| "the announcement conflicts with the home")?;
-            let one = region.change();
-            total.count += one.allocations + one.reallocations;
-            total.bytes += one.bytes_allocated;
-        }
-        Ok(Allocations {
-            count: total.count / RUNS,
-            bytes: total.bytes / RUNS,
+            Ok(())
         })
-    }
-}
-
-fn per_run(region: &Region<'_, System>) -> Allocations {
-    let change = region.change();
-    Allocations {
-        count: (change.allocations + change.reallocations) / RUNS,
-        bytes: change.bytes_allocated / RUNS,
     }
 }
 
