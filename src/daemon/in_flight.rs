@@ -87,7 +87,7 @@ impl CommandTask {
         command: Command,
         seq: Seq,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let in_progress = self.pipeline.begin(seq);
+        let in_progress = self.pipeline.begin_again(&command, seq);
         async move {
             if command.is_late() {
                 Box::pin(self.report_uncertain(command, seq)).await;

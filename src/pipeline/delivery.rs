@@ -30,6 +30,7 @@ pub struct InProgress {
 impl Drop for InProgress {
     fn drop(&mut self) {
         self.shared.device_order().end(self.seq);
+        self.shared.earlier_run().end(self.seq);
     }
 }
 
@@ -119,6 +120,7 @@ impl Pipeline {
     /// that are harmless twice are published again, the others are reported as uncertain.
     pub async fn resume(&self, command: &Command, seq: Seq, planned: Vec<PlannedPublish>) -> Reply {
         self.services.journal.begun(seq).await;
+        self.claim_for_short(command.seq);
         let speech = self.services.grammar.speech(&Phrase::of(command));
         let mut handled = Handled::resumed(&planned);
         let mut uncertain = false;
@@ -200,16 +202,15 @@ impl Pipeline {
         }
     }
 
-    /// Ends a command that an earlier run received, whose time is over, and of which no plan was
-    /// written: an absolute message may have been published before anything of it was.
-    pub async fn report_uncertain(&self, command: &Command, seq: Seq) -> Reply {
-        self.refuse(command, seq, Refusal::Undelivered).await
-    }
-
     /// Replies to a command that is not processed, and notes the reply on the disk.
-    async fn refuse(&self, command: &Command, seq: Seq, refusal: Refusal) -> Reply {
+    pub(super) async fn end_without_plan(
+        &self,
+        command: &Command,
+        seq: Seq,
+        handled: Handled,
+    ) -> Reply {
         let speech = self.services.grammar.speech(&Phrase::of(command));
-        let reply = Handled::refused(refusal).into_reply(command, speech, now());
+        let reply = handled.into_reply(command, speech, now());
         self.commit(command, Some(seq), &reply, Durability::Disk)
             .await;
         reply
@@ -218,7 +219,8 @@ impl Pipeline {
     /// Gives up a command that several runs of the program began and did not finish: it may be what
     /// ended them.
     pub async fn give_up(&self, command: &Command, seq: Seq) -> Reply {
-        let reply = self.refuse(command, seq, Refusal::Dead).await;
+        let handled = Handled::refused(Refusal::Dead);
+        let reply = self.end_without_plan(command, seq, handled).await;
         tracing::error!(
             command_id = command.id,
             source = %command.source,

@@ -124,6 +124,7 @@ impl Pipeline {
     /// newer command. From now on no older command can claim the devices, and the next relative
     /// change starts from the value that the device is about to have.
     fn claim<'a>(&self, command: &Command, plan: &'a Plan) -> ClaimedSteps<'a> {
+        self.claim_for_short(command.seq);
         let mut order = self.shared.device_order();
         let devices = plan.steps().iter().map(Step::device);
         let is_behind_unfinished = order.decide(command.seq, devices);
@@ -323,7 +324,7 @@ fn failure_of(step: &Step, refusal: Refusal) -> ActionFailure {
 
 /// Returns how durable a step has to be before it is published. A step that is not harmless twice,
 /// or was computed from a state that will have changed, must not be computed again after a crash.
-fn durability_of(step: &Step) -> Durability {
+pub(super) fn durability_of(step: &Step) -> Durability {
     let is_relative = matches!(step.action().op, Op::Toggle | Op::Increase | Op::Decrease);
     if is_relative || !step.repeatable() {
         Durability::Disk

@@ -15,6 +15,8 @@ mod device_confirmation;
 mod device_order;
 mod dialogue;
 mod dispatch;
+mod earlier_claims;
+mod earlier_run;
 mod examples;
 mod firing;
 mod follow_up;

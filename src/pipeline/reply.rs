@@ -90,6 +90,16 @@ impl Handled {
         }
     }
 
+    /// A command of an earlier run of the program, which may have published these actions.
+    pub(super) fn uncertain(actions: &[Action]) -> Self {
+        let reports = actions.iter().cloned().map(ActionReport::from);
+        let mut handled = Self::refused(Refusal::Undelivered).with_actions(reports.collect());
+        for action in actions {
+            handled.mark_failed(action, &Refusal::Undelivered);
+        }
+        handled
+    }
+
     pub(super) fn with_actions(self, actions: Vec<ActionReport>) -> Self {
         Self { actions, ..self }
     }

@@ -14,6 +14,7 @@ use crate::pipeline::aptitude::AptitudeTests;
 use crate::pipeline::confirmation::PendingConfirmations;
 use crate::pipeline::device_order::DeviceOrder;
 use crate::pipeline::dialogue::Dialogue;
+use crate::pipeline::earlier_run::EarlierRun;
 use crate::pipeline::model_waiters::ModelWaiters;
 use crate::pipeline::publish::PublishFn;
 use crate::pipeline::rule_states::RuleStates;
@@ -38,6 +39,7 @@ pub(super) struct Shared {
     state_budget: Mutex<StateBudget>,
     confirmations: Mutex<PendingConfirmations>,
     device_order: Mutex<DeviceOrder>,
+    earlier_run: Mutex<EarlierRun>,
     dialogue: Mutex<Dialogue>,
     timers: Mutex<Timers>,
     rule_states: Mutex<RuleStates>,
@@ -80,6 +82,7 @@ impl Shared {
             state_budget: Mutex::default(),
             confirmations: Mutex::default(),
             device_order: Mutex::default(),
+            earlier_run: Mutex::default(),
             dialogue: Mutex::default(),
             timers: Mutex::default(),
             rule_states: Mutex::default(),
@@ -131,6 +134,10 @@ impl Shared {
 
     pub(super) fn device_order(&self) -> MutexGuard<'_, DeviceOrder> {
         self.device_order.lock()
+    }
+
+    pub(super) fn earlier_run(&self) -> MutexGuard<'_, EarlierRun> {
+        self.earlier_run.lock()
     }
 
     /// Waits until the pipeline is told that no command may wait for a model any more.

@@ -193,6 +193,28 @@ impl SimulatedHouse {
         self.pass(Duration::from_secs(5)).await;
     }
 
+    /// The power fails before anything of two commands for one device is on disk. The broker sends
+    /// both again, and the time of the newer one is over then.
+    pub(super) async fn live_through_a_power_cut(&mut self) {
+        self.pass(Duration::from_secs(1)).await;
+        self.until_no_write().await;
+        let image = copied(self.folder.path());
+        self.set_disk(DiskBehaviour {
+            delay: Duration::from_millis(3800),
+            is_full: false,
+        });
+        self.clients.broker.mute(Duration::from_secs(1));
+        let texts = [("turn the red lamp on", 40), ("turn the red lamp off", 3)];
+        for (text, ttl) in texts {
+            self.clients.send_text(SentKind::Level, text, (ttl, false));
+            self.pass(Duration::from_millis(100)).await;
+        }
+        self.until_no_write().await;
+        self.cut_power(image);
+        self.clients.broker.freeze(Duration::from_secs(4));
+        self.pass(Duration::from_secs(5)).await;
+    }
+
     /// A client that was asked to come back does so behind the time of its command, of which a clock
     /// that was set back since knows nothing.
     pub(super) async fn live_through_a_clock_set_back(&mut self) {
@@ -318,6 +340,11 @@ impl SimulatedHouse {
             return;
         };
         self.until_no_write().await;
+        self.cut_power(image);
+    }
+
+    /// Ends the run of the daemon, and begins another one on this disk, without the write-ahead log.
+    fn cut_power(&mut self, image: TempDir) {
         self.clients.ledger.fault("power cut");
         self.clients.ledger.power_cuts.push(Instant::now());
         for name in ["tail.0", "tail.1"] {

@@ -151,6 +151,25 @@ fn a_command_that_comes_back_behind_its_time_is_not_done_although_the_clock_was_
 }
 
 #[test]
+fn a_command_that_is_late_after_a_power_cut_is_not_followed_by_an_older_one() {
+    for seed in 1..=3 {
+        let mut figures = Figures::default();
+        history(seed, &mut figures, async |seed| {
+            let mut house = SimulatedHouse::start(seed);
+            house.live_through_a_power_cut().await;
+            let ledger = house.end().await;
+            let commands: Vec<usize> = ledger.received.iter().map(|one| one.n).collect();
+            assert_eq!(commands, [0, 1], "{ledger:?}");
+            let ends = ledger.sent.iter().flat_map(|sent| &sent.answers);
+            let ends: Vec<&str> = ends.map(|(_, end)| &**end).collect();
+            assert_eq!(ends, ["superseded", "uncertain"]);
+            ledger
+        });
+        assert!(figures.findings.is_empty(), "{figures:?}");
+    }
+}
+
+#[test]
 fn a_duplicate_gets_no_reply_that_a_crash_could_still_change() {
     let mut figures = Figures::default();
     history(1, &mut figures, async |seed| {
