@@ -522,7 +522,7 @@ impl Index {
         self.enforce_budget();
     }
 
-    /// Gives back the memory of tables that held many more records.
+    /// Makes tables smaller that held many more records.
     pub(super) fn shrink(&mut self) {
         let least = 2 * self.known.len();
         self.known.shrink_to(least);

@@ -166,8 +166,8 @@ impl Journal {
         JournalEntry::New(self.enter(&mut index, (record, keys), reception))
     }
 
-    /// Forgets commands whose time is over, and gives back their memory; to be called from time to
-    /// time. While commands are received, each of them does so.
+    /// Forgets commands whose time is over; to be called from time to time. While commands are
+    /// received, each of them does so.
     pub fn sweep(&self) {
         let mut index = self.lock();
         index.forget_old(self.clock.now());
