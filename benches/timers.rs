@@ -27,13 +27,18 @@ const LONGEST_SLEEP: Duration = Duration::from_hours(1);
 const BOOT: &str = "0f8fad5bd9cb469fa16570867728950e";
 
 fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+    let now = Now::new(
+        "2026-06-01T10:00:00Z".parse()?,
+        Duration::ZERO,
+        BOOT.to_owned(),
+    );
     let region = Region::new(ALLOCATOR);
     let mut sets: Vec<Timers> = Vec::new();
     let mut count = 0;
     while count < TIMERS {
         let mut set = Timers::default();
         for n in (0..SOURCES * OF_SOURCE).take(TIMERS - count) {
-            let added = set.add(timer(n)?);
+            let added = set.add(timer(n)?, &now);
             added.map_err(|full| format!("a set is full: {full:?}"))?;
             count += 1;
         }
@@ -45,11 +50,6 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let kept = change
         .bytes_allocated
         .saturating_sub(change.bytes_deallocated);
-    let now = Now::new(
-        "2026-06-01T10:00:00Z".parse()?,
-        Duration::ZERO,
-        BOOT.to_owned(),
-    );
     let waits = sets
         .iter()
         .filter_map(|set| set.next_wait(&now, LONGEST_SLEEP));

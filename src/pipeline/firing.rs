@@ -261,7 +261,8 @@ impl Pipeline {
             Some(task) => task,
             None => self.revert(request, &self.states_before(plan), speech)?,
         };
-        let added = self.shared.timers().add_revert(task, due.due, timer);
+        let now = self.clocks();
+        let added = self.shared.timers().add_revert(task, due.due, timer, &now);
         let id = added.map_err(|full| self.too_many(request.command, full))?;
         Ok(Some(OccurrenceEnd { id, was_known }))
     }

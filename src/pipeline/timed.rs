@@ -321,7 +321,7 @@ impl Pipeline {
             skipped: 0,
             written_with: None,
         };
-        let added = self.shared.timers().add(timer);
+        let added = self.shared.timers().add(timer, &self.clocks());
         let (id, replaced) = added.map_err(|full| self.too_many(command, full))?;
         let scheduled = Scheduled {
             id: Some(id.to_string()),

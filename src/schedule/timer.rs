@@ -517,13 +517,21 @@ impl Timers {
         all.find(|timer| timer.of.is_none() && is_it(timer))
     }
 
-    /// Adds a timer. One of the same source for the same actions is replaced and returned.
+    /// Adds a timer. One of the same source for the same actions is replaced and returned, unless it
+    /// is due: it is carried out as soon as the disk allows, however soon the next one is set.
     ///
     /// # Errors
     /// When the source, or all together, have too many.
-    pub fn add(&mut self, timer: Timer) -> Result<(TimerId, Option<TimerId>), TooManyTimers> {
+    pub fn add(
+        &mut self,
+        timer: Timer,
+        now: &Now,
+    ) -> Result<(TimerId, Option<TimerId>), TooManyTimers> {
+        let is_due =
+            |other: &Timer| other.repeat.is_none() && matches!(other.due.wait(now), Wait::Late(_));
         let is_same = |other: &Timer| {
-            other.source == timer.source
+            !is_due(other)
+                && other.source == timer.source
                 && other.task == timer.task
                 && have_same_rule(other, &timer)
                 && other.condition == timer.condition
@@ -576,6 +584,7 @@ impl Timers {
         task: Task,
         due: Due,
         occurrence: &Timer,
+        now: &Now,
     ) -> Result<TimerId, TooManyTimers> {
         let revert = Timer {
             due,
@@ -589,7 +598,7 @@ impl Timers {
             written_with: Some(occurrence.record_id()),
             ..occurrence.clone()
         };
-        let (id, _) = self.add(revert)?;
+        let (id, _) = self.add(revert, now)?;
         self.hold(id);
         Ok(id)
     }
@@ -1109,24 +1118,51 @@ mod tests {
     #[test]
     fn timers_are_bounded_by_source_and_in_total_and_duplicates_replace() {
         let mut timers = Timers::default();
-        let due = || Due::At {
-            wall_ms: SET * 1000,
+        let early = now(SET - 60, 50, "a");
+        let mut add = |source: &str, device: &str| {
+            let due = Due::At {
+                wall_ms: SET * 1000,
+            };
+            timers.add(timer(source, device, due), &early)
         };
         for n in 0..MAX_OF_SOURCE {
-            assert!(timers.add(timer("a", &n.to_string(), due())).is_ok());
+            assert!(add("a", &n.to_string()).is_ok());
         }
-        let full = timers.add(timer("a", "x", due()));
-        assert_eq!(full, Err(TooManyTimers::OfSource));
-        let (_, replaced) = timers.add(timer("a", "0", due())).unwrap();
+        assert_eq!(add("a", "x"), Err(TooManyTimers::OfSource));
+        let (_, replaced) = add("a", "0").unwrap();
         assert_eq!(replaced, Some(1));
         for source in ["b", "c", "d"] {
             for n in 0..MAX_OF_SOURCE {
-                assert!(timers.add(timer(source, &n.to_string(), due())).is_ok());
+                assert!(add(source, &n.to_string()).is_ok());
             }
         }
+        assert_eq!(add("e", "0"), Err(TooManyTimers::InTotal));
         assert_eq!(timers.pending.len(), MAX_TIMERS);
-        let full = timers.add(timer("e", "0", due()));
-        assert_eq!(full, Err(TooManyTimers::InTotal));
+    }
+
+    #[test]
+    fn a_timer_that_is_due_is_not_replaced_by_the_next_one() {
+        let mut timers = Timers::default();
+        let due = |seconds| Due::At {
+            wall_ms: (SET + seconds) * 1000,
+        };
+        let (first, _) = timers
+            .add(timer("a", "0", due(2)), &now(SET, 50, "a"))
+            .unwrap();
+        // The disk hangs: nothing was taken meanwhile.
+        let later = now(SET + 4, 54, "a");
+        let (second, replaced) = timers.add(timer("a", "0", due(9)), &later).unwrap();
+        assert_eq!(replaced, None);
+        let place = HomeLocation {
+            zone: jiff::tz::TimeZone::UTC,
+            position: None,
+        };
+        let taken = |timers: &mut Timers, now: &Now| -> Vec<TimerId> {
+            let due = timers.take_due(now, &place);
+            due.iter().map(|(timer, _)| timer.id).collect()
+        };
+        assert_eq!(taken(&mut timers, &later), [first]);
+        assert_eq!(taken(&mut timers, &now(SET + 9, 59, "a")), [second]);
     }
 
     #[test]
@@ -1142,7 +1178,7 @@ mod tests {
             actions: vec![fan, lamp],
             expected: Vec::new(),
         };
-        let (id, _) = timers.add(revert).unwrap();
+        let (id, _) = timers.add(revert, &now(SET, 1, "a")).unwrap();
         let changed = timers.commanded(|device| device == "fan");
         assert_eq!(changed.len(), 1);
         assert_eq!(timers.get(id).unwrap().task.actions().len(), 1);
@@ -1215,7 +1251,8 @@ mod tests {
                 } else {
                     Due::after(seconds(*delay), &start)
                 };
-                timers.add(timer(&(n / 40).to_string(), &n.to_string(), due)).unwrap();
+                let timer = timer(&(n / 40).to_string(), &n.to_string(), due);
+                timers.add(timer, &start).unwrap();
             }
             let mut handed = BTreeSet::new();
             let far = i64::from(u16::MAX);

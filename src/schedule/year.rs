@@ -143,7 +143,9 @@ fn gateway(place: usize, rule: DayRule) -> (Gateway, i64) {
         skipped: 0,
         written_with: None,
     };
-    timers.add(timer).unwrap();
+    timers
+        .add(timer, &Now::new(start, Duration::ZERO, "0".to_owned()))
+        .unwrap();
     let wall_ms = start.as_millisecond();
     let mut gateway = Gateway {
         timers,
@@ -277,7 +279,7 @@ fn an_interval_has_one_occurrence_after_a_long_pause_and_then_goes_on() {
     };
     timer.repeat = Some(Repeat::new(hourly, Some(start + 12 * 60 * MINUTE)));
     let mut timers = Timers::default();
-    timers.add(timer).unwrap();
+    timers.add(timer, &at(0, 0)).unwrap();
     // Five and a half hours later: the fifth occurrence, and four before it.
     let late = at(330 * MINUTE, 330 * 60);
     let due = timers.take_due(&late, &place);
