@@ -386,21 +386,10 @@ impl Index {
         self.unwritten.extend(moved);
     }
 
-    /// Returns the lowest number of a record that is not on disk, without the finished ones below
-    /// `copied_below`.
-    pub(super) fn oldest_not_on_disk(&self, copied_below: u64) -> Option<u64> {
-        let in_wal = self.only_in_wal.range(copied_below..).next();
-        let firsts = [self.unwritten.first(), in_wal];
-        firsts.into_iter().flatten().copied().min()
-    }
-
-    /// Returns the records up to a number that are only in the write-ahead log.
-    pub(super) fn finished_in_wal(
-        &self,
-        up_to: u64,
-    ) -> impl Iterator<Item = (u64, &JournalRecord)> {
-        let numbers = self.only_in_wal.range(..=up_to);
-        numbers.filter_map(|number| Some((*number, &self.known.get(number)?.record)))
+    /// Returns the lowest number of a record that is not on disk.
+    pub(super) fn oldest_not_on_disk(&self) -> Option<u64> {
+        let firsts = [&self.unwritten, &self.only_in_wal].map(|numbers| numbers.first().copied());
+        firsts.into_iter().flatten().min()
     }
 
     fn add_bytes(&mut self, record: &JournalRecord, bytes: usize) {

@@ -16,7 +16,7 @@ use crate::store::journal::index::Index;
 #[cfg(test)]
 use crate::store::journal::simulated_disk::{begin_flush, begin_write};
 use crate::store::journal::state::{Health, Journal};
-use crate::store::journal::wal::{MAX_COPIED, Wal};
+use crate::store::journal::wal::Wal;
 
 /// How long changes gather before they are synced together: each sync costs more than a millisecond
 /// of processor time and wears the SD card. The broker keeps its copy as long.
@@ -139,23 +139,7 @@ impl Journal {
         }
         if !is_logged {
             index.write_from_wal(u64::MAX);
-        } else if let Some(wal) = wal.as_mut() {
-            Self::make_room_in_wal(index, wal);
-        }
-    }
-
-    /// Copies the finished records of the write-ahead log's older file to the newer one, if the log
-    /// is full. Where they are many, they are written to disk.
-    fn make_room_in_wal(index: &mut Index, wal: &mut Wal) {
-        let Some(up_to) = wal.overdue() else {
-            return;
-        };
-        let sizes = index
-            .finished_in_wal(up_to)
-            .map(|(_, record)| record.bytes());
-        let is_copied = sizes.sum::<usize>() <= MAX_COPIED
-            && wal.copy(index.finished_in_wal(up_to), up_to).is_ok();
-        if !is_copied {
+        } else if let Some(up_to) = wal.as_ref().and_then(Wal::overdue) {
             index.write_from_wal(up_to);
         }
     }
@@ -184,7 +168,7 @@ impl Journal {
 
     fn turn_wal(&self, index: &Index) {
         if let Some(wal) = self.wal().as_mut() {
-            wal.turn(index.oldest_not_on_disk(wal.copied_below()));
+            wal.turn(index.oldest_not_on_disk());
         }
     }
 

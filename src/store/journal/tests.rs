@@ -478,37 +478,6 @@ async fn the_log_stays_small_and_the_disk_has_what_it_drops() {
 }
 
 #[tokio::test]
-async fn finished_commands_are_copied_within_a_full_log_and_cost_no_sync() {
-    let folder = tempfile::tempdir().unwrap();
-    let (journal, _) = open_in(folder.path());
-    let long = Reply {
-        text: "x".repeat(1500),
-        ..reply()
-    };
-    for n in 0..6000 {
-        let command = received("on", Some(&n.to_string()));
-        let mark = new(&journal.receive(command, 1, Redelivery::No));
-        journal.answered(mark, &long);
-        journal.handed_to_kernel().await;
-        journal.reply_acked(mark);
-        if n % 200 == 0 {
-            journal.sync().await;
-        }
-    }
-    journal.sync().await;
-    assert_eq!(journal.lock().syncs, 1, "only the clocks are written");
-    for name in ["tail.0", "tail.1"] {
-        let bytes = fs::metadata(folder.path().join(name)).unwrap().len();
-        assert!(bytes < 7 << 20, "{name}: {bytes}");
-    }
-    drop(journal);
-    let (journal, recovered) = open_in(folder.path());
-    assert_eq!(recovered.unreadable, 0);
-    assert!(recovered.unfinished.is_empty() && recovered.unsent.is_empty());
-    assert_eq!(journal.counts(), (6000, 0));
-}
-
-#[tokio::test]
 async fn the_payload_of_a_long_command_is_not_written_with_its_reply() {
     let folder = tempfile::tempdir().unwrap();
     let (journal, _) = open_in(folder.path());

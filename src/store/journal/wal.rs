@@ -3,8 +3,8 @@
 //!
 //! It is two files of lines. A line has a record, or notes that the broker has a reply, or that a
 //! record is forgotten. A command that is finished before the next sync is only here. While one
-//! file takes lines, the other one waits until all of its records are on disk, forgotten or copied,
-//! and is then emptied.
+//! file takes lines, the other one waits until all of its records are on disk or forgotten, and is
+//! then emptied.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,13 +28,9 @@ const MAX_KEPT_LINES: usize = 16 << 10;
 /// stays behind of commands that are long over.
 const SWITCH: u64 = 8 << 10;
 
-/// Bytes of a file from which the records in the other one are copied or written to disk, so that
-/// it can be emptied.
+/// Bytes of a file from which the records in the other one are written to disk, so that it can be
+/// emptied.
 const MAX_FILE: u64 = 4 << 20;
-
-/// The most bytes of records that are copied from one file to the other instead of being written to
-/// disk.
-pub(super) const MAX_COPIED: usize = 2 << 20;
 
 #[derive(Debug)]
 pub(super) struct Wal {
@@ -43,9 +39,6 @@ pub(super) struct Wal {
     current: usize,
     /// The number of files that were begun.
     generation: u64,
-    /// The first number of which the current file has no copy: finished records below it are there,
-    /// whichever file they were in.
-    copied_below: u64,
     /// Lines of one append; kept, so that an append allocates nothing.
     lines: Vec<u8>,
     /// The boot id of the kernel, if known.
@@ -97,7 +90,6 @@ impl Wal {
             generation: files[0].generation,
             files,
             current: 0,
-            copied_below: 0,
             lines: Vec::new(),
             boot: boot.map(str::to_owned),
         };
@@ -151,34 +143,16 @@ impl Wal {
         file.file.write_all(b"00000000 [3,{\"rec").unwrap();
     }
 
-    /// Copies these finished records to the current file: all of those up to a number that are on
-    /// no disk. The file that has them does not wait for them any more.
-    pub(super) fn copy<'a>(
-        &mut self,
-        records: impl Iterator<Item = (u64, &'a JournalRecord)>,
-        up_to: u64,
-    ) -> io::Result<()> {
-        self.append(records, &[])?;
-        self.copied_below = up_to.saturating_add(1);
-        Ok(())
-    }
-
-    /// Returns the first number of which the current file has no copy.
-    pub(super) fn copied_below(&self) -> u64 {
-        self.copied_below
-    }
-
-    /// Returns the number up to which records have to leave the other file, because the log is
-    /// full.
+    /// Returns the number up to which records have to be written to disk, because the log is full.
     pub(super) fn overdue(&self) -> Option<u64> {
         let other = &self.files[1 - self.current];
         let is_full = self.files[self.current].bytes >= MAX_FILE && other.bytes > 0;
         is_full.then_some(other.newest)
     }
 
-    /// Empties the file that takes no new lines, if all of its records are on disk, forgotten or
-    /// copied: `oldest` is the lowest number of those that are not. The next lines go there, if the
-    /// present file has some.
+    /// Empties the file that takes no new lines, if all of its records are on disk or forgotten:
+    /// `oldest` is the lowest number of those that are not. The next lines go there, if the present
+    /// file has some.
     pub(super) fn turn(&mut self, oldest: Option<u64>) {
         let other = &mut self.files[1 - self.current];
         if other.bytes > 0 && oldest.is_none_or(|oldest| oldest > other.newest) {
@@ -186,7 +160,6 @@ impl Wal {
         }
         if other.bytes == 0 && self.files[self.current].bytes >= SWITCH {
             self.current = 1 - self.current;
-            self.copied_below = 0;
         }
     }
 }
