@@ -1,15 +1,13 @@
 //! The bare program: for each command one HTTP call over a connection kept alive, then the two
 //! messages sayso would publish.
 
-use std::time::Duration;
-
-use rumqttc::NetworkOptions;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
-use rumqttc::v5::{AsyncClient, Event, MqttOptions};
+use rumqttc::v5::{AsyncClient, Event};
 use serde_json::{Value as Json, json};
 use tokio::task::JoinSet;
 
+use crate::client::options;
 use crate::{BARE, BenchError};
 
 /// The argument that makes this program the bare one.
@@ -22,18 +20,6 @@ pub(crate) fn run(broker: &str, model: &str) -> Result<(), BenchError> {
         .enable_all()
         .build()?
         .block_on(serve(broker, model.to_owned()))
-}
-
-/// The client options of all programs.
-pub(crate) fn options(client_id: &str, port: u16) -> MqttOptions {
-    let mut network = NetworkOptions::new();
-    network.set_tcp_nodelay(true);
-    let mut options = MqttOptions::new(client_id, "127.0.0.1", port);
-    options
-        .set_keep_alive(Duration::from_secs(30))
-        .set_max_packet_size(Some(4 << 20))
-        .set_network_options(network);
-    options
 }
 
 #[expect(

@@ -9,7 +9,7 @@ use rumqttc::v5::{AsyncClient, Event, EventLoop};
 use serde_json::Value as Json;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
-use crate::{BenchError, bare};
+use crate::{BenchError, client};
 
 /// The number of devices: large enough that commands in flight concern different ones.
 pub(crate) const DEVICES: usize = 80;
@@ -45,24 +45,15 @@ pub(crate) struct Load {
 impl Load {
     /// Connects and subscribes to the replies of these programs.
     pub(crate) async fn connect(port: u16, prefixes: &[&str]) -> Result<Self, BenchError> {
-        let (client, events) = AsyncClient::new(bare::options("load", port), 4096);
-        let mut load = Self {
+        let replies = prefixes.iter().map(|prefix| format!("{prefix}/reply/load"));
+        let replies: Vec<String> = replies.collect();
+        let (client, events) = client::subscribed(port, &replies).await?;
+        Ok(Self {
             client,
             events,
             waiting: HashMap::new(),
             published: 0,
-        };
-        for prefix in prefixes {
-            load.client
-                .try_subscribe(format!("{prefix}/reply/load"), QoS::AtLeastOnce)?;
-        }
-        let mut acknowledged = 0;
-        while acknowledged < prefixes.len() {
-            if let Event::Incoming(Packet::SubAck(_)) = load.events.poll().await? {
-                acknowledged += 1;
-            }
-        }
-        Ok(load)
+        })
     }
 
     /// Publishes commands until one is done.

@@ -23,15 +23,20 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 mod bare;
+#[path = "../shared/client.rs"]
+mod client;
 mod fake;
+#[path = "../shared/figures.rs"]
+mod figures;
 mod load;
-#[path = "../relay/program.rs"]
+#[path = "../shared/program.rs"]
 mod program;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use fake::{Fake, GOOD, HANGS};
+use figures::{ms, per_thousand, quantile};
 use load::{DEVICES, Heard, Load};
 use program::{Program, mosquitto};
 
@@ -134,10 +139,10 @@ fn print_table(plain: &Side, ours: &Side) -> Result<(), BenchError> {
     row(
         "new command to reply at 100/s, median, ms",
         "at most 2",
-        &|side| ms(quantile(&side.latencies, 0.5)),
+        &|side| ms(quantile_unsorted(&side.latencies, 0.5)),
     )?;
     row("new command to reply at 100/s, p99, ms", "", &|side| {
-        ms(quantile(&side.latencies, 0.99))
+        ms(quantile_unsorted(&side.latencies, 0.99))
     })?;
     row(
         "new commands a second, 64 in flight",
@@ -145,10 +150,10 @@ fn print_table(plain: &Side, ours: &Side) -> Result<(), BenchError> {
         &|side| f64::from(side.done) / side.took.as_secs_f64(),
     )?;
     row("CPU for 1,000 commands at 100/s, ms", "", &|side| {
-        ms(side.cpu_paced) * 1000.0 / f64::from(side.paced)
+        per_thousand(side.cpu_paced, side.paced)
     })?;
     row("CPU for 1,000 commands, 64 in flight, ms", "", &|side| {
-        ms(side.cpu_flooded) * 1000.0 / f64::from(side.done)
+        per_thousand(side.cpu_flooded, side.done)
     })?;
     say(&format!(
         "commands not done: bare {}, sayso {}",
@@ -337,31 +342,12 @@ fn say(text: &str) -> Result<(), BenchError> {
     Ok(writeln!(io::stdout().lock(), "{text}")?)
 }
 
-fn ms(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
-}
-
 fn quantile_of(times: &mut [Duration], q: f64) -> Duration {
     times.sort_unstable();
-    nearest(times, q)
+    quantile(times, q)
 }
 
-fn quantile(times: &[Duration], q: f64) -> Duration {
+fn quantile_unsorted(times: &[Duration], q: f64) -> Duration {
     let mut sorted = times.to_vec();
     quantile_of(&mut sorted, q)
-}
-
-/// The nearest-rank quantile of sorted values.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "an index far below 2^53, clamped"
-)]
-fn nearest(sorted: &[Duration], q: f64) -> Duration {
-    let rank = (q * sorted.len() as f64).ceil() as usize;
-    sorted
-        .get(rank.clamp(1, sorted.len().max(1)) - 1)
-        .copied()
-        .unwrap_or_default()
 }

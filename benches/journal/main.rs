@@ -13,7 +13,7 @@ use std::time::Duration;
 
 mod growth;
 mod load;
-#[path = "../relay/program.rs"]
+#[path = "../shared/program.rs"]
 #[expect(
     dead_code,
     reason = "the relay's benchmark counts more of it, and has a broker of its own"

@@ -1,13 +1,11 @@
 //! The bare relay: publishes for each command the two messages sayso would publish, and does
 //! nothing else.
 
-use std::time::Duration;
-
-use rumqttc::NetworkOptions;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
-use rumqttc::v5::{AsyncClient, Event, MqttOptions};
+use rumqttc::v5::{AsyncClient, Event};
 
+use crate::client::options;
 use crate::{BenchError, RELAY};
 
 /// The argument that makes this program the relay.
@@ -20,18 +18,6 @@ pub(crate) fn run(port: &str) -> Result<(), BenchError> {
         .enable_all()
         .build()?
         .block_on(relay(port))
-}
-
-/// The client options of the relay and the load generator.
-pub(crate) fn options(client_id: &str, port: u16) -> MqttOptions {
-    let mut network = NetworkOptions::new();
-    network.set_tcp_nodelay(true); // with Nagle's algorithm on, the algorithm is what is measured
-    let mut options = MqttOptions::new(client_id, "127.0.0.1", port);
-    options
-        .set_keep_alive(Duration::from_secs(30))
-        .set_max_packet_size(Some(4 << 20))
-        .set_network_options(network);
-    options
 }
 
 async fn relay(port: u16) -> Result<(), BenchError> {

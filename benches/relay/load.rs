@@ -8,7 +8,7 @@ use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event, EventLoop};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
-use crate::{BenchError, bare};
+use crate::{BenchError, client};
 
 /// The areas of the benchmark's home.
 pub(crate) const AREAS: [&str; 12] = [
@@ -61,25 +61,16 @@ pub(crate) struct Load {
 impl Load {
     /// Connects and subscribes to every device of both programs.
     pub(crate) async fn connect(port: u16, routes: &[Route]) -> Result<Self, BenchError> {
-        let (client, events) = AsyncClient::new(bare::options("load", port), 1024);
-        let mut load = Self {
+        let actions = routes.iter().map(|route| format!("{}/+/set", route.base));
+        let actions: Vec<String> = actions.collect();
+        let (client, events) = client::subscribed(port, &actions).await?;
+        Ok(Self {
             client,
             events,
             waiting: HashMap::new(),
             in_flight_now: 0,
             published: 0,
-        };
-        for route in routes {
-            load.client
-                .try_subscribe(format!("{}/+/set", route.base), QoS::AtLeastOnce)?;
-        }
-        let mut acknowledged = 0;
-        while acknowledged < routes.len() {
-            if let Event::Incoming(Packet::SubAck(_)) = load.events.poll().await? {
-                acknowledged += 1;
-            }
-        }
-        Ok(load)
+        })
     }
 
     /// Returns the time from `began` to the first action, repeating a command until there is one.

@@ -12,10 +12,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 mod bare;
+#[path = "../shared/client.rs"]
+mod client;
+#[path = "../shared/figures.rs"]
+mod figures;
 mod load;
+#[path = "../shared/program.rs"]
 mod program;
 mod stage;
 
+use figures::{ms, per_thousand, quantile};
 use load::{Load, Paced, Route};
 use program::Program;
 use stage::Stage;
@@ -64,9 +70,9 @@ const QUICK: Plan = Plan {
 struct Side {
     latencies: Vec<Duration>,
     lost: usize,
-    paced: usize,
+    paced: u32,
     paced_cpu: Duration,
-    flooded: usize,
+    flooded: u32,
     flooded_for: Duration,
     flooded_cpu: Duration,
     first_action: Duration,
@@ -155,11 +161,11 @@ async fn play(
     let Paced { latencies, lost } = load.paced(route, RATE, plan.paced).await?;
     let between = program.cpu()?;
     side.lost += lost;
-    side.paced += latencies.len();
+    side.paced += u32::try_from(latencies.len())?;
     side.latencies.extend(latencies);
     side.paced_cpu += between.saturating_sub(before);
     let flooded = load.flooded(route, IN_FLIGHT, plan.flooded).await?;
-    side.flooded += flooded.done;
+    side.flooded += u32::try_from(flooded.done)?;
     side.flooded_for += flooded.took;
     side.lost += flooded.lost;
     side.flooded_cpu += program.cpu()?.saturating_sub(between);
@@ -240,31 +246,6 @@ fn say(text: &str) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{text}")
 }
 
-fn ms(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
-fn per_second(count: usize, took: Duration) -> f64 {
-    count as f64 / took.as_secs_f64()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
-fn per_thousand(cpu: Duration, count: usize) -> f64 {
-    ms(cpu) * 1000.0 / count as f64
-}
-
-/// The nearest-rank quantile of sorted values.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "an index far below 2^53, clamped"
-)]
-fn quantile(sorted: &[Duration], q: f64) -> Duration {
-    let rank = (q * sorted.len() as f64).ceil() as usize;
-    sorted
-        .get(rank.clamp(1, sorted.len().max(1)) - 1)
-        .copied()
-        .unwrap_or_default()
+fn per_second(count: u32, took: Duration) -> f64 {
+    f64::from(count) / took.as_secs_f64()
 }
