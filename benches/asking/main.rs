@@ -323,7 +323,7 @@ fn sayso(folder: &Path, port: u16, models: &[&Fake]) -> Result<Program, BenchErr
     for (n, model) in models.iter().enumerate() {
         writeln!(
             settings,
-            "[[provider]]\nname = \"model{n}\"\nbase_url = \"http://127.0.0.1:{}/v1\"\nmodel = \"m\"\nconcurrency = {}",
+            "[[provider]]\nname = \"model{n}\"\nbase_url = \"http://127.0.0.1:{}/v1\"\nmodel = \"m\"\ntrusted = true\nconcurrency = {}",
             model.port,
             if models.len() == 1 { IN_FLIGHT } else { 4 }
         )?;
