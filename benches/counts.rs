@@ -236,6 +236,8 @@ fn count_allocations() -> Result<Vec<Cost>, CountError> {
     let mut model = Process::new(env::current_exe()?)
         .arg(MODEL)
         .stdout(Stdio::piped())
+        // If this process crashes, nobody shall wait for the end of its output.
+        .stderr(Stdio::null())
         .spawn()?;
     let mut port = [0; 5];
     model
