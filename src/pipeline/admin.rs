@@ -10,7 +10,6 @@ use crate::command::phrase::Phrase;
 use crate::grammar::When;
 use crate::home::permit::{Denied, PermitContext};
 use crate::pipeline::handle::Pipeline;
-use crate::prompt::rights_class;
 use crate::schedule::timer::TimerId;
 use crate::vocabulary::action::Draft;
 
@@ -159,11 +158,7 @@ impl Pipeline {
     fn cache_show(&self, phrase: &Phrase, source: &str) -> Json {
         let home = self.home();
         let services = &self.services;
-        let key = services.cache.key(
-            phrase,
-            services.composer.edition(&home),
-            rights_class(home.rights(), source),
-        );
+        let key = self.draft_key(phrase, &home, source);
         let kept = match services.cache.trace(&key) {
             Ok(kept) => kept,
             Err(error) => return refused(&format!("the store cannot be read: {error}")),

@@ -12,7 +12,6 @@ use crate::pipeline::dispatch::durability_of;
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::Request;
 use crate::pipeline::reply::Handled;
-use crate::prompt::rights_class;
 use crate::store::journal::{Durability, Seq};
 use crate::vocabulary::action::{Action, Draft};
 
@@ -93,9 +92,7 @@ impl Pipeline {
         {
             return Some(draft);
         }
-        let class = rights_class(home.rights(), command.source.as_str());
-        let fingerprint = services.composer.edition(home);
-        let key = services.cache.key(phrase, fingerprint, class);
+        let key = self.draft_key(phrase, home, command.source.as_str());
         services.cache.said(&key)?.ok()
     }
 }

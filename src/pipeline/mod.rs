@@ -61,6 +61,7 @@ pub use crate::pipeline::replica::Replica;
 pub use crate::pipeline::services::Services;
 pub use crate::pipeline::settings::{CommandOrder, PipelineSettings};
 
+use crate::cache::Key;
 use crate::clock::now;
 use crate::command::Command;
 use crate::command::phrase::Phrase;
@@ -333,9 +334,7 @@ impl Pipeline {
         if !earlier.is_empty() {
             return Box::pin(self.ask_about_earlier(request, &earlier, stream)).await;
         }
-        let class = rights_class(home.rights(), command.source.as_str());
-        let fingerprint = services.composer.edition(home);
-        let key = services.cache.key(phrase, fingerprint, class);
+        let key = self.draft_key(phrase, home, command.source.as_str());
         if let Some(cached) = services.cache.said(&key) {
             services.counters.cache_hits.increment();
             return cached.map(|draft| Interpretation::new(draft, Via::Cache));
@@ -367,6 +366,13 @@ impl Pipeline {
                 fallback.ok_or(refusal)
             }
         }
+    }
+
+    /// Returns the key under which the draft of a phrase from `source` is cached.
+    fn draft_key(&self, phrase: &Phrase, home: &Home, source: &str) -> Key {
+        let class = rights_class(home.rights(), source);
+        let fingerprint = self.services.composer.edition(home);
+        self.services.cache.key(phrase, fingerprint, class)
     }
 
     /// Asks a model for the meaning of a phrase that refers to earlier commands. The draft depends

@@ -52,6 +52,14 @@ impl Received {
     pub(super) fn is_named(&self) -> bool {
         self.id.is_some() || self.correlation.is_some()
     }
+
+    /// Lets the time of a command that its sender dates end at `until`, when it ended for the same
+    /// command before. The clocks may have been set since.
+    pub(super) fn limit(&mut self, until: u64) {
+        if self.is_dated {
+            self.until = self.until.min(until);
+        }
+    }
 }
 
 /// A message planned for a command.
@@ -93,16 +101,6 @@ pub struct JournalRecord {
     /// The keys of a command whose payload is not kept any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     keys: Vec<u64>,
-}
-
-impl Received {
-    /// Lets the time of a command that its sender dates end at `until`, when it ended for the same
-    /// command before. The clocks may have been set since.
-    pub(super) fn limit(&mut self, until: u64) {
-        if self.is_dated {
-            self.until = self.until.min(until);
-        }
-    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
