@@ -1,5 +1,5 @@
-//! A quick look for phrases in a text: nearly every phrase has a letter that the text has not, so
-//! that few phrases are searched for.
+//! A quick look for phrases in a text: nearly every phrase has a letter that the text does not
+//! have, so that few phrases are searched for.
 
 /// Characters that a phrase may have where a text has none: the space between its words, and the
 /// mark of a place.
