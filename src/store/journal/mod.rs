@@ -53,8 +53,8 @@ use crate::store::journal::wal::{Wal, WalNote};
 /// broker with a window of 20 messages would soon send no further command.
 const BATCH: usize = 16;
 
-/// So many unwritten records are synced even during the rest after a sync: without acknowledgements
-/// the broker would soon hold back the next commands.
+/// So many unwritten records that have waited for a while are synced even during the rest after a
+/// sync: without acknowledgements the broker would soon hold back the next commands.
 const HIGH_WATER: usize = 128;
 
 /// How long a command of an earlier run is alone in progress: if it ends this run as well, it
@@ -125,6 +125,7 @@ impl Journal {
             dirty: Notify::new(),
             urgent: Notify::new(),
             batch_ready: Notify::new(),
+            high_water: Notify::new(),
             finished: Notify::new(),
             syncing: tokio::sync::Mutex::default(),
             synced: watch::Sender::new(0),
@@ -338,7 +339,10 @@ impl Journal {
     fn wake(&self, index: &Index, needs_disk: bool) {
         self.dirty.notify_one();
         match index.unwritten.len() {
-            HIGH_WATER.. if needs_disk => self.urgent.notify_one(),
+            HIGH_WATER.. if needs_disk => {
+                self.batch_ready.notify_one();
+                self.high_water.notify_one();
+            }
             BATCH.. if needs_disk => self.batch_ready.notify_one(),
             _ => {}
         }

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use crate::command::Redelivery;
 use crate::command::reply::{Outcome, Via};
 use crate::store::journal::simulated_disk::copied;
+use crate::store::journal::sync::{SyncScope, WaitingRecords};
 use crate::store::journal::*;
 use crate::store::{Settings, open};
 use crate::vocabulary::Property;
@@ -48,6 +49,16 @@ struct SimulatedCommand {
 }
 
 impl SimulatedCommand {
+    /// Notes a sync of this command. A finished one need not be on disk: the broker has its
+    /// messages and its reply.
+    fn note_synced(&mut self) {
+        self.kernel = self.now;
+        let needs_disk = self.now < SimulatedProgress::Delivered;
+        if needs_disk || self.disk > SimulatedProgress::Absent {
+            self.disk = self.now;
+        }
+    }
+
     /// Checks how far the command had come according to the journal after the end of a run.
     fn check(&mut self, id: u64, after: SimulatedProgress, end: RunEnd) {
         let (promised, is_forgotten) = match end {
@@ -84,6 +95,8 @@ struct Simulation {
     random: StdRng,
     journal: Journal,
     folder: TempDir,
+    /// A sync that was planned, and is not carried out yet.
+    planned: Option<WaitingRecords>,
     /// The folder as it was at the last sync.
     synced: TempDir,
     commands: BTreeMap<u64, SimulatedCommand>,
@@ -157,6 +170,7 @@ impl Simulation {
             journal,
             folder,
             synced,
+            planned: None,
             commands: BTreeMap::new(),
             next: 0,
             ends: 0,
@@ -171,7 +185,9 @@ impl Simulation {
                 30..36 => self.receive_again(),
                 36..70 => self.proceed(),
                 70..84 => self.hand_to_kernel().await,
-                84..92 => self.sync().await,
+                84..88 => self.sync().await,
+                88..90 => self.planned = Some(self.journal.waiting_records()),
+                90..92 => self.sync_waiting().await,
                 92..93 => self.forget(),
                 93..97 => self.end(RunEnd::Kill).await,
                 _ => self.end(RunEnd::PowerCut).await,
@@ -279,17 +295,29 @@ impl Simulation {
             self.synced = copied(self.folder.path());
         }
         for known in self.commands.values_mut() {
-            known.kernel = known.now;
             known.forgotten = [known.forgotten[0]; 3];
-            // A finished command need not be there: the broker has its messages and its reply.
-            let needs_disk = known.now < SimulatedProgress::Delivered;
-            if needs_disk || known.disk > SimulatedProgress::Absent {
-                known.disk = known.now;
+            known.note_synced();
+        }
+    }
+
+    /// Carries out the sync that was planned, or one of everything that waits now.
+    async fn sync_waiting(&mut self) {
+        let waiting = self.planned.take();
+        let waiting = waiting.unwrap_or_else(|| self.journal.waiting_records());
+        self.journal.sync_some(SyncScope::Waiting(waiting)).await;
+        if !self.lies {
+            self.synced = copied(self.folder.path());
+        }
+        for known in self.commands.values_mut() {
+            known.forgotten = [known.forgotten[0]; 3];
+            if known.mark.number() < waiting.next {
+                known.note_synced();
             }
         }
     }
 
     async fn end(&mut self, end: RunEnd) {
+        self.planned = None;
         self.ends += 1;
         let image = match end {
             RunEnd::Kill => copied(self.folder.path()),

@@ -49,6 +49,8 @@ pub struct Journal {
     pub(super) urgent: Notify,
     /// Ends the sync loop's wait for more changes after its rest.
     pub(super) batch_ready: Notify,
+    /// Ends the sync loop's rest.
+    pub(super) high_water: Notify,
     /// Wakes [`Journal::kept`]: a command is finished.
     pub(super) finished: Notify,
     /// Held during a sync.

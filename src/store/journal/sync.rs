@@ -19,11 +19,12 @@ use crate::store::journal::state::{Health, Journal};
 use crate::store::journal::wal::Wal;
 
 /// How long changes gather before they are synced together: each sync costs more than a millisecond
-/// of processor time and wears the SD card. The broker keeps its copy as long.
+/// of processor time and wears the SD card. One that comes while others gather waits for the next
+/// sync, so at most twice as long. The broker keeps its copy until then.
 const GATHER: Duration = Duration::from_millis(200);
 
-/// How long a record has waited at least that counts for a sync before the usual time: in a flood
-/// of commands that are understood locally each is finished before.
+/// How long records have waited at least for which a sync comes before the usual time: in a flood of
+/// commands that are understood locally each is finished before.
 const BATCH_AGE: Duration = Duration::from_millis(30);
 
 /// The rest after a sync, as a multiple of its duration: in a flood more commands share each sync,
@@ -54,6 +55,25 @@ const CLOSE: Duration = Duration::from_secs(5);
 /// How often the clocks are written, in milliseconds of the journal's own.
 const CLOCK_INTERVAL_MS: u64 = 10_000;
 
+/// The records that a sync writes. One that a command of this moment has is better left alone: mostly
+/// the command is finished before the next sync, and its record then needs no write at all; half
+/// finished it would need two.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum SyncScope {
+    All,
+    /// Those that waited when the sync was planned.
+    Waiting(WaitingRecords),
+}
+
+/// The records that wait for the disk at a moment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WaitingRecords {
+    /// The number of the next record.
+    pub(super) next: u64,
+    /// The number of changes so far.
+    changes: u64,
+}
+
 #[cfg(not(test))]
 fn begin_write(disk: Disk, pages: Pages) -> JoinHandle<io::Result<()>> {
     spawn_blocking(move || disk.write(&pages))
@@ -81,27 +101,40 @@ impl Journal {
             if self.is_written() {
                 continue;
             }
-            tokio::select! {
-                () = time::sleep(GATHER) => {}
-                () = self.urgent.notified() => {}
-                () = self.batch_waits(rest_ends) => {}
-            }
+            let waiting = self.waiting_records();
+            let scope = tokio::select! {
+                () = time::sleep(GATHER) => SyncScope::Waiting(waiting),
+                () = self.urgent.notified() => SyncScope::All,
+                waiting = self.batch_waits(rest_ends) => SyncScope::Waiting(waiting),
+            };
             let began = time::Instant::now();
-            self.sync().await;
+            self.sync_some(scope).await;
             rest_ends = time::Instant::now() + (began.elapsed() * REST).min(GATHER);
         }
     }
 
-    /// Waits until many records have waited for a while.
-    async fn batch_waits(&self, rest_ends: time::Instant) {
+    /// Waits until many records have waited for a while; returns those.
+    async fn batch_waits(&self, rest_ends: time::Instant) -> WaitingRecords {
         loop {
             self.batch_ready.notified().await;
-            time::sleep_until(rest_ends).await;
-            let next = self.lock().next;
-            time::sleep(BATCH_AGE).await;
-            if self.lock().unwritten.range(..next).count() >= BATCH {
-                return;
+            tokio::select! {
+                () = time::sleep_until(rest_ends) => {}
+                () = self.high_water.notified() => {}
             }
+            let waiting = self.waiting_records();
+            time::sleep(BATCH_AGE).await;
+            if self.lock().unwritten.range(..waiting.next).count() >= BATCH {
+                return waiting;
+            }
+        }
+    }
+
+    /// Returns the records that wait for the disk at this moment.
+    pub(super) fn waiting_records(&self) -> WaitingRecords {
+        let index = self.lock();
+        WaitingRecords {
+            next: index.next,
+            changes: index.changes,
         }
     }
 
@@ -146,24 +179,34 @@ impl Journal {
 
     /// Returns everything to write, with the number of changes it covers; `None` if the disk needs
     /// nothing.
-    fn pages_to_write(&self, disk: &Disk) -> Option<(u64, Pages, BTreeSet<u64>, BTreeSet<u64>)> {
+    fn pages_to_write(
+        &self,
+        disk: &Disk,
+        scope: SyncScope,
+    ) -> Option<(u64, Pages, BTreeSet<u64>, BTreeSet<u64>)> {
         let mut index = self.lock();
         self.log_finished(&mut index);
+        let (target, later) = match scope {
+            SyncScope::All => (index.changes, BTreeSet::new()),
+            SyncScope::Waiting(waiting) => {
+                (waiting.changes, index.unwritten.split_off(&waiting.next))
+            }
+        };
+        let numbers = std::mem::replace(&mut index.unwritten, later);
         let needs_sync = disk.store.take_written();
-        let needs_sync = needs_sync || !index.unwritten.is_empty() || !index.gone.is_empty();
+        let needs_sync = needs_sync || !numbers.is_empty() || !index.gone.is_empty();
         let clock = self.clocks_to_write(needs_sync);
         if !needs_sync && clock.is_none() {
             self.turn_wal(&index);
-            self.synced.send_replace(index.changes);
+            self.report_synced(target);
             return None;
         }
         index.syncs += 1;
-        let numbers = std::mem::take(&mut index.unwritten);
         let gone = std::mem::take(&mut index.gone);
         index.first_in_progress = numbers.first().copied();
         let mut pages = index.pages(&numbers, &gone);
         pages.clock = clock;
-        Some((index.changes, pages, numbers, gone))
+        Some((target, pages, numbers, gone))
     }
 
     fn turn_wal(&self, index: &Index) {
@@ -200,12 +243,17 @@ impl Journal {
         }
     }
 
+    /// Syncs all changes.
     pub(super) async fn sync(&self) {
+        self.sync_some(SyncScope::All).await;
+    }
+
+    pub(super) async fn sync_some(&self, scope: SyncScope) {
         let _only = self.syncing.lock().await;
         let Some(disk) = self.disk().clone() else {
             return;
         };
-        let Some((target, pages, numbers, gone)) = self.pages_to_write(&disk) else {
+        let Some((target, pages, numbers, gone)) = self.pages_to_write(&disk, scope) else {
             return;
         };
         let began = time::Instant::now();
@@ -217,7 +265,13 @@ impl Journal {
             self.release_trees();
         }
         self.report_health(result.map(|()| began.elapsed()));
-        self.synced.send_replace(target);
+        self.report_synced(target);
+    }
+
+    /// Reports that all changes up to number `target` are on disk.
+    fn report_synced(&self, target: u64) {
+        self.synced
+            .send_modify(|synced| *synced = target.max(*synced));
     }
 
     /// Waits for a write; reports it as slow and suspends the journal if it takes too long.

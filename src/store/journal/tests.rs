@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::fs;
 use std::path::Path;
 
@@ -428,6 +429,55 @@ async fn a_finished_command_costs_no_sync_and_is_known_to_the_next_run() {
     for name in ["a", "b", "c"] {
         let again = journal.receive(received("on", Some(name)), 1, Redelivery::No);
         assert!(matches!(again, JournalEntry::Answered(_)), "{again:?}");
+    }
+}
+
+/// Has commands in progress all the time, each for 5 ms.
+async fn keep_in_progress(journal: &Journal, count: usize) {
+    let mut in_progress = VecDeque::new();
+    for n in 0..count {
+        let command = received("on", Some(&n.to_string()));
+        in_progress.push_back(new(&journal.receive(command, 1, Redelivery::No)));
+        if in_progress.len() < 64 {
+            continue;
+        }
+        let mark = in_progress.pop_front().unwrap();
+        journal.answered(mark, &reply());
+        journal.record_persisted(mark, Durability::Kernel).await;
+        journal.reply_acked(mark);
+        if n % 64 == 0 {
+            time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_quick_commands_costs_no_sync() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = open_in(folder.path());
+    tokio::select! {
+        () = journal.keep_synced() => unreachable!("it never ends"),
+        () = keep_in_progress(&journal, 16_000) => {}
+    }
+    // The clocks are written once in each run.
+    assert_eq!(journal.lock().syncs, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_command_in_a_flood_is_on_disk_within_twice_the_usual_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = open_in(folder.path());
+    tokio::select! {
+        () = journal.keep_synced() => unreachable!("it never ends"),
+        () = keep_in_progress(&journal, 100_000) => unreachable!("it takes longer"),
+        () = async {
+            time::sleep(Duration::from_millis(50)).await;
+            let slow = new(&journal.receive(received("ask", Some("slow")), 1, Redelivery::No));
+            let began = time::Instant::now();
+            journal.kept(Some(slow), journal.changes(), true).await;
+            assert!(began.elapsed() < Duration::from_millis(450), "{:?}", began.elapsed());
+            assert!(!journal.lock().unwritten.contains(&slow.number()));
+        } => {}
     }
 }
 

@@ -30,7 +30,7 @@ const SWITCH: u64 = 8 << 10;
 
 /// Bytes of a file from which the records in the other one are written to disk, so that it can be
 /// emptied.
-const MAX_FILE: u64 = 4 << 20;
+const MAX_FILE: u64 = 8 << 20;
 
 #[derive(Debug)]
 pub(super) struct Wal {
