@@ -40,6 +40,15 @@ impl Pipeline {
         self.end_without_plan(command, seq, handled).await
     }
 
+    /// Makes a command that an earlier run received uncertain, where its time was over when its turn
+    /// came: that run may have carried it out.
+    pub(super) fn uncertain_where_late(&self, command: &Command, handled: Handled) -> Handled {
+        if !handled.is_late() || !self.shared.earlier_run().contains(command.seq) {
+            return handled;
+        }
+        Handled::uncertain(&self.claim_unwritten(command))
+    }
+
     /// Keeps older commands from the devices of the actions that an earlier run may have published;
     /// returns these actions.
     fn claim_unwritten(&self, command: &Command) -> Vec<Action> {

@@ -11,15 +11,15 @@ use crate::command::Command;
 /// earlier run may wait for each other.
 const SHORT: Duration = Duration::from_secs(4);
 
-/// Commands of an earlier run that have no reply, and have not claimed their devices, by number.
-/// They are bounded as the commands without a reply in the journal are.
+/// Commands of an earlier run that have no reply, by number; `None` for those that have claimed
+/// their devices. They are bounded as the commands without a reply in the journal are.
 #[derive(Debug, Default)]
-pub(super) struct EarlierRun(BTreeMap<u64, Command>);
+pub(super) struct EarlierRun(BTreeMap<u64, Option<Command>>);
 
 impl EarlierRun {
     /// Adds a command.
     pub(super) fn begin(&mut self, command: &Command, seq: u64) {
-        self.0.insert(seq, command.clone());
+        self.0.insert(seq, Some(command.clone()));
     }
 
     /// Removes a command that has a reply.
@@ -27,14 +27,18 @@ impl EarlierRun {
         self.0.remove(&seq);
     }
 
-    /// Removes the commands behind number `seq` whose time is over, or soon is, and returns them.
+    /// Returns whether an earlier run received the command with this number.
+    pub(super) fn contains(&self, seq: u64) -> bool {
+        self.0.contains_key(&seq)
+    }
+
+    /// Returns the commands behind number `seq` whose time is over, or soon is; each of them once.
     pub(super) fn take_short(&mut self, seq: u64) -> Vec<Command> {
-        let newer = self.0.range(seq.saturating_add(1)..);
-        let is_short = |command: &Command| command.is_late() || command.remaining(now()) < SHORT;
-        let short = newer.filter(|(_, command)| is_short(command));
-        let numbers: Vec<u64> = short.map(|(number, _)| *number).collect();
-        let commands = numbers.iter().filter_map(|number| self.0.remove(number));
-        commands.collect()
+        let newer = self.0.range_mut(seq.saturating_add(1)..);
+        let is_short =
+            |command: &mut Command| command.is_late() || command.remaining(now()) < SHORT;
+        let short = newer.filter_map(|(_, command)| command.take_if(is_short));
+        short.collect()
     }
 }
 
@@ -59,5 +63,6 @@ mod tests {
         assert_eq!(numbers(2), [3, 4]);
         assert!(numbers(2).is_empty());
         assert_eq!(numbers(0), [1]);
+        assert!(earlier.contains(3) && !earlier.contains(6));
     }
 }

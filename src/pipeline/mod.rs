@@ -156,6 +156,7 @@ impl Pipeline {
         if self.may_have_begun(command) {
             handled = handled.uncertain_where_refused();
         }
+        handled = self.uncertain_where_late(command, handled);
         let confirmation = handled.confirmation.take();
         let durability = handled.durability;
         let earlier = std::mem::take(&mut handled.earlier);

@@ -115,6 +115,11 @@ impl Handled {
         Self { result, ..self }
     }
 
+    /// Returns whether the command is refused because its time is over.
+    pub(super) fn is_late(&self) -> bool {
+        matches!(self.result, Err(Refusal::TooLate))
+    }
+
     /// Makes a command that may have been carried out before uncertain, where it is refused now for
     /// a cause of the moment.
     pub(super) fn uncertain_where_refused(self) -> Self {

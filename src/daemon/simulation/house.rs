@@ -215,6 +215,22 @@ impl SimulatedHouse {
         self.pass(Duration::from_secs(5)).await;
     }
 
+    /// The program is killed when it has carried out a command, of which it has written nothing. The
+    /// next run waits for the disk before it takes up the command, until its time is over.
+    pub(super) async fn live_through_a_wait_for_the_disk(&mut self) {
+        self.pass(Duration::from_secs(1)).await;
+        self.clients.broker.mute(Duration::from_secs(1));
+        let text = "turn the red lamp on";
+        self.clients.send_text(SentKind::Level, text, (5, false));
+        self.pass(Duration::from_millis(300)).await;
+        self.kill().await;
+        self.set_disk(DiskBehaviour {
+            delay: Duration::from_millis(3800),
+            is_full: false,
+        });
+        self.pass(Duration::from_secs(9)).await;
+    }
+
     /// A client that was asked to come back does so behind the time of its command, of which a clock
     /// that was set back since knows nothing.
     pub(super) async fn live_through_a_clock_set_back(&mut self) {

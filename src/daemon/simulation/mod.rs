@@ -170,6 +170,23 @@ fn a_command_that_is_late_after_a_power_cut_is_not_followed_by_an_older_one() {
 }
 
 #[test]
+fn a_command_that_was_done_and_waits_for_the_disk_too_long_after_a_crash_is_uncertain() {
+    for seed in 1..=3 {
+        let mut figures = Figures::default();
+        history(seed, &mut figures, async |seed| {
+            let mut house = SimulatedHouse::start(seed);
+            house.live_through_a_wait_for_the_disk().await;
+            let ledger = house.end().await;
+            assert_eq!(ledger.received.len(), 1, "{ledger:?}");
+            let ends = ledger.sent[0].answers.iter().map(|(_, end)| &**end);
+            assert_eq!(ends.collect::<Vec<_>>(), ["uncertain"], "{ledger:?}");
+            ledger
+        });
+        assert!(figures.findings.is_empty(), "{figures:?}");
+    }
+}
+
+#[test]
 fn a_duplicate_gets_no_reply_that_a_crash_could_still_change() {
     let mut figures = Figures::default();
     history(1, &mut figures, async |seed| {
