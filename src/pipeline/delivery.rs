@@ -217,7 +217,8 @@ impl Pipeline {
     }
 
     /// Gives up a command that several runs of the program began and did not finish: it may be what
-    /// ended them.
+    /// ended them. Its meaning is not looked up, because that may be what ended them: devices that
+    /// it reached before a power cut took its plan are not kept from older commands.
     pub async fn give_up(&self, command: &Command, seq: Seq) -> Reply {
         let handled = Handled::refused(Refusal::Dead);
         let reply = self.end_without_plan(command, seq, handled).await;
