@@ -539,15 +539,16 @@ impl Index {
 
     /// Forgets the oldest records of the chosen topics until enough are forgotten.
     fn forget_while_above(&mut self, is_chosen: impl Fn(&Self, &str) -> bool) {
-        let order = std::mem::take(&mut self.order);
-        let mut kept = VecDeque::with_capacity(order.len());
-        for number in order {
+        let mut order = std::mem::take(&mut self.order);
+        let mut kept = VecDeque::new();
+        while self.is_above(TARGET)
+            && let Some(number) = order.pop_front()
+        {
             let Some(known) = self.known.get(&number) else {
                 continue;
             };
             let record = &known.record;
-            if self.is_above(TARGET)
-                && (record.reply_acked || known.is_set_aside)
+            if (record.reply_acked || known.is_set_aside)
                 && is_chosen(self, &record.received.topic)
                 && !self.keeps_order(number, record)
             {
@@ -556,7 +557,11 @@ impl Index {
                 kept.push_back(number);
             }
         }
-        self.order = kept;
+        // Mostly nearly all are behind, and few were kept.
+        while let Some(number) = kept.pop_back() {
+            order.push_front(number);
+        }
+        self.order = order;
     }
 
     /// Returns whether the records are above this share of a limit, in percent.
