@@ -91,6 +91,7 @@ impl Journal {
             return std::future::pending().await;
         }
         let mut rest_ends = time::Instant::now();
+        let mut batch_age = BATCH_AGE;
         loop {
             if *self.health.borrow() == Health::Failing {
                 time::sleep(RETRY).await;
@@ -105,16 +106,18 @@ impl Journal {
             let scope = tokio::select! {
                 () = time::sleep(GATHER) => SyncScope::Waiting(waiting),
                 () = self.urgent.notified() => SyncScope::All,
-                waiting = self.batch_waits(rest_ends) => SyncScope::Waiting(waiting),
+                waiting = self.batch_waits(rest_ends, batch_age) => SyncScope::Waiting(waiting),
             };
             let began = time::Instant::now();
             self.sync_some(scope).await;
-            rest_ends = time::Instant::now() + (began.elapsed() * REST).min(GATHER);
+            let took = began.elapsed().min(GATHER);
+            rest_ends = time::Instant::now() + took * REST;
+            batch_age = BATCH_AGE.max(took);
         }
     }
 
-    /// Waits until many records have waited for a while; returns those.
-    async fn batch_waits(&self, rest_ends: time::Instant) -> WaitingRecords {
+    /// Waits until many records have waited for `age`; returns those.
+    async fn batch_waits(&self, rest_ends: time::Instant, age: Duration) -> WaitingRecords {
         loop {
             self.batch_ready.notified().await;
             tokio::select! {
@@ -122,7 +125,7 @@ impl Journal {
                 () = self.high_water.notified() => {}
             }
             let waiting = self.waiting_records();
-            time::sleep(BATCH_AGE).await;
+            time::sleep(age).await;
             if self.lock().unwritten.range(..waiting.next).count() >= BATCH {
                 return waiting;
             }
