@@ -67,7 +67,8 @@ enum Instead {
     Corrupt(usize),
     /// So many commands of each type, with and without a pair and Redis.
     Costs(usize),
-    Floods,
+    /// The floods with this part of a name.
+    Floods(String),
     /// Two nodes of a pair.
     Pair,
     /// Outages of the broker of these lengths in seconds.
@@ -89,7 +90,7 @@ fn main() -> ExitCode {
     let Some(options) = options() else {
         say(
             "torture [--minutes N | --seconds N] [--seed N] [--program PATH]\ntorture --corrupt N | \
-             --floods all | --outages SECONDS,SECONDS [--times N] [--program PATH]\n\
+             --floods all | --floods PART_OF_A_NAME | --outages SECONDS,SECONDS [--times N] [--program PATH]\n\
              torture --pair [--minutes N] [--seed N]\ntorture --costs TIMES [--program PATH]",
         );
         return ExitCode::FAILURE;
@@ -106,7 +107,7 @@ fn main() -> ExitCode {
             &mut StdRng::seed_from_u64(options.seed),
         )),
         Some(Instead::Costs(times)) => runtime.block_on(costs::costs(program, *times)),
-        Some(Instead::Floods) => runtime.block_on(floods::floods(program)),
+        Some(Instead::Floods(name)) => runtime.block_on(floods::floods(program, name)),
         Some(Instead::Outages(lengths)) => {
             runtime.block_on(outages::outages(program, lengths, options.times))
         }
@@ -142,7 +143,7 @@ fn options() -> Option<Options> {
             ("--seed", n) => options.seed = n.parse().ok()?,
             ("--corrupt", n) => options.instead = Some(Instead::Corrupt(n.parse().ok()?)),
             ("--costs", n) => options.instead = Some(Instead::Costs(n.parse().ok()?)),
-            ("--floods", _) => options.instead = Some(Instead::Floods),
+            ("--floods", name) => options.instead = Some(Instead::Floods(name)),
             ("--outages", lengths) => {
                 let lengths = lengths.split(',').map(|length| length.parse().ok());
                 options.instead = Some(Instead::Outages(lengths.collect::<Option<_>>()?));
