@@ -238,9 +238,15 @@ const JOINING_WORDS: [&str; 12] = [
     "and", "then", "und", "dann", "et", "puis", "y", "luego", "en", "dan", "also", "auch",
 ];
 
+/// The most different words of a phrase that are compared with the home: each costs a comparison
+/// with each word of each device, and no command of a human has more.
+const MAX_COMPARED: usize = 64;
+
 /// The words of a phrase, and the area it was said in.
 pub(super) struct PhraseWords {
     words: Vec<String>,
+    /// The words that are compared with the home, each once.
+    compared: Vec<String>,
     area: Option<String>,
     kinds: HashSet<&'static str>,
     has_question_mark: bool,
@@ -250,9 +256,16 @@ impl PhraseWords {
     /// Splits a phrase into words.
     pub(super) fn of(phrase: &Phrase, home: &Home) -> Self {
         let words: Vec<String> = words_of(phrase.text()).collect();
+        let mut seen = HashSet::new();
+        let compared: Vec<String> = words
+            .iter()
+            .filter(|word| seen.insert(word.as_str()))
+            .take(MAX_COMPARED)
+            .cloned()
+            .collect();
         let area = phrase.area().and_then(|area| home.area_named(area));
         let is_meant = |(_, kind_words): &&(&'static str, &[&str])| {
-            words
+            compared
                 .iter()
                 .any(|word| kind_words.iter().any(|other| are_related(word, other)))
         };
@@ -261,6 +274,7 @@ impl PhraseWords {
             kinds: kinds.map(|(kind, _)| *kind).collect(),
             area: area.map(|area| area.id.to_string()),
             has_question_mark: phrase.text().ends_with('?'),
+            compared,
             words,
         }
     }
@@ -301,7 +315,7 @@ impl PhraseWords {
         names.any(|name| {
             let mut own = words_of(name).peekable();
             own.peek().is_some()
-                && own.all(|own| self.words.iter().any(|word| are_related(word, &own)))
+                && own.all(|own| self.compared.iter().any(|word| are_related(word, &own)))
         })
     }
 
@@ -314,7 +328,7 @@ impl PhraseWords {
             .flat_map(|name| words_of(name))
             .chain(words_of(&id))
             .collect();
-        for word in &self.words {
+        for word in &self.compared {
             if own_words.iter().any(|own| are_related(word, own)) {
                 relevance += 4;
             }
@@ -343,7 +357,7 @@ impl PhraseWords {
         names
             .flat_map(|name| words_of(name))
             .chain(words_of(id))
-            .any(|own| self.words.iter().any(|word| are_related(word, &own)))
+            .any(|own| self.compared.iter().any(|word| are_related(word, &own)))
     }
 
     /// The kind, the class or a property of the device is named.
@@ -359,7 +373,7 @@ impl PhraseWords {
             .flat_map(words_of);
         self.kinds.contains(kind)
             || (is_lightlike && self.kinds.contains("light"))
-            || own.any(|own| self.words.iter().any(|word| are_related(word, &own)))
+            || own.any(|own| self.compared.iter().any(|word| are_related(word, &own)))
     }
 }
 
@@ -470,6 +484,20 @@ mod tests {
         assert!(states("a bit more", Op::Increase, 10.0));
         assert!(!states("blinds to a third", Op::Set, 33.0));
         assert!(!states("blinds to 30", Op::Set, 70.0));
+    }
+
+    #[test]
+    fn a_long_phrase_is_compared_by_a_bounded_number_of_words() {
+        let many: Vec<String> = (0..3000).map(|n| format!("word{n}")).collect();
+        let home = home();
+        let words = |text: &str| PhraseWords::of(&Phrase::new(text, None, None), &home);
+        assert_eq!(words(&many.join(" ")).compared.len(), MAX_COMPARED);
+        let repeated = words(&"lampe ".repeat(3000));
+        assert_eq!(repeated.compared, ["lampe"]);
+        let stehlampe = &home.devices()[0];
+        let once = words("lampe").relevance(stehlampe, &home);
+        assert!(once > 0);
+        assert_eq!(repeated.relevance(stehlampe, &home), once);
     }
 
     #[test]
