@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,8 +16,8 @@ use rumqttc::v5::{AsyncClient, Event};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::caller::Caller;
@@ -162,11 +163,14 @@ async fn run(program: &Path, flood: Flood) -> (u64, Vec<Duration>) {
     let settings = settings(broker.port, model);
     std::fs::write(folder.path().join("sayso.toml"), settings).unwrap();
     let mut daemon = Daemon::start(program, folder.path());
-    let caller = Arc::new(Caller::new("quiet", broker.port));
-    let first = caller.ask("first", "turn on the red lamp", PATIENCE).await;
-    assert!(first.is_some(), "the program serves");
     let ends = Arc::new(AtomicBool::new(false));
-    let waiting = tokio::spawn(measure(Arc::clone(&caller), Arc::clone(&ends)));
+    let (serves, is_serving) = oneshot::channel();
+    let port = broker.port;
+    let quiet = thread::spawn({
+        let ends = Arc::clone(&ends);
+        move || other_source(port, serves, &ends)
+    });
+    is_serving.await.expect("the program serves");
     let flooding = timeout(PATIENCE, send(flood, broker.port)).await;
     if flooding.is_err() {
         say("  the broker did not take the flood in time");
@@ -174,16 +178,33 @@ async fn run(program: &Path, flood: Flood) -> (u64, Vec<Duration>) {
     sleep(AFTER).await;
     // The last command is waited for, however long that takes.
     ends.store(true, Relaxed);
-    waiting.await.unwrap();
+    let waits = spawn_blocking(move || quiet.join().unwrap()).await.unwrap();
     let peak = daemon.peak_memory().unwrap_or_default();
     daemon.stop().await;
     broker.down(false).await;
     serving.abort();
-    (peak, caller.take_waits())
+    (peak, waits)
+}
+
+/// Is the other source until the flood `ends`, and returns its waits. In a thread of its own: in one
+/// with the flood it would wait for the flood to be made.
+fn other_source(port: u16, serves: oneshot::Sender<()>, ends: &AtomicBool) -> Vec<Duration> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let caller = Caller::new("quiet", port);
+        let first = caller.ask("first", "turn on the red lamp", PATIENCE).await;
+        assert!(first.is_some(), "the program serves");
+        serves.send(()).unwrap();
+        measure(&caller, ends).await;
+        caller.take_waits()
+    })
 }
 
 /// Sends commands of the other source one after the other, until it `ends`.
-async fn measure(caller: Arc<Caller>, ends: Arc<AtomicBool>) {
+async fn measure(caller: &Caller, ends: &AtomicBool) {
     for n in 0_u64.. {
         if ends.load(Relaxed) {
             return;
@@ -359,12 +380,11 @@ async fn send(flood: Flood, port: u16) {
 }
 
 async fn long_commands(flooder: &mut Flooder) {
+    let text = "word ".repeat(3220);
     for n in 0..5000_u32 {
         let source = format!("{:0>128}", n % 50);
-        let id = format!("{n:0>128}");
-        let mut payload = json!({"text": "", "id": id, "ttl": "1h"});
-        let left = (16 << 10) - payload.to_string().len();
-        payload["text"] = "word ".repeat(left / 5).into();
+        let payload = format!(r#"{{"id":"{n:0>128}","text":"{text}","ttl":"1h"}}"#);
+        assert!(payload.len() <= 16 << 10);
         let response = format!("sayso/reply/{source}/{}", "a".repeat(340));
         let properties = PublishProperties {
             response_topic: Some(response),
@@ -372,9 +392,8 @@ async fn long_commands(flooder: &mut Flooder) {
             ..PublishProperties::default()
         };
         let topic = format!("sayso/command/{source}");
-        let payload = payload.to_string().into();
         flooder
-            .publish_with(topic, payload, false, properties)
+            .publish_with(topic, payload.into(), false, properties)
             .await;
     }
 }
