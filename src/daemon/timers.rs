@@ -35,14 +35,17 @@ impl TimerTask {
             debug!(%error, "the kernel does not report changes of the wall clock: it is read from time to time");
         }
         let steps = steps.ok();
+        let mut is_written = true;
         loop {
             let pipeline = Arc::clone(&self.pipeline.borrow_and_update());
             tokio::select! {
                 () = pipeline.until_due(steps.as_ref()) => {}
                 Some(_) = firing.join_next() => {}
                 changed = self.pipeline.changed() => if changed.is_err() { return },
+                // Behind the write of a disk that hangs.
+                () = pipeline.write_timers(), if !is_written => {}
             }
-            pipeline.write_timers().await;
+            is_written = pipeline.write_due_timers().await;
             for (timer, late) in pipeline.take_due() {
                 let (pipeline, outbox) = (Arc::clone(&pipeline), self.outbox.clone());
                 firing.spawn(async move {

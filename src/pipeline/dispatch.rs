@@ -208,10 +208,11 @@ impl Pipeline {
             steps,
             ticket,
         };
-        if durability > Durability::None {
-            if let Some(seq) = seq {
-                self.plan_publishes(seq, steps);
-            }
+        // A timer is not in the journal: its own record says that it was started.
+        if durability > Durability::None
+            && let Some(seq) = seq
+        {
+            self.plan_publishes(seq, steps);
             self.persist(durability).await;
         }
         queued.until_first().await;

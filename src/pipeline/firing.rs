@@ -1,15 +1,15 @@
-//! Timers on disk, and what happens when one is due.
+//! What happens when a timer is due.
 //!
 //! A timer is marked as started, on disk, before its first message is published, and as finished
 //! once the broker has the messages; it is removed once its event has been delivered. After a crash
 //! between the first two, messages that are harmless twice are published again, and the others are
-//! reported as uncertain; after one behind them only the event is repeated.
+//! reported as uncertain; after one behind them only the event is repeated. A disk that hangs is not
+//! waited for: after a crash the timer is then carried out again.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
-use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
 use crate::clock::{ClockSteps, now, suspended};
@@ -171,7 +171,7 @@ impl Pipeline {
         let event = self.carry_out(timer, late).await;
         let payload = event.payload.clone();
         self.shared.timers().mark_finished(event.id, payload);
-        self.write_timers().await;
+        self.write_due_timers().await;
         event
     }
 
@@ -217,7 +217,12 @@ impl Pipeline {
         };
         let repeatable = plan.steps().iter().all(Step::repeatable);
         self.shared.timers().mark_started(timer.id, repeatable);
-        self.write_timers().await;
+        if !self.write_due_timers().await {
+            warn!(
+                timer = timer.id,
+                "the disk hangs: a timer is carried out without it, and again after a crash"
+            );
+        }
         let dispatched = self.dispatch(&command, None, &plan, Durability::None).await;
         if let Some(refusal) = dispatched.refusal {
             self.drop_end(end);
@@ -284,7 +289,7 @@ impl Pipeline {
     /// Removes a timer whose event was delivered.
     pub async fn forget_timer(&self, id: TimerId) {
         self.shared.timers().fired(id);
-        self.write_timers().await;
+        self.write_due_timers().await;
         self.shared.timers_changed.notify_one();
     }
 
@@ -461,50 +466,6 @@ impl Pipeline {
         cancelled
     }
 
-    /// Writes the timers that have changed to the disk. Without a store they are in memory only, as
-    /// commands are.
-    pub async fn write_timers(&self) {
-        let _only = self.shared.timers_writing.lock().await;
-        let records = self.take_changed_records();
-        if records.is_empty() {
-            return;
-        }
-        let changed: Vec<TimerId> = records.iter().map(|(id, _)| *id).collect();
-        if let Some(replica) = &self.replica {
-            for (id, record) in &records {
-                if !replica.timer(*id, record.as_deref()) {
-                    warn!(
-                        timer = id,
-                        "a timer could not be sent to the other node, which would not fire \
-                        it after a takeover: too many messages wait for the broker"
-                    );
-                }
-            }
-        }
-        let Some(store) = self.services.journal.store() else {
-            return;
-        };
-        let write = spawn_blocking(move || {
-            let disk = TimerRecords::open(&store)?;
-            disk.write(records)?;
-            store.sync()
-        });
-        let written = write
-            .await
-            .unwrap_or_else(|e| Err(std::io::Error::other(e)));
-        if let Err(error) = written {
-            warn!(%error, "a timer could not be written: it does not survive a restart");
-            self.shared.timers().mark_changed(changed);
-        }
-    }
-
-    fn take_changed_records(&self) -> Vec<(TimerId, Option<Vec<u8>>)> {
-        let mut timers = self.shared.timers();
-        let changed = timers.take_changed();
-        let record = |id: &TimerId| (*id, encoded(&timers.record(*id)));
-        changed.iter().map(record).collect()
-    }
-
     /// Notes that devices were commanded: "for ten minutes" no longer ends for them.
     pub(super) fn drop_reverts(&self, is_commanded: impl Fn(&str) -> bool) {
         let changed = self.shared.timers().commanded(is_commanded);
@@ -530,15 +491,6 @@ fn read_timers(store: &Store) -> Vec<Timer> {
         info!(timers = timers.len(), "timers restored");
     }
     timers
-}
-
-/// Returns a record: one timer, or the list of those that change together.
-fn encoded(timers: &[&Timer]) -> Option<Vec<u8>> {
-    match timers {
-        [] => None,
-        [timer] => serde_json::to_vec(timer).ok(),
-        several => serde_json::to_vec(several).ok(),
-    }
 }
 
 /// Returns the timers of these records.

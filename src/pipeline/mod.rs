@@ -44,7 +44,9 @@ mod source_order;
 mod state_budget;
 mod status;
 mod timed;
+mod timer_store;
 mod timer_talk;
+mod timer_writes;
 mod undo;
 
 use std::sync::Arc;

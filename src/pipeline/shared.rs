@@ -22,6 +22,7 @@ use crate::pipeline::shared_result::SharedResult;
 use crate::pipeline::single_flight::SingleFlight;
 use crate::pipeline::source_order::SourceOrder;
 use crate::pipeline::state_budget::StateBudget;
+use crate::pipeline::timer_writes::TimerWrites;
 use crate::schedule::timer::Timers;
 
 /// The most model requests in flight. One more is refused as busy; commands understood locally or
@@ -45,8 +46,7 @@ pub(super) struct Shared {
     rule_states: Mutex<RuleStates>,
     /// Whether the timers of an earlier run have been read.
     pub(super) timers_restored: AtomicBool,
-    /// Held while timers are written.
-    pub(super) timers_writing: tokio::sync::Mutex<()>,
+    pub(super) timer_writes: TimerWrites,
     /// Notified when a timer was added, changed or removed.
     pub(super) timers_changed: Notify,
     /// True once timers may fire.
@@ -87,7 +87,7 @@ impl Shared {
             timers: Mutex::default(),
             rule_states: Mutex::default(),
             timers_restored: AtomicBool::new(false),
-            timers_writing: tokio::sync::Mutex::default(),
+            timer_writes: TimerWrites::default(),
             timers_changed: Notify::new(),
             timers_started: watch::Sender::new(false),
             turn_ended: Notify::new(),

@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, Zoned};
-use tokio::time::timeout;
 
 use crate::clock::{uptime, wall};
 use crate::command::Command;
@@ -133,14 +132,13 @@ impl Pipeline {
             // An earlier run has carried out both, and the states may have changed since.
             return handled.with_result(Err(Refusal::Undelivered));
         }
-        let mut written = std::pin::pin!(self.write_timers());
-        let is_written = timeout(MAX_WRITE_BEFORE, &mut written).await.is_ok();
+        let is_written = self.write_timers_within(MAX_WRITE_BEFORE).await;
         let durability = interpretation.durability();
         let dispatch = self.dispatch(request.command, seq, &plan, durability);
         let dispatched = if is_written {
             dispatch.await
         } else {
-            tokio::join!(dispatch, written).0
+            tokio::join!(dispatch, self.store_changes()).0
         };
         let handled = handled
             .with_dispatched(&plan, &dispatched, request.home, speech)
@@ -285,8 +283,7 @@ impl Pipeline {
             return Ok(scheduled(&task, &due));
         }
         let (_, scheduled) = self.enter_timer(command, task, &due)?;
-        self.write_timers().await;
-        self.shared.timers_changed.notify_one();
+        self.store_changes().await;
         Ok(scheduled)
     }
 

@@ -359,11 +359,6 @@ impl Pipeline {
             words.any(|word| !word.is_empty() && name.split(' ').any(|own| own == word))
         })
     }
-
-    async fn store_changes(&self) {
-        self.write_timers().await;
-        self.shared.timers_changed.notify_one();
-    }
 }
 
 /// Returns the new time of a timer. A repeated command keeps its days, and an interval is replaced

@@ -4,6 +4,12 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
+use tokio::task::JoinHandle;
+#[cfg(not(test))]
+use tokio::task::spawn_blocking as begin;
+
+#[cfg(test)]
+use crate::store::journal::simulated_disk::begin;
 use crate::store::{Store, check_room};
 
 /// The most records that are read at the start.
@@ -21,6 +27,17 @@ pub struct TimerRecords {
     file: Arc<File>,
     #[cfg(test)]
     kill: Arc<crate::store::timer_kill::SimulatedKill>,
+}
+
+/// Records to write, by number; those that are `None` are removed.
+pub type ChangedRecords = Vec<(u64, Option<Vec<u8>>)>;
+
+/// Begins to write records, and to sync the store. The write goes on where nobody waits for it.
+pub fn begin_write(store: Arc<Store>, records: ChangedRecords) -> JoinHandle<io::Result<()>> {
+    begin(move || {
+        TimerRecords::open(&store)?.write(records)?;
+        store.sync()
+    })
 }
 
 impl TimerRecords {
@@ -68,7 +85,7 @@ impl TimerRecords {
     ///
     /// # Errors
     /// When a record is too large, the disk has no room, or the store cannot be written.
-    pub fn write(&self, records: Vec<(u64, Option<Vec<u8>>)>) -> io::Result<()> {
+    pub fn write(&self, records: ChangedRecords) -> io::Result<()> {
         let sizes = records.iter().flat_map(|(_, record)| record).map(Vec::len);
         if sizes.clone().any(|size| size > MAX_RECORD_BYTES) {
             return Err(io::Error::other("the record is too large"));

@@ -19,8 +19,9 @@ use crate::config::{Config, ConfigLocation};
 use crate::daemon::assembly;
 use crate::pipeline::{OutboundAction, Pipeline, PublishFn};
 use crate::store::journal::Journal;
-use crate::store::journal::simulated_disk::copied;
+use crate::store::journal::simulated_disk::{DiskBehaviour, copied, simulate_disk};
 use crate::store::timer_kill::SimulatedKill;
+use crate::store::timers::TimerRecords;
 use crate::store::{Settings, open};
 use crate::telemetry::counters::Counters;
 
@@ -188,7 +189,7 @@ impl Run {
                 () = self.pipeline.until_due(None) => {}
                 () = sleep_until(until) => return,
             }
-            self.pipeline.write_timers().await;
+            self.pipeline.write_due_timers().await;
             for (timer, late) in self.pipeline.take_due() {
                 let event = self.pipeline.fire(timer, late).await;
                 if !self.is_killed() {
@@ -425,4 +426,62 @@ fn a_command_for_later_may_end_after_a_while() {
         Input::Say(1, "in five minutes turn on the lamp for an hour"),
     )];
     assert_eq!(switched(STORY, 90), [(5, "on"), (65, "off")]);
+}
+
+/// Lets each write of timers take so long from now on.
+fn slow_down_disk(delay: Duration) {
+    simulate_disk(DiskBehaviour {
+        delay,
+        is_full: false,
+    });
+}
+
+/// Sets timers, and lets the disk hang when they are due: they hardly wait for it, nor do commands.
+/// The timers fire again after an end of the process in that time, and are written once the disk
+/// answers.
+async fn live_with_a_disk_that_hangs() {
+    crate::clock::simulate_clocks();
+    let start = Instant::now();
+    let at = |seconds: u64| start + Duration::from_secs(seconds);
+    let folder = house();
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let first = Run::start(folder.path(), &seen, None);
+    first.say(1, "toggle the lamp in ten minutes").await;
+    first.say(2, "set a timer for ten minutes").await;
+    first.say(3, "turn on the pump in eleven minutes").await;
+    let store = first.pipeline.services().journal.store().unwrap();
+    store.db.flush().unwrap();
+    let image = copied(folder.path());
+    slow_down_disk(Duration::from_hours(1));
+    first.pass(at(599)).await;
+    assert!(seen.lock().events.is_empty());
+    first.pass(at(603)).await;
+    assert_eq!(Instant::now(), at(603));
+    assert_eq!(seen.lock().of("lamp").len(), 1, "{seen:?}");
+    assert_eq!(seen.lock().events.len(), 2, "{seen:?}");
+    // The disk is known to hang by now.
+    first.pass(at(661)).await;
+    assert_eq!(Instant::now(), at(661));
+    assert_eq!(seen.lock().of("pump").len(), 1, "{seen:?}");
+    first.say(20, "set a timer for one hour").await;
+    first.say(21, "turn on the lamp for ten minutes").await;
+    assert_eq!(Instant::now(), at(661));
+    slow_down_disk(Duration::ZERO);
+    first.pass(at(7200)).await;
+    first.pipeline.write_timers().await;
+    let records = TimerRecords::open(&store).unwrap().all().unwrap();
+    assert!(records.is_empty(), "{} records", records.len());
+    drop((first, store));
+    let before = seen.lock().events.len();
+    let second = Run::start(image.path(), &seen, None);
+    second.pass(at(7300)).await;
+    assert_eq!(seen.lock().events.len(), before + 3, "{seen:?}");
+}
+
+#[test]
+fn a_timer_that_is_due_hardly_waits_for_a_disk_that_hangs() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(live_with_a_disk_that_hangs());
+    runtime.shutdown_timeout(Duration::from_secs(5));
 }

@@ -120,16 +120,23 @@ pub(crate) fn end_writes() -> bool {
     true
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the simulation aborts the task when it ends a run of the daemon"
-)]
 pub(super) fn begin_write(disk: Disk, pages: Pages) -> JoinHandle<io::Result<()>> {
     if let Some(wake_up) = LOST_WAKE_UP.with_borrow(Clone::clone) {
         return begin_unwoken(wake_up);
     }
+    begin(move || disk.write(&pages))
+}
+
+/// Begins a write, which takes its time or fails.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the simulation aborts the task when it ends a run of the daemon"
+)]
+pub(crate) fn begin(
+    write: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> JoinHandle<io::Result<()>> {
     let Some(DiskBehaviour { delay, is_full }) = BEHAVIOUR.get() else {
-        return spawn_blocking(move || disk.write(&pages));
+        return spawn_blocking(write);
     };
     let write = tokio::spawn(async move {
         sleep(delay / 2).await;
@@ -137,7 +144,7 @@ pub(super) fn begin_write(disk: Disk, pages: Pages) -> JoinHandle<io::Result<()>
             return Err(io::ErrorKind::StorageFull.into());
         }
         RUNNING.set(RUNNING.get() + 1);
-        let written = spawn_blocking(move || disk.write(&pages)).await;
+        let written = spawn_blocking(write).await;
         RUNNING.set(RUNNING.get() - 1);
         note_sync();
         sleep(delay / 2).await;
