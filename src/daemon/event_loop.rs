@@ -19,6 +19,7 @@ use crate::clock::now;
 use crate::command::reply::Reply;
 use crate::command::{Command, Redelivery, ReplyTo};
 use crate::config::{Config, ConfigLocation};
+use crate::daemon::heap::HeapTrim;
 use crate::daemon::home_builder::{BuildResult, HomeBuilder};
 use crate::daemon::in_flight::CommandTask;
 use crate::daemon::pair_node::{PairNode, next_step};
@@ -118,6 +119,7 @@ pub(super) struct EventLoop {
     pub(super) config: Config,
     /// The part of a node of a pair; `None` for a daemon on its own.
     pub(super) pair: Option<PairNode>,
+    heap: HeapTrim,
 }
 
 impl EventLoop {
@@ -144,6 +146,7 @@ impl EventLoop {
             task,
             config,
             pair: parts.pair,
+            heap: HeapTrim::new(),
         }
     }
 
@@ -180,8 +183,7 @@ impl EventLoop {
                 },
                 _ = watchdog.tick() => self.feed_watchdog(notify),
                 _ = health.tick() => {
-                    self.task.pipeline.sweep();
-                    self.task.journal.sweep();
+                    self.sweep();
                     self.show_status(notify);
                 }
                 step = next_step(self.pair.as_mut()), if is_pair => {
@@ -214,6 +216,14 @@ impl EventLoop {
                 }
             }
         }
+    }
+
+    /// Forgets everything whose time is over, and gives memory back.
+    fn sweep(&mut self) {
+        self.task.pipeline.sweep();
+        self.task.journal.sweep();
+        let commands = self.task.counters.commands_received.value();
+        self.heap.on_minute(commands);
     }
 
     /// Returns whether the next message may be taken from the inbox.
@@ -452,6 +462,7 @@ impl EventLoop {
     fn take_home(&mut self, built: Option<BuildResult>, notify: &Notify) {
         if let Some(built) = built {
             self.adopt_home(built);
+            self.heap.note_load();
             notify.status(&self.status_line());
             if std::mem::take(&mut self.release_after_build) {
                 self.warn_without_devices();

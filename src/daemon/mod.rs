@@ -5,6 +5,7 @@ mod assembly;
 mod background;
 mod error;
 mod event_loop;
+mod heap;
 mod home_builder;
 mod in_flight;
 mod liveness;
