@@ -5,7 +5,9 @@
 use crate::command::Redelivery;
 use crate::store::journal::entry::JournalEntry;
 use crate::store::journal::index::{EarlierEntry, Reception};
-use crate::store::journal::record::{JournalRecord, Received};
+use crate::store::journal::packed_reply::PackedReply;
+use crate::store::journal::received::Received;
+use crate::store::journal::record::JournalRecord;
 use crate::store::journal::recovered::{IdentifiedCommand, Recovered};
 use crate::store::journal::seq::Seq;
 use crate::store::journal::state::Journal;
@@ -69,15 +71,15 @@ impl Journal {
         let index = self.lock();
         let mut numbers: Vec<u64> = index.known.keys().copied().collect();
         numbers.sort_unstable();
-        let records = numbers
-            .iter()
-            .filter_map(|number| Some(&index.known.get(number)?.record));
-        let identified = records.filter_map(|record| {
-            let is_open = record.answer.is_none();
+        let commands = numbers.iter().filter_map(|number| index.known.get(number));
+        let identified = commands.filter_map(|known| {
+            let open = known.open().map(|open| &open.record);
+            let sending = open.filter(|record| record.answer.is_none());
+            let reply = known.reply().filter(|_| known.is_finished());
             Some(IdentifiedCommand {
-                identity: record.received.identity.clone()?,
-                sending: record.sending.clone().filter(|_| is_open),
-                reply: record.answer.clone().filter(|_| record.reply_acked),
+                identity: known.identity()?.to_owned(),
+                sending: sending.and_then(|record| record.sending.clone()),
+                reply: reply.and_then(PackedReply::reply),
             })
         });
         identified.collect()

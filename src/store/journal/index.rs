@@ -1,11 +1,18 @@
 //! The records of the journal in memory: commands live for a minute, and there are few at once.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::num::NonZeroU64;
 
 use crate::command::Redelivery;
+use crate::command::reply::Reply;
+use crate::store::journal::byte_totals::ByteTotals;
 use crate::store::journal::disk::Pages;
+use crate::store::journal::duplicate_keys::{DuplicateKeys, identity_key};
 use crate::store::journal::entry::JournalEntry;
-use crate::store::journal::record::{JournalRecord, Received, identity_key};
+use crate::store::journal::packed_reply::PackedReply;
+use crate::store::journal::received::Received;
+use crate::store::journal::record::JournalRecord;
+use crate::store::journal::remembered::{Logged, RememberedCommand};
 use crate::store::journal::wal::WalNote;
 
 /// The most commands remembered at once. Above it commands with a delivered reply are forgotten:
@@ -13,7 +20,11 @@ use crate::store::journal::wal::WalNote;
 /// command counts as new.
 const MAX_COMMANDS: usize = 20_000;
 
-/// The most bytes of commands and replies remembered at once, with the same effect.
+/// The most bytes of commands with a delivered reply, with the same effect: some 8,500 everyday
+/// ones.
+const MAX_FINISHED_BYTES: usize = 5 << 19;
+
+/// The most bytes of all commands, with the same effect.
 const MAX_BYTES: usize = 4 << 20;
 
 /// The share of the limits, in percent, down to which is forgotten: each time is a pass over all
@@ -52,56 +63,18 @@ pub(super) struct Index {
     pub(super) has_recovered: bool,
     /// Boxed: while a table of this size grows, it exists twice.
     pub(super) known: foldhash::HashMap<u64, Box<RememberedCommand>>,
-    by_key: foldhash::HashMap<u64, Vec<u64>>,
-    /// Bytes of the records of each source, by topic.
-    by_topic: HashMap<String, usize>,
+    /// Each key of each command, with its number.
+    by_key: BTreeSet<(NonZeroU64, u64)>,
     /// Commands without a reply.
     open: BTreeSet<u64>,
     /// The newest command with a reply that sent a message to the device.
     newest: HashMap<String, u64>,
     /// Oldest first.
     order: VecDeque<u64>,
-    /// Bytes of all records.
-    bytes: usize,
-    /// Bytes of the records without a delivered reply.
-    open_bytes: usize,
+    bytes: ByteTotals,
     /// How long a command is remembered at least, in milliseconds: as long as the broker may send
     /// it again.
     keep: u64,
-}
-
-/// A record and its state in this run.
-#[derive(Debug)]
-pub(super) struct RememberedCommand {
-    pub(super) record: JournalRecord,
-    keys: Vec<u64>,
-    /// The connection it was last received on; 0 for an earlier run. Each equal payload of another
-    /// connection stands for one.
-    epoch: u64,
-    /// The number of changes when it was entered, if it may have ended an earlier run.
-    pub(super) suspect: Option<u64>,
-    /// Whether its acknowledgement is on its way to the broker.
-    pub(super) is_acknowledged: bool,
-    /// Whether the other node of a pair may finish it.
-    is_set_aside: bool,
-    /// Whether it has been written.
-    is_written: bool,
-    /// The state in which the write-ahead log has it.
-    logged: Logged,
-    bytes: usize,
-}
-
-/// The state of a record in the write-ahead log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Logged {
-    /// It is not there.
-    No,
-    /// It is there without a reply.
-    Open,
-    /// It is there with its reply.
-    Answered,
-    /// It is there, and that the broker has its reply as well.
-    Acked,
 }
 
 /// The earlier entry of a command.
@@ -143,12 +116,12 @@ impl Index {
     /// Returns the earlier entry of a command of a single daemon. `keys` are those of the command.
     pub(super) fn earlier(
         &mut self,
-        (received, keys): (&Received, &[u64]),
+        (received, keys): (&Received, &DuplicateKeys),
         epoch: u64,
         redelivery: Redelivery,
     ) -> Option<EarlierEntry> {
         let found = if received.is_named() {
-            *keys.iter().find_map(|key| self.by_key.get(key)?.last())?
+            keys.iter().find_map(|key| self.newest_first(key).next())?
         } else {
             self.earlier_equal((received, keys), epoch, redelivery)?
         };
@@ -156,11 +129,17 @@ impl Index {
         let is_sent_again = may_be_sent_again(known, redelivery);
         known.epoch = epoch;
         // A redelivery gets the reply again.
-        if !is_sent_again && known.record.is_put_off() {
-            let until = known.record.received.until;
+        if !is_sent_again && known.is_put_off() {
+            let until = known.until();
             return Some(EarlierEntry::PutOff { until });
         }
-        Some(EarlierEntry::Known(known.record.entry()))
+        Some(EarlierEntry::Known(known.entry()))
+    }
+
+    /// Returns the numbers of the commands with this key.
+    fn newest_first(&self, key: NonZeroU64) -> impl Iterator<Item = u64> {
+        let with_key = self.by_key.range((key, 0)..=(key, u64::MAX));
+        with_key.rev().map(|(_, number)| *number)
     }
 
     /// Notes in all records of connections before `epoch` that their packets will not be sent
@@ -169,7 +148,7 @@ impl Index {
     pub(super) fn end_session(&mut self, epoch: u64) -> Vec<u64> {
         let mut changed = Vec::new();
         for (number, known) in &mut self.known {
-            if known.epoch < epoch && known.record.end_session() {
+            if known.epoch < epoch && known.end_session() {
                 changed.push(*number);
             }
         }
@@ -179,19 +158,17 @@ impl Index {
     /// Returns the newest equal command that the broker may send again.
     fn earlier_equal(
         &self,
-        (received, keys): (&Received, &[u64]),
+        (received, keys): (&Received, &DuplicateKeys),
         epoch: u64,
         redelivery: Redelivery,
     ) -> Option<u64> {
         if redelivery == Redelivery::No {
             return None;
         }
-        let equal = self.by_key.get(keys.first()?)?;
-        let mut newest_first = equal.iter().rev().copied();
-        newest_first.find(|number| {
+        self.newest_first(keys.first()?).find(|number| {
             self.known.get(number).is_some_and(|known| {
                 known.epoch != epoch
-                    && is_same_packet(&known.record.received, received)
+                    && is_same_packet(known, received)
                     && may_be_sent_again(known, redelivery)
                     && !self.is_packet_reused(*number, (received, keys))
             })
@@ -200,12 +177,12 @@ impl Index {
 
     /// Returns whether a later command of an earlier run came in a packet with the same identifier:
     /// then the broker had the acknowledgement of the earlier one.
-    fn is_packet_reused(&self, number: u64, (received, keys): (&Received, &[u64])) -> bool {
+    fn is_packet_reused(&self, number: u64, (received, keys): (&Received, &DuplicateKeys)) -> bool {
         received.packet.is_some()
             && self.known.iter().any(|(other, known)| {
                 *other > number
                     && known.epoch == 0
-                    && known.record.received.packet == received.packet
+                    && known.packet() == received.packet
                     && known.keys.first() != keys.first()
             })
     }
@@ -221,19 +198,19 @@ impl Index {
             return None;
         }
         let identity = received.identity.as_deref()?;
-        let number = *self.by_key.get(&identity_key(identity))?.last()?;
+        let number = self.newest_first(identity_key(identity)).next()?;
         let known = self.known.get(&number)?;
-        match &known.record.answer {
-            Some(_) if redelivery != Redelivery::Certain && known.record.is_put_off() => {
-                let until = known.record.received.until;
+        match known.reply() {
+            Some(_) if redelivery != Redelivery::Certain && known.is_put_off() => {
+                let until = known.until();
                 Some(EarlierEntry::PutOff { until })
             }
             None if known.is_set_aside => {
-                let crashes = known.record.crashes;
+                let crashes = known.crashes();
                 self.forget(number);
                 Some(EarlierEntry::SetAside { crashes })
             }
-            _ => Some(EarlierEntry::Known(known.record.entry())),
+            _ => Some(EarlierEntry::Known(known.entry())),
         }
     }
 
@@ -241,54 +218,62 @@ impl Index {
     pub(super) fn remember(
         &mut self,
         number: u64,
-        (record, keys): (JournalRecord, Vec<u64>),
+        (record, keys): (JournalRecord, DuplicateKeys),
         reception: Reception,
     ) {
-        for key in &keys {
-            self.by_key.entry(*key).or_default().push(number);
+        self.by_key.extend(keys.iter().map(|key| (key, number)));
+        if record.answer.is_none() {
+            self.open.insert(number);
         }
-        let bytes = record.bytes();
-        self.add_bytes(&record, bytes);
-        self.note_progress(number, &record);
-        let remembered = RememberedCommand {
-            record,
-            keys,
-            epoch: reception.epoch,
-            suspect: reception.may_be_suspect.then_some(self.changes + 1),
-            is_acknowledged: false,
-            is_set_aside: false,
-            is_written: reception.is_written,
-            logged: if reception.is_logged {
-                Logged::Open
-            } else {
-                Logged::No
-            },
-            bytes,
-        };
+        let is_finished = record.reply_acked;
+        let mut remembered = RememberedCommand::new((record, keys), reception.epoch);
+        remembered.note_suspect(reception.may_be_suspect.then_some(self.changes + 1));
+        remembered.is_written = reception.is_written;
+        if reception.is_logged {
+            remembered.logged = Logged::Open;
+        }
+        self.bytes.add(&mut remembered);
+        if is_finished {
+            self.bytes.finish(&mut remembered);
+        }
         self.known.insert(number, Box::new(remembered));
         self.order.push_back(number);
         self.next = self.next.max(number + 1);
     }
 
-    /// Changes a record; returns false if it is not known.
+    /// Changes the record of a command whose reply the broker may not have; returns false if there
+    /// is none.
     pub(super) fn update(&mut self, number: u64, change: impl FnOnce(&mut JournalRecord)) -> bool {
-        // The rest needs the whole index, without the record.
-        let Some(mut known) = self.known.remove(&number) else {
+        let Some(known) = self.known.get_mut(&number) else {
             return false;
         };
-        let was_acked = known.record.reply_acked;
-        let before = known.bytes;
-        change(&mut known.record);
-        known.record.drop_long_payload(&known.keys);
-        known.bytes = known.record.bytes();
-        self.remove_bytes(&known.record.received.topic, before, !was_acked);
-        self.add_bytes(&known.record, known.bytes);
-        // The acknowledgement of the reply changes neither that nor the devices.
-        if was_acked || !known.record.reply_acked {
-            self.note_progress(number, &known.record);
-        }
-        self.known.insert(number, known);
+        let Some(record) = known.open_mut() else {
+            return false;
+        };
+        change(record);
+        self.bytes.recount(known);
         true
+    }
+
+    /// Enters the reply of a command; returns false if the command is not known, or finished.
+    pub(super) fn answer(&mut self, number: u64, reply: &Reply) -> bool {
+        let Some(known) = self.known.get(&number) else {
+            return false;
+        };
+        let keys = known.keys;
+        let packed = PackedReply::new(reply);
+        if !self.update(number, |record| record.enter_reply(packed, keys)) {
+            return false;
+        }
+        self.open.remove(&number);
+        self.note_devices(number, reply);
+        true
+    }
+
+    /// Notes that the broker has the reply; returns false if the command is not known, or that is.
+    pub(super) fn finish(&mut self, number: u64) -> bool {
+        let known = self.known.get_mut(&number);
+        known.is_some_and(|known| self.bytes.finish(known))
     }
 
     /// Notes that a record must be written: to disk, or only to the write-ahead log if its command
@@ -310,17 +295,15 @@ impl Index {
 
     fn is_finished_unwritten(&self, number: u64) -> bool {
         self.known.get(&number).is_some_and(|known| {
-            known.record.reply_acked
-                && !known.is_written
-                && !self.keeps_order(number, &known.record)
+            known.is_finished() && !known.is_written && !self.keeps_order(number, known)
         })
     }
 
     /// Notes that the broker has the reply. Returns whether the disk is meant, see
-    /// [`Index::mark_changed`]; `None` if the record is not known.
+    /// [`Index::mark_changed`]; `None` if the command is not known, or that is.
     pub(super) fn ack_reply(&mut self, number: u64, has_wal: bool) -> Option<bool> {
         let is_logged_as_it_is = !self.unpersisted.contains(&number);
-        if !self.update(number, JournalRecord::ack_reply) {
+        if !self.finish(number) {
             return None;
         }
         let needs_disk = self.mark_changed(number, has_wal);
@@ -338,10 +321,10 @@ impl Index {
     pub(super) fn note_logged(&mut self, numbers: &BTreeSet<u64>) {
         for number in numbers {
             if let Some(known) = self.known.get_mut(number) {
-                known.logged = match &known.record {
-                    record if record.reply_acked => Logged::Acked,
-                    record if record.answer.is_some() => Logged::Answered,
-                    _ => Logged::Open,
+                known.logged = match known.reply() {
+                    _ if known.is_finished() => Logged::Acked,
+                    Some(_) => Logged::Answered,
+                    None => Logged::Open,
                 };
             }
         }
@@ -371,7 +354,7 @@ impl Index {
         let acked = self
             .known
             .iter()
-            .filter(|(_, known)| known.record.reply_acked && known.logged != Logged::No);
+            .filter(|(_, known)| known.is_finished() && known.logged != Logged::No);
         let acked = acked.map(|(number, _)| (*number, WalNote::Acked));
         self.notes.extend(acked);
     }
@@ -392,58 +375,37 @@ impl Index {
         firsts.into_iter().flatten().min()
     }
 
-    fn add_bytes(&mut self, record: &JournalRecord, bytes: usize) {
-        self.bytes += bytes;
-        if !record.reply_acked {
-            self.open_bytes += bytes;
-        }
-        match self.by_topic.get_mut(&record.received.topic) {
-            Some(total) => *total += bytes,
-            None => drop(self.by_topic.insert(record.received.topic.clone(), bytes)),
-        }
-    }
-
-    fn remove_bytes(&mut self, topic: &str, bytes: usize, is_open: bool) {
-        self.bytes -= bytes;
-        if is_open {
-            self.open_bytes -= bytes;
-        }
-        if let Some(total) = self.by_topic.get_mut(topic) {
-            *total -= bytes;
-            if *total == 0 {
-                self.by_topic.remove(topic);
-            }
-        }
-    }
-
-    /// Notes whether the command has a reply, and which devices it commanded.
-    fn note_progress(&mut self, number: u64, record: &JournalRecord) {
-        if record.answer.is_none() {
-            self.open.insert(number);
-            return;
-        }
-        self.open.remove(&number);
-        for device in record.devices() {
+    /// Notes the devices that a command commanded.
+    pub(super) fn note_devices(&mut self, number: u64, reply: &Reply) {
+        let mut newest_of = 0;
+        for device in reply.commanded_devices() {
             match self.newest.get_mut(device) {
-                Some(newest) => *newest = number.max(*newest),
+                Some(newest) if *newest >= number => continue,
+                Some(newest) => {
+                    let earlier = std::mem::replace(newest, number);
+                    if let Some(earlier) = self.known.get_mut(&earlier) {
+                        earlier.newest_of = earlier.newest_of.saturating_sub(1);
+                    }
+                }
                 None => drop(self.newest.insert(device.to_owned(), number)),
             }
+            newest_of += 1;
+        }
+        if let Some(known) = self.known.get_mut(&number) {
+            known.newest_of += newest_of;
         }
     }
 
     /// Returns whether a crash without this record could let an older command reach a device that
     /// has received this one.
-    fn keeps_order(&self, number: u64, record: &JournalRecord) -> bool {
+    fn keeps_order(&self, number: u64, known: &RememberedCommand) -> bool {
         let has_older_open = self.open.first().is_some_and(|oldest| *oldest < number);
-        has_older_open
-            && record
-                .devices()
-                .any(|device| self.newest.get(device) == Some(&number))
+        has_older_open && known.newest_of > 0
     }
 
     /// Returns whether the commands without a delivered reply leave room for more.
     pub(super) fn has_room(&self) -> bool {
-        self.open_bytes < MAX_OPEN_BYTES
+        self.bytes.open < MAX_OPEN_BYTES
     }
 
     /// Returns the bytes of a record; 0 if it is not known.
@@ -463,7 +425,7 @@ impl Index {
                 continue;
             };
             known.is_written = true;
-            pages.records.push((*number, known.record.write()));
+            pages.records.push((*number, known.stored().write()));
         }
         pages
     }
@@ -472,17 +434,16 @@ impl Index {
     /// written.
     pub(super) fn write_acknowledged(&mut self) {
         for (number, known) in &mut self.known {
-            if known.is_acknowledged && !known.record.acknowledged {
-                known.record.acknowledged = true;
+            if known.note_acknowledgement() {
                 self.unwritten.insert(*number);
             }
         }
     }
 
-    /// Returns whether the time of a record is over at `now`.
-    pub(super) fn is_over(&self, record: &JournalRecord, now: u64) -> bool {
-        let kept_until = record.heard.saturating_add(self.keep);
-        let until = record.received.until.max(kept_until);
+    /// Returns whether the time of a command is over at `now` that was received when `heard`, and
+    /// whose own time ends at `until`.
+    pub(super) fn is_over(&self, (heard, until): (u64, u64), now: u64) -> bool {
+        let until = until.max(heard.saturating_add(self.keep));
         until.saturating_add(GRACE_MS) < now
     }
 
@@ -497,9 +458,9 @@ impl Index {
             let Some(known) = self.known.get(&number) else {
                 continue;
             };
-            let is_over = self.is_over(&known.record, now);
-            let is_open = !known.record.reply_acked && !known.is_set_aside;
-            if is_open || (is_over && self.keeps_order(number, &known.record)) {
+            let is_over = self.is_over((known.heard(), known.until()), now);
+            let is_open = !known.is_finished() && !known.is_set_aside;
+            if is_open || (is_over && self.keeps_order(number, known)) {
                 self.order.push_back(number);
             } else if is_over {
                 self.forget(number);
@@ -515,8 +476,7 @@ impl Index {
     pub(super) fn shrink(&mut self) {
         let least = 2 * self.known.len();
         self.known.shrink_to(least);
-        self.by_key.shrink_to(least);
-        self.by_topic.shrink_to(2 * self.by_topic.len());
+        self.bytes.shrink();
         self.newest.shrink_to(2 * self.newest.len());
         self.order.shrink_to(least);
     }
@@ -527,13 +487,8 @@ impl Index {
         if !self.is_above(100) {
             return;
         }
-        let share = MAX_BYTES * TARGET / 100 / self.by_topic.len().max(1);
-        self.forget_while_above(|index, topic| {
-            index
-                .by_topic
-                .get(topic)
-                .is_some_and(|total| *total > share)
-        });
+        let share = MAX_FINISHED_BYTES * TARGET / 100 / self.bytes.sources().max(1);
+        self.forget_while_above(|index, topic| index.bytes.of_source(topic) > share);
         self.forget_while_above(|_, _| true);
     }
 
@@ -547,10 +502,9 @@ impl Index {
             let Some(known) = self.known.get(&number) else {
                 continue;
             };
-            let record = &known.record;
-            if (record.reply_acked || known.is_set_aside)
-                && is_chosen(self, &record.received.topic)
-                && !self.keeps_order(number, record)
+            if (known.is_finished() || known.is_set_aside)
+                && is_chosen(self, known.topic())
+                && !self.keeps_order(number, known)
             {
                 self.forget(number);
             } else {
@@ -566,7 +520,9 @@ impl Index {
 
     /// Returns whether the records are above this share of a limit, in percent.
     fn is_above(&self, percent: usize) -> bool {
-        self.known.len() >= MAX_COMMANDS * percent / 100 || self.bytes > MAX_BYTES * percent / 100
+        self.known.len() >= MAX_COMMANDS * percent / 100
+            || self.bytes.finished() > MAX_FINISHED_BYTES * percent / 100
+            || self.bytes.all > MAX_BYTES * percent / 100
     }
 
     /// Sets the commands without a delivered reply aside; of an earlier run alone if `is_earlier`.
@@ -575,7 +531,7 @@ impl Index {
         let mut count = 0;
         for (number, known) in &mut self.known {
             let is_meant = !is_earlier || known.epoch == 0;
-            if is_meant && !known.record.reply_acked && !known.is_set_aside {
+            if is_meant && !known.is_finished() && !known.is_set_aside {
                 known.is_set_aside = true;
                 self.open.remove(number);
                 count += 1;
@@ -588,9 +544,12 @@ impl Index {
     pub(super) fn take_back(&mut self) -> Vec<(u64, JournalRecord)> {
         let mut taken = Vec::new();
         for (number, known) in &mut self.known {
-            if std::mem::take(&mut known.is_set_aside) {
-                taken.push((*number, known.record.clone()));
-                if known.record.answer.is_none() {
+            let was_set_aside = std::mem::take(&mut known.is_set_aside);
+            if let Some(open) = known.open()
+                && was_set_aside
+            {
+                taken.push((*number, open.record.clone()));
+                if open.record.answer.is_none() {
                     self.open.insert(*number);
                 }
             }
@@ -607,21 +566,13 @@ impl Index {
         let Some(known) = self.known.remove(&number) else {
             return;
         };
-        let record = &known.record;
-        self.remove_bytes(&record.received.topic, known.bytes, !record.reply_acked);
+        self.bytes.remove(&known);
         self.open.remove(&number);
-        for device in record.devices() {
-            if self.newest.get(device) == Some(&number) {
-                self.newest.remove(device);
-            }
+        if known.newest_of > 0 {
+            self.newest.retain(|_, newest| *newest != number);
         }
-        for key in &known.keys {
-            if let Some(numbers) = self.by_key.get_mut(key) {
-                numbers.retain(|other| *other != number);
-                if numbers.is_empty() {
-                    self.by_key.remove(key);
-                }
-            }
+        for key in known.keys.iter() {
+            self.by_key.remove(&(key, number));
         }
         let is_behind_on_disk = self.unwritten.remove(&number) && known.is_written;
         self.only_in_wal.remove(&number);
@@ -642,7 +593,7 @@ impl Index {
 fn may_be_sent_again(known: &RememberedCommand, redelivery: Redelivery) -> bool {
     match redelivery {
         Redelivery::No => false,
-        Redelivery::Possible => known.epoch == 0 && !known.record.acknowledged,
+        Redelivery::Possible => known.epoch == 0 && !known.has_acknowledgement(),
         Redelivery::Marked => known.epoch == 0,
         Redelivery::Certain => true,
     }
@@ -650,6 +601,6 @@ fn may_be_sent_again(known: &RememberedCommand, redelivery: Redelivery) -> bool 
 
 /// Returns whether both may be one packet: it is sent again under its original identifier (MQTT 5,
 /// section 4.4). Earlier versions did not record it.
-fn is_same_packet(known: &Received, received: &Received) -> bool {
-    known.packet.is_none() || known.packet == received.packet
+fn is_same_packet(known: &RememberedCommand, received: &Received) -> bool {
+    known.packet().is_none() || known.packet() == received.packet
 }

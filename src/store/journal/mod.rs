@@ -6,15 +6,20 @@
 //! them is in memory, because they live for a minute. `sync` writes the records to disk, `recovery`
 //! reads them at the start.
 
+mod byte_totals;
 mod clock;
 mod disk;
+mod duplicate_keys;
 mod durability;
 mod entry;
 mod in_pair;
 mod index;
+mod packed_reply;
+mod received;
 mod record;
 mod recovered;
 mod recovery;
+mod remembered;
 mod reopening;
 mod seq;
 mod state;
@@ -39,11 +44,13 @@ use crate::store::{Settings, Store};
 
 use crate::store::journal::clock::{Clock, millis};
 use crate::store::journal::disk::Disk;
+use crate::store::journal::duplicate_keys::DuplicateKeys;
 pub use crate::store::journal::durability::Durability;
 pub use crate::store::journal::entry::JournalEntry;
 pub use crate::store::journal::index::MAX_OPEN_BYTES;
 use crate::store::journal::index::{EarlierEntry, Index, Reception};
-pub use crate::store::journal::record::{JournalRecord, PlannedPublish, Received};
+pub use crate::store::journal::received::Received;
+pub use crate::store::journal::record::{JournalRecord, PlannedPublish};
 pub use crate::store::journal::recovered::{IdentifiedCommand, Recovered, Unfinished};
 pub use crate::store::journal::seq::Seq;
 pub use crate::store::journal::state::{Health, Journal};
@@ -188,7 +195,7 @@ impl Journal {
     fn enter(
         &self,
         index: &mut Index,
-        entry: (JournalRecord, Vec<u64>),
+        entry: (JournalRecord, DuplicateKeys),
         reception: Reception,
     ) -> Seq {
         let number = index.next;
@@ -204,7 +211,7 @@ impl Journal {
 
     /// Returns the time left to a command; `None` if it is not known.
     pub fn remaining(&self, mark: Seq) -> Option<Duration> {
-        let until = self.lock().known.get(&mark.0)?.record.received.until;
+        let until = self.lock().known.get(&mark.0)?.until();
         let left = until.saturating_sub(self.clock.now());
         Some(Duration::from_millis(left))
     }
@@ -220,7 +227,7 @@ impl Journal {
         let entered_at = {
             let index = self.lock();
             let known = index.known.get(&mark.0);
-            known.and_then(|known| known.suspect)
+            known.and_then(|known| known.open()?.suspect)
         };
         let Some(entered_at) = entered_at else {
             return;
@@ -272,7 +279,7 @@ impl Journal {
     pub fn crashes(&self, mark: Seq) -> u32 {
         let index = self.lock();
         let known = index.known.get(&mark.0);
-        known.map_or(0, |known| known.record.crashes)
+        known.map_or(0, |known| known.crashes())
     }
 
     /// Names the command in progress on disk; returns the one named before.
@@ -286,19 +293,25 @@ impl Journal {
     /// Records the messages planned for the command. Await [`Journal::persisted`] before publishing
     /// them.
     pub fn sending(&self, mark: Seq, sending: Vec<PlannedPublish>) {
-        self.change(mark, |record| record.sending = Some(sending));
+        let mut index = self.lock();
+        if index.update(mark.0, |record| record.sending = Some(sending)) {
+            self.changed(&mut index, mark.0);
+        }
     }
 
     /// Records the reply.
     pub fn answered(&self, mark: Seq, reply: &Reply) {
-        self.change(mark, |record| record.answer = Some(reply.clone()));
+        let mut index = self.lock();
+        if index.answer(mark.0, reply) {
+            self.changed(&mut index, mark.0);
+        }
     }
 
     /// Records that the broker has the reply.
     pub fn reply_acked(&self, mark: Seq) {
         let mut index = self.lock();
         if *self.health.borrow() == Health::Absent {
-            index.update(mark.0, JournalRecord::ack_reply);
+            index.finish(mark.0);
             return;
         }
         let has_wal = self.has_wal();
@@ -314,13 +327,6 @@ impl Journal {
     pub fn acknowledged(&self, mark: Seq) {
         if let Some(known) = self.lock().known.get_mut(&mark.0) {
             known.is_acknowledged = true;
-        }
-    }
-
-    fn change(&self, mark: Seq, change: impl FnOnce(&mut JournalRecord)) {
-        let mut index = self.lock();
-        if index.update(mark.0, change) {
-            self.changed(&mut index, mark.0);
         }
     }
 
@@ -434,7 +440,7 @@ impl Journal {
     fn log(index: &mut Index, wal: &mut Wal, unpersisted: BTreeSet<u64>) -> bool {
         let records = unpersisted
             .iter()
-            .filter_map(|number| Some((*number, &index.known.get(number)?.record)));
+            .filter_map(|number| Some((*number, index.known.get(number)?.stored())));
         if wal.append(records, &index.notes).is_ok() {
             index.note_logged(&unpersisted);
             true
@@ -498,10 +504,7 @@ impl Journal {
     /// Returns how many commands are remembered, and how many of them have no reply yet.
     pub fn counts(&self) -> (usize, usize) {
         let index = self.lock();
-        let unanswered = index
-            .known
-            .values()
-            .filter(|known| known.record.answer.is_none());
+        let unanswered = index.known.values().filter(|known| known.reply().is_none());
         (index.known.len(), unanswered.count())
     }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::command::reply::Reply;
-use crate::store::journal::record::{JournalRecord, PlannedPublish, Received};
+use crate::store::journal::received::Received;
+use crate::store::journal::record::{JournalRecord, PlannedPublish};
 use crate::store::journal::seq::Seq;
 
 /// A command of an earlier run that has no reply.
@@ -51,11 +52,11 @@ impl Recovered {
     /// Adds a command without a delivered reply. `now` is a moment of the journal's scale.
     pub(super) fn add(&mut self, mark: Seq, record: &JournalRecord, now: u64) {
         let received = record.received.clone();
-        match &record.answer {
+        match record.reply() {
             Some(reply) => self.unsent.push(UnsentReply {
                 mark,
                 received,
-                reply: reply.clone(),
+                reply,
             }),
             None => self.unfinished.push(Unfinished {
                 mark,

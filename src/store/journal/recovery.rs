@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::command::reply::Reply;
 use crate::store::journal::clock::{Clock, millis};
 use crate::store::journal::disk::{Disk, LastWrite};
 use crate::store::journal::index::Reception;
@@ -135,7 +136,8 @@ impl Journal {
         let now = self.clock.now();
         let mark = Seq(number);
         let mut index = self.lock();
-        if record.reply_acked && index.is_over(&record, now) {
+        let times = (record.heard, record.received.until);
+        if record.reply_acked && index.is_over(times, now) {
             index.gone.insert(number);
             if found.is_logged {
                 index.notes.push((number, WalNote::Gone));
@@ -143,7 +145,8 @@ impl Journal {
             index.next = index.next.max(number + 1);
             return;
         }
-        let commanded = record.devices();
+        let reply = record.reply();
+        let commanded = reply.iter().flat_map(Reply::commanded_devices);
         recovered
             .commanded
             .extend(commanded.map(|device| (device.to_owned(), mark)));
@@ -169,6 +172,9 @@ impl Journal {
         };
         let keys = record.keys();
         index.remember(number, (record, keys), reception);
+        if let Some(reply) = &reply {
+            index.note_devices(number, reply);
+        }
         index.enforce_budget();
     }
 

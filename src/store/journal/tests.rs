@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs;
 use std::path::Path;
@@ -511,7 +512,7 @@ async fn the_log_stays_small_and_the_disk_has_what_it_drops() {
     journal.sync().await;
     for name in ["tail.0", "tail.1"] {
         let bytes = fs::metadata(folder.path().join(name)).unwrap().len();
-        assert!(bytes < 6 << 20, "{name}: {bytes}");
+        assert!(bytes < 9 << 20, "{name}: {bytes}");
     }
     let remembered = journal.counts().0;
     drop(journal);
@@ -542,6 +543,85 @@ async fn the_payload_of_a_long_command_is_not_written_with_its_reply() {
     assert_eq!(recovered.unsent.len(), 1);
     let again = journal.receive(command(), 1, Redelivery::No);
     assert_eq!(again, JournalEntry::Answered(Box::new(reply())));
+}
+
+#[tokio::test]
+async fn a_finished_command_is_the_same_for_later_runs_without_its_payload() {
+    let folder = tempfile::tempdir().unwrap();
+    let correlated = |data: &[u8]| Received {
+        correlation: Some(data.to_vec()),
+        ..received("on", None)
+    };
+    let commands = || {
+        [
+            received("on", Some("a")),
+            correlated(b"b"),
+            received_in("off", 7),
+        ]
+    };
+    {
+        let (journal, _) = open_in(folder.path());
+        for command in commands() {
+            finish(&journal, command).await;
+        }
+        journal.handed_to_kernel().await;
+    }
+    for other in ["b", "c"] {
+        let (journal, _) = open_in(folder.path());
+        for command in commands() {
+            let again = journal.receive(command, 1, Redelivery::Marked);
+            assert_eq!(again, JournalEntry::Answered(Box::new(reply())));
+        }
+        new(&journal.receive(received("on", Some(other)), 1, Redelivery::No));
+        {
+            let index = journal.lock();
+            let finished = index.known.values().filter(|known| known.is_finished());
+            let payloads: Vec<_> = finished
+                .map(|known| known.stored().received.payload.len())
+                .collect();
+            assert_eq!(payloads, [0; 3]);
+        }
+        // The next run finds it on disk.
+        journal.close().await;
+    }
+}
+
+#[test]
+fn a_record_written_by_the_version_before_is_read() {
+    let text = br#"{"received":{"topic":"sayso/command/cli","payload":"on","id":"a","until":9},
+        "heard":3,"answer":{"id":"a","text":"on","outcome":"done","actions":[],"speech":"",
+        "via":"local","ms":1.0},"told":true}"#;
+    let record = JournalRecord::read(text).unwrap();
+    assert_eq!(
+        record.keys(),
+        JournalRecord::new(received("on", Some("a")), 0).keys()
+    );
+    assert!(record.reply_acked && record.reply().is_some());
+    assert_eq!(JournalRecord::read(&record.write()), Some(record));
+}
+
+#[test]
+fn the_devices_of_a_command_are_its_own_until_a_later_one_commands_them() {
+    let journal = Journal::in_memory(KEEP);
+    let answered = |id: &str, devices: &[&str]| {
+        let reply = Reply {
+            actions: devices
+                .iter()
+                .map(|device| set(device, Op::Set).into())
+                .collect(),
+            ..reply()
+        };
+        let mark = new(&journal.receive(received("on", Some(id)), 1, Redelivery::No));
+        journal.answered(mark, &reply);
+        journal.reply_acked(mark);
+        mark.number()
+    };
+    let first = answered("a", &["lamp", "lamp", "door"]);
+    let second = answered("b", &["lamp"]);
+    let newest_of = |number| journal.lock().known[&number].newest_of;
+    assert_eq!((newest_of(first), newest_of(second)), (1, 1));
+    let third = answered("c", &["lamp", "door"]);
+    assert_eq!([first, second, third].map(newest_of), [0, 0, 2]);
 }
 
 /// Forgets everything that can be forgotten, and syncs.
@@ -857,7 +937,8 @@ fn the_journal_is_bounded_in_bytes() {
     let long = "x".repeat(16 << 10);
     flood(&journal, 20_000);
     let (remembered, _) = journal.counts();
-    assert!(remembered * 256 <= 4 << 20, "{remembered}");
+    assert!((5000..20_000).contains(&remembered), "{remembered}");
+    assert!(remembered * 224 <= 5 << 19, "{remembered}");
     assert!(journal.has_room());
     for n in 2000..2600 {
         journal.receive(received(&long, Some(&n.to_string())), 1, Redelivery::No);
@@ -922,7 +1003,8 @@ async fn opening_drops_commands_whose_time_is_over() {
     // The reception time of both is recorded as now: with no time to keep, only the grace of 5 s
     // remains.
     journal.lock().known.values_mut().for_each(|known| {
-        known.record.heard = known.record.heard.saturating_sub(60_000);
+        let heard = known.heard_mut();
+        *heard = heard.saturating_sub(60_000);
     });
     journal.close().await;
     drop(journal);
@@ -994,36 +1076,34 @@ async fn records_of_a_store_that_could_only_be_opened_later_are_recovered_behind
 fn a_line_cut_by_a_full_disk_does_not_spoil_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let (mut wal, _) = Wal::open(folder.path(), None).unwrap();
-    wal.append([(1, &record("first"))].into_iter(), &[])
-        .unwrap();
+    wal.append([(1, record("first"))].into_iter(), &[]).unwrap();
     wal.tear();
-    wal.append([(2, &record("second"))].into_iter(), &[])
+    wal.append([(2, record("second"))].into_iter(), &[])
         .unwrap();
     let (_, remainder) = Wal::open(folder.path(), None).unwrap();
     assert_eq!(remainder.records.into_keys().collect::<Vec<_>>(), [1, 2]);
     assert_eq!(remainder.unreadable, 1);
 }
 
-fn record(payload: &str) -> JournalRecord {
-    JournalRecord::new(received(payload, None), 0)
+fn record(payload: &str) -> Cow<'static, JournalRecord> {
+    Cow::Owned(JournalRecord::new(received(payload, None), 0))
 }
 
 #[test]
 fn of_two_states_in_two_files_the_one_in_the_newer_file_counts() {
     let folder = tempfile::tempdir().unwrap();
     let (mut wal, _) = Wal::open(folder.path(), Some("boot")).unwrap();
-    wal.append([(1, &record("first"))].into_iter(), &[])
-        .unwrap();
+    wal.append([(1, record("first"))].into_iter(), &[]).unwrap();
     for number in 2..200 {
-        wal.append([(number, &record("other"))].into_iter(), &[])
+        wal.append([(number, record("other"))].into_iter(), &[])
             .unwrap();
     }
     wal.turn(Some(1));
-    wal.append([(1, &record("second"))].into_iter(), &[(2, WalNote::Gone)])
+    wal.append([(1, record("second"))].into_iter(), &[(2, WalNote::Gone)])
         .unwrap();
     drop(wal);
     let (_, remainder) = Wal::open(folder.path(), Some("boot")).unwrap();
-    assert_eq!(remainder.records[&1], record("second"));
+    assert_eq!(remainder.records[&1], *record("second"));
     assert!(!remainder.records.contains_key(&2) && remainder.gone.contains(&2));
     let (_, remainder) = Wal::open(folder.path(), Some("next boot")).unwrap();
     assert!(remainder.records.is_empty() && remainder.unreadable == 0);

@@ -6,6 +6,7 @@
 //! file takes lines, the other one waits until all of its records are on disk or forgotten, and is
 //! then emptied.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -99,7 +100,7 @@ impl Wal {
     /// Appends these records and notes.
     pub(super) fn append<'a>(
         &mut self,
-        records: impl Iterator<Item = (u64, &'a JournalRecord)>,
+        records: impl Iterator<Item = (u64, Cow<'a, JournalRecord>)>,
         notes: &[(u64, WalNote)],
     ) -> io::Result<()> {
         self.lines.clear();
@@ -107,15 +108,20 @@ impl Wal {
         let mut newest = file.newest;
         if !file.has_head {
             let boot = self.boot.as_deref().unwrap_or_default();
-            push_line(&mut self.lines, &(BOOT, boot, self.generation + 1))?;
+            push_entry(&mut self.lines, &(BOOT, boot, self.generation + 1))?;
         }
         let begin = self.lines.len();
-        for entry in records {
-            push_line(&mut self.lines, &entry)?;
-            newest = newest.max(entry.0);
+        for (number, record) in records {
+            push_line(&mut self.lines, |line| {
+                write!(line, "[{number},")?;
+                record.write_to(line)?;
+                line.push(b']');
+                Ok(())
+            })?;
+            newest = newest.max(number);
         }
         for entry in notes {
-            push_line(&mut self.lines, entry)?;
+            push_entry(&mut self.lines, entry)?;
             newest = newest.max(entry.0);
         }
         if self.lines.len() == begin {
@@ -164,11 +170,18 @@ impl Wal {
     }
 }
 
-/// Appends a line: the checksum, a space, the entry.
-fn push_line(lines: &mut Vec<u8>, entry: &impl Serialize) -> io::Result<()> {
+fn push_entry(lines: &mut Vec<u8>, entry: &impl Serialize) -> io::Result<()> {
+    push_line(lines, |line| Ok(serde_json::to_writer(line, entry)?))
+}
+
+/// Appends a line: the checksum, a space, and the entry that `write` appends.
+fn push_line(
+    lines: &mut Vec<u8>,
+    write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>,
+) -> io::Result<()> {
     let begin = lines.len();
     lines.extend_from_slice(b"00000000 ");
-    serde_json::to_writer(&mut *lines, entry)?;
+    write(lines)?;
     let (sum, line) = lines[begin..].split_at_mut(9);
     write!(&mut *sum, "{:08x}", crc32fast::hash(line))?;
     lines.push(b'\n');
