@@ -123,14 +123,17 @@ impl<'a> Meant<'a> {
     fn of(words: &PhraseWords, home: &'a Home, is_allowed: impl Fn(&Device) -> bool) -> Self {
         let allowed = home.devices().iter().filter(|device| is_allowed(device));
         let mut devices: Vec<(u32, &Device)> = allowed
-            .map(|device| (words.relevance(device, home), device))
+            .map(|device| (words.relevance(device), device))
             .collect();
         devices.sort_by_key(|(relevance, device)| (Reverse(*relevance), &device.id));
         let related = devices.iter().filter(|(relevance, _)| *relevance > 0);
         let related = related.count();
         let devices: Vec<&Device> = devices.into_iter().map(|(_, device)| device).collect();
-        let named = devices.iter().copied().filter(|device| words.names(device));
-        let named: Vec<&Device> = named.collect();
+        // A device that is named is related.
+        let related_devices = devices[..related].iter().copied();
+        let named: Vec<&Device> = related_devices
+            .filter(|device| words.names(device))
+            .collect();
         if words.means_all() {
             let count = devices.len();
             return Self {

@@ -2,12 +2,14 @@
 //! models, and to recognise drafts of such models that have nothing to do with the phrase. Pure,
 //! and the same for every language.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::command::phrase::Phrase;
 use crate::home::Home;
-use crate::home::device::Device;
+use crate::home::device::{Area, Device};
 use crate::vocabulary::action::{Action, Op};
+use crate::vocabulary::slug::Slug;
 use crate::vocabulary::{Property, Value};
 
 /// The shortest beginning two words must share to be related: "lamp" and "lamps", "Licht" and
@@ -247,7 +249,10 @@ pub(super) struct PhraseWords {
     words: Vec<String>,
     /// The words that are compared with the home, each once.
     compared: Vec<String>,
+    /// The area it was said in.
     area: Option<String>,
+    /// The areas that are named.
+    named_areas: Vec<Slug>,
     kinds: HashSet<&'static str>,
     has_question_mark: bool,
 }
@@ -255,7 +260,7 @@ pub(super) struct PhraseWords {
 impl PhraseWords {
     /// Splits a phrase into words.
     pub(super) fn of(phrase: &Phrase, home: &Home) -> Self {
-        let words: Vec<String> = words_of(phrase.text()).collect();
+        let words: Vec<String> = words_of(phrase.text()).map(Cow::into_owned).collect();
         let mut seen = HashSet::new();
         let compared: Vec<String> = words
             .iter()
@@ -264,19 +269,30 @@ impl PhraseWords {
             .cloned()
             .collect();
         let area = phrase.area().and_then(|area| home.area_named(area));
-        let is_meant = |(_, kind_words): &&(&'static str, &[&str])| {
-            compared
-                .iter()
-                .any(|word| kind_words.iter().any(|other| are_related(word, other)))
-        };
-        let kinds = KIND_WORDS.iter().filter(is_meant);
-        Self {
-            kinds: kinds.map(|(kind, _)| *kind).collect(),
+        let mut phrase_words = Self {
+            kinds: HashSet::new(),
             area: area.map(|area| area.id.to_string()),
+            named_areas: Vec::new(),
             has_question_mark: phrase.text().ends_with('?'),
             compared,
             words,
-        }
+        };
+        let is_meant = |(_, kind_words): &&(&'static str, &[&str])| {
+            kind_words.iter().any(|word| phrase_words.has_related(word))
+        };
+        let kinds = KIND_WORDS.iter().filter(is_meant);
+        phrase_words.kinds = kinds.map(|(kind, _)| *kind).collect();
+        let named = home
+            .areas()
+            .iter()
+            .filter(|area| phrase_words.names_area(area));
+        phrase_words.named_areas = named.map(|area| area.id.clone()).collect();
+        phrase_words
+    }
+
+    /// Whether a word of the phrase is related to this one.
+    fn has_related(&self, other: &str) -> bool {
+        self.compared.iter().any(|word| are_related(word, other))
     }
 
     /// Whether the phrase may mean every device.
@@ -314,19 +330,17 @@ impl PhraseWords {
         let mut names = aliases.chain([device.name.as_str(), &id]);
         names.any(|name| {
             let mut own = words_of(name).peekable();
-            own.peek().is_some()
-                && own.all(|own| self.compared.iter().any(|word| are_related(word, &own)))
+            own.peek().is_some() && own.all(|own| self.has_related(&own))
         })
     }
 
-    /// Returns how closely `device` is related: zero where not at all.
-    pub(super) fn relevance(&self, device: &Device, home: &Home) -> u32 {
+    /// Returns how closely `device` is related: zero where not at all, and where it is not named.
+    pub(super) fn relevance(&self, device: &Device) -> u32 {
         let mut relevance = 0;
         let names = std::iter::once(&device.name).chain(&device.aliases);
-        let id = device.id.to_string();
-        let own_words: HashSet<String> = names
+        let own_words: Vec<Cow<str>> = names
             .flat_map(|name| words_of(name))
-            .chain(words_of(&id))
+            .chain(words_of(device.id.as_str()))
             .collect();
         for word in &self.compared {
             if own_words.iter().any(|own| are_related(word, own)) {
@@ -337,7 +351,7 @@ impl PhraseWords {
             if self.area.as_deref() == Some(area.as_str()) {
                 relevance += 2;
             }
-            if self.names_area(area.as_str(), home) {
+            if self.named_areas.contains(area) {
                 relevance += 4;
             }
         }
@@ -347,17 +361,14 @@ impl PhraseWords {
         relevance
     }
 
-    fn names_area(&self, id: &str, home: &Home) -> bool {
-        let Some(area) = home.areas().iter().find(|area| area.id.as_str() == id) else {
-            return false;
-        };
+    fn names_area(&self, area: &Area) -> bool {
         let names = std::iter::once(&area.name)
             .chain(&area.aliases)
             .chain(&area.floor);
         names
             .flat_map(|name| words_of(name))
-            .chain(words_of(id))
-            .any(|own| self.compared.iter().any(|word| are_related(word, &own)))
+            .chain(words_of(area.id.as_str()))
+            .any(|own| self.has_related(&own))
     }
 
     /// The kind, the class or a property of the device is named.
@@ -373,7 +384,7 @@ impl PhraseWords {
             .flat_map(words_of);
         self.kinds.contains(kind)
             || (is_lightlike && self.kinds.contains("light"))
-            || own.any(|own| self.compared.iter().any(|word| are_related(word, &own)))
+            || own.any(|own| self.has_related(&own))
     }
 }
 
@@ -390,7 +401,7 @@ pub fn is_related<'a>(
             .iter()
             .find(|device| device.id.as_str() == id);
         // An unknown device is refused elsewhere.
-        device.is_none_or(|device| words.relevance(device, home) > 0)
+        device.is_none_or(|device| words.relevance(device) > 0)
     })
 }
 
@@ -409,30 +420,37 @@ pub fn states_numbers(phrase: &Phrase, actions: &[Action]) -> bool {
     })
 }
 
-fn words_of(text: &str) -> impl Iterator<Item = String> {
+fn words_of(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
     text.split(|c: char| !c.is_alphanumeric())
-        .filter(|word| word.chars().count() > 1 || word.chars().all(char::is_numeric))
-        .map(str::to_lowercase)
+        .filter(|word| word.chars().nth(1).is_some() || word.chars().all(char::is_numeric))
+        .map(|word| {
+            if word
+                .bytes()
+                .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
+            {
+                Cow::Borrowed(word)
+            } else {
+                Cow::Owned(word.to_lowercase())
+            }
+        })
 }
 
-/// Whether two words are equal or share their beginning.
+/// Whether two words are equal, or one of some letters is the beginning or the end of the other:
+/// long compounds end with the thing they name, "Stehlampe".
 fn are_related(one: &str, other: &str) -> bool {
-    let is_beginning =
-        |short: &str, long: &str| short.chars().count() >= SHORTEST_STEM && long.starts_with(short);
-    // Long compounds end with the thing they name: "Stehlampe".
-    let is_end =
-        |short: &str, long: &str| short.chars().count() >= SHORTEST_STEM && long.ends_with(short);
-    one == other
-        || is_beginning(one, other)
-        || is_beginning(other, one)
-        || is_end(one, other)
-        || is_end(other, one)
+    let (short, long) = if one.len() <= other.len() {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    (long.starts_with(short) || long.ends_with(short))
+        && (short.len() == long.len() || short.chars().nth(SHORTEST_STEM - 1).is_some())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::home::device::{Area, Kind};
+    use crate::home::device::Kind;
     use crate::home::rights::Rights;
     use crate::vocabulary::slug::Slug;
 
@@ -495,9 +513,9 @@ mod tests {
         let repeated = words(&"lampe ".repeat(3000));
         assert_eq!(repeated.compared, ["lampe"]);
         let stehlampe = &home.devices()[0];
-        let once = words("lampe").relevance(stehlampe, &home);
+        let once = words("lampe").relevance(stehlampe);
         assert!(once > 0);
-        assert_eq!(repeated.relevance(stehlampe, &home), once);
+        assert_eq!(repeated.relevance(stehlampe), once);
     }
 
     #[test]
