@@ -2,7 +2,8 @@
 //! loopback.
 //!
 //! - `cargo bench -p sayso-benches --bench asking`: sayso and a bare program that makes one call
-//!   per command and publishes the same two messages, in one run; a minute.
+//!   per command and publishes the same two messages, in one run; a minute. With `-- --small` the
+//!   model counts as small, as a local one does: its prompt is narrowed to the words of the command.
 //! - `cargo bench -p sayso-benches --bench asking -- --faults`: the first of three providers fails
 //!   while 100 new commands arrive at 20 per second; a minute.
 //! - `cargo bench -p sayso-benches --bench asking -- --memory [COMMANDS]`: memory, tasks, threads
@@ -320,10 +321,15 @@ fn sayso(folder: &Path, port: u16, models: &[&Fake]) -> Result<Program, BenchErr
         folder.join("store").display(),
         folder.join("metrics").display()
     );
+    let size = if std::env::args().any(|argument| argument == "--small") {
+        "trusted = true"
+    } else {
+        "small = false"
+    };
     for (n, model) in models.iter().enumerate() {
         writeln!(
             settings,
-            "[[provider]]\nname = \"model{n}\"\nbase_url = \"http://127.0.0.1:{}/v1\"\nmodel = \"m\"\ntrusted = true\nconcurrency = {}",
+            "[[provider]]\nname = \"model{n}\"\nbase_url = \"http://127.0.0.1:{}/v1\"\nmodel = \"m\"\n{size}\nconcurrency = {}",
             model.port,
             if models.len() == 1 { IN_FLIGHT } else { 4 }
         )?;
