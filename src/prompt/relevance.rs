@@ -334,7 +334,8 @@ impl PhraseWords {
         })
     }
 
-    /// Returns how closely `device` is related: zero where not at all, and where it is not named.
+    /// Returns how closely `device` is related: zero where not at all. A device that is named is
+    /// related.
     pub(super) fn relevance(&self, device: &Device) -> u32 {
         let mut relevance = 0;
         let names = std::iter::once(&device.name).chain(&device.aliases);

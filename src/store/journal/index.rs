@@ -27,8 +27,7 @@ const MAX_FINISHED_BYTES: usize = 5 << 19;
 /// The most bytes of all commands, with the same effect.
 const MAX_BYTES: usize = 4 << 20;
 
-/// The share of the limits, in percent, down to which is forgotten: each time is a pass over all
-/// records.
+/// The share of the limits, in percent, down to which is forgotten: not for each command anew.
 const TARGET: usize = 90;
 
 /// The bytes of commands without a delivered reply above which no further command is taken from the
@@ -569,7 +568,12 @@ impl Index {
         self.bytes.remove(&known);
         self.open.remove(&number);
         if known.newest_of > 0 {
-            self.newest.retain(|_, newest| *newest != number);
+            let reply = known.reply().and_then(PackedReply::reply);
+            for device in reply.iter().flat_map(Reply::commanded_devices) {
+                if self.newest.get(device) == Some(&number) {
+                    self.newest.remove(device);
+                }
+            }
         }
         for key in known.keys.iter() {
             self.by_key.remove(&(key, number));

@@ -55,9 +55,8 @@ const CLOSE: Duration = Duration::from_secs(5);
 /// How often the clocks are written, in milliseconds of the journal's own.
 const CLOCK_INTERVAL_MS: u64 = 10_000;
 
-/// The records that a sync writes. One that a command of this moment has is better left alone: mostly
-/// the command is finished before the next sync, and its record then needs no write at all; half
-/// finished it would need two.
+/// The records that a sync writes. A command that was received a moment ago is mostly finished before
+/// the next sync, and then needs no write at all; written half finished it would need two.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum SyncScope {
     All,
@@ -149,7 +148,7 @@ impl Journal {
             && (index.only_in_wal.is_empty() || index.unpersisted.is_empty());
         let is_written = is_logged && index.unwritten.is_empty() && index.gone.is_empty();
         if is_written {
-            self.synced.send_replace(index.changes);
+            self.report_synced(index.changes);
         }
         is_written
     }

@@ -170,6 +170,7 @@ impl Wal {
     }
 }
 
+/// Appends a line with this entry.
 fn push_entry(lines: &mut Vec<u8>, entry: &impl Serialize) -> io::Result<()> {
     push_line(lines, |line| Ok(serde_json::to_writer(line, entry)?))
 }
