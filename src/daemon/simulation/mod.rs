@@ -107,6 +107,17 @@ fn histories(live: impl AsyncFn(u64) -> SimulatedLedger) {
     assert!(commands > 0 && actions > 0 && faults.len() > 5);
 }
 
+/// Runs the history of each of the first seeds, none of which may have a finding; returns the
+/// figures of all.
+fn without_findings(seeds: u64, live: impl AsyncFn(u64) -> SimulatedLedger) -> Figures {
+    let mut figures = Figures::default();
+    for seed in 1..=seeds {
+        history(seed, &mut figures, &live);
+    }
+    assert!(figures.findings.is_empty(), "{figures:?}");
+    figures
+}
+
 #[test]
 fn every_command_has_one_reply_whatever_happens() {
     histories(async |seed| {
@@ -118,85 +129,69 @@ fn every_command_has_one_reply_whatever_happens() {
 
 #[test]
 fn a_command_behind_one_of_an_earlier_run_is_not_overtaken_by_it_after_a_crash() {
-    let mut figures = Figures::default();
-    history(1, &mut figures, async |seed| {
+    let figures = without_findings(1, async |seed| {
         let mut house = SimulatedHouse::start(seed);
         house.live_through_two_crashes().await;
         house.end().await
     });
     assert_eq!((figures.commands, figures.faults["kill -9"]), (2, 2));
     assert!(figures.actions >= 2, "{figures:?}");
-    assert!(figures.findings.is_empty(), "{figures:?}");
 }
 
 #[test]
 fn a_command_that_comes_back_behind_its_time_is_not_done_although_the_clock_was_set_back() {
-    let mut figures = Figures::default();
-    for seed in 1..=3 {
-        history(seed, &mut figures, async |seed| {
-            let mut house = SimulatedHouse::start(seed);
-            house.live_through_a_clock_set_back().await;
-            let ledger = house.end().await;
-            let ends: Vec<&str> = ledger.sent[0]
-                .answers
-                .iter()
-                .map(|(_, end)| &**end)
-                .collect();
-            assert_eq!(ends, [PUT_OFF, "late"]);
-            ledger
-        });
-    }
+    let figures = without_findings(3, async |seed| {
+        let mut house = SimulatedHouse::start(seed);
+        house.live_through_a_clock_set_back().await;
+        let ledger = house.end().await;
+        let ends: Vec<&str> = ledger.sent[0]
+            .answers
+            .iter()
+            .map(|(_, end)| &**end)
+            .collect();
+        assert_eq!(ends, [PUT_OFF, "late"]);
+        ledger
+    });
     assert_eq!(figures.actions, 0, "{figures:?}");
-    assert!(figures.findings.is_empty(), "{figures:?}");
 }
 
 #[test]
 fn a_command_that_is_late_after_a_power_cut_is_not_followed_by_an_older_one() {
-    for seed in 1..=3 {
-        let mut figures = Figures::default();
-        history(seed, &mut figures, async |seed| {
-            let mut house = SimulatedHouse::start(seed);
-            house.live_through_a_power_cut().await;
-            let ledger = house.end().await;
-            let commands: Vec<usize> = ledger.received.iter().map(|one| one.n).collect();
-            assert_eq!(commands, [0, 1], "{ledger:?}");
-            let ends = ledger.sent.iter().flat_map(|sent| &sent.answers);
-            let ends: Vec<&str> = ends.map(|(_, end)| &**end).collect();
-            assert_eq!(ends, ["superseded", "uncertain"]);
-            ledger
-        });
-        assert!(figures.findings.is_empty(), "{figures:?}");
-    }
+    without_findings(3, async |seed| {
+        let mut house = SimulatedHouse::start(seed);
+        house.live_through_a_power_cut().await;
+        let ledger = house.end().await;
+        let commands: Vec<usize> = ledger.received.iter().map(|one| one.n).collect();
+        assert_eq!(commands, [0, 1], "{ledger:?}");
+        let ends = ledger.sent.iter().flat_map(|sent| &sent.answers);
+        let ends: Vec<&str> = ends.map(|(_, end)| &**end).collect();
+        assert_eq!(ends, ["superseded", "uncertain"]);
+        ledger
+    });
 }
 
 #[test]
 fn a_command_that_was_done_and_waits_for_the_disk_too_long_after_a_crash_is_uncertain() {
-    for seed in 1..=3 {
-        let mut figures = Figures::default();
-        history(seed, &mut figures, async |seed| {
-            let mut house = SimulatedHouse::start(seed);
-            house.live_through_a_wait_for_the_disk().await;
-            let ledger = house.end().await;
-            assert_eq!(ledger.received.len(), 1, "{ledger:?}");
-            let ends = ledger.sent[0].answers.iter().map(|(_, end)| &**end);
-            assert_eq!(ends.collect::<Vec<_>>(), ["uncertain"], "{ledger:?}");
-            ledger
-        });
-        assert!(figures.findings.is_empty(), "{figures:?}");
-    }
+    without_findings(3, async |seed| {
+        let mut house = SimulatedHouse::start(seed);
+        house.live_through_a_wait_for_the_disk().await;
+        let ledger = house.end().await;
+        assert_eq!(ledger.received.len(), 1, "{ledger:?}");
+        let ends = ledger.sent[0].answers.iter().map(|(_, end)| &**end);
+        assert_eq!(ends.collect::<Vec<_>>(), ["uncertain"], "{ledger:?}");
+        ledger
+    });
 }
 
 #[test]
 fn a_duplicate_gets_no_reply_that_a_crash_could_still_change() {
-    let mut figures = Figures::default();
-    history(1, &mut figures, async |seed| {
+    without_findings(1, async |seed| {
         let mut house = SimulatedHouse::start(seed);
         assert_eq!(house.live_through_a_repetition().await, 0);
         let ledger = house.end().await;
         assert!(!ledger.sent[0].answers.is_empty());
         ledger
     });
-    assert!(figures.findings.is_empty(), "{figures:?}");
 }
 
 #[test]
@@ -210,14 +205,10 @@ fn every_command_has_one_reply_whatever_happens_to_a_pair() {
 
 #[test]
 fn what_a_leader_publishes_again_from_its_journal_is_known_to_the_other_node() {
-    let mut figures = Figures::default();
-    for seed in 1..=3 {
-        history(seed, &mut figures, async |seed| {
-            let mut house = SimulatedPair::start(seed);
-            house.live_through_two_takeovers().await;
-            house.end().await
-        });
-    }
+    let figures = without_findings(3, async |seed| {
+        let mut house = SimulatedPair::start(seed);
+        house.live_through_two_takeovers().await;
+        house.end().await
+    });
     assert!(figures.actions > figures.commands, "{figures:?}");
-    assert!(figures.findings.is_empty(), "{figures:?}");
 }
