@@ -1,5 +1,7 @@
 //! Translation between the values of the vocabulary and those of a device.
 
+use std::borrow::Cow;
+
 use serde_json::Value as Json;
 
 use crate::binding::color::{self, ColorSpace, rgb};
@@ -51,25 +53,26 @@ pub enum Scale {
 
 impl Codec {
     /// Translates a value to the device's; `None` where the device has no such value.
-    pub fn to_wire(&self, value: &Value) -> Option<Json> {
+    pub fn to_wire(&self, value: &Value) -> Option<Cow<'_, Json>> {
         if let Some((_, wire)) = self.words.iter().find(|(ours, _)| ours == value) {
-            return Some(wire.clone());
+            return Some(Cow::Borrowed(wire));
         }
-        match (self.scale, value) {
-            (Scale::Same, other) => serde_json::to_value(other).ok(),
-            (Scale::Linear { from, to }, Value::Number(n)) => whole(interpolate(*n, from, to)),
-            (Scale::Mired, Value::Number(kelvin)) if *kelvin > 0.0 => whole(1e6 / kelvin),
+        let wire = match (self.scale, value) {
+            (Scale::Same, other) => serde_json::to_value(other).ok()?,
+            (Scale::Linear { from, to }, Value::Number(n)) => whole(interpolate(*n, from, to))?,
+            (Scale::Mired, Value::Number(kelvin)) if *kelvin > 0.0 => whole(1e6 / kelvin)?,
             (Scale::Fahrenheit { grain }, Value::Number(celsius)) => {
-                tenth(((celsius * 1.8 + 32.0) / grain).round() * grain)
+                tenth(((celsius * 1.8 + 32.0) / grain).round() * grain)?
             }
-            (Scale::Components(space), Value::Text(color)) => Some(space.components(rgb(color)?)),
-            (Scale::Hex, Value::Text(color)) => Some(Json::String(hex(rgb(color)?))),
+            (Scale::Components(space), Value::Text(color)) => space.components(rgb(color)?),
+            (Scale::Hex, Value::Text(color)) => Json::String(hex(rgb(color)?)),
             (Scale::Rgb, Value::Text(color)) => {
                 let [r, g, b] = rgb(color)?;
-                Some(Json::String(format!("{r},{g},{b}")))
+                Json::String(format!("{r},{g},{b}"))
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        Some(Cow::Owned(wire))
     }
 
     /// Translates a device's value; `None` where it stands for no value of the vocabulary.
@@ -193,8 +196,14 @@ mod tests {
             words: vec![],
             scale: Scale::Fahrenheit { grain: 0.1 },
         };
-        assert_eq!(codec.to_wire(&Value::Number(20.0)), Some(json!(68)));
-        assert_eq!(codec.to_wire(&Value::Number(21.5)), Some(json!(70.7)));
+        assert_eq!(
+            codec.to_wire(&Value::Number(20.0)).as_deref(),
+            Some(&json!(68))
+        );
+        assert_eq!(
+            codec.to_wire(&Value::Number(21.5)).as_deref(),
+            Some(&json!(70.7))
+        );
         assert_eq!(
             codec.value_on_wire(&json!("70.7")),
             Some(Value::Number(21.5))
@@ -203,7 +212,10 @@ mod tests {
             words: vec![],
             scale: Scale::Fahrenheit { grain: 1.0 },
         };
-        assert_eq!(whole.to_wire(&Value::Number(21.5)), Some(json!(71)));
+        assert_eq!(
+            whole.to_wire(&Value::Number(21.5)).as_deref(),
+            Some(&json!(71))
+        );
     }
 
     #[test]
@@ -217,7 +229,10 @@ mod tests {
                 let wire = codec.to_wire(&Value::Number(percent)).unwrap();
                 assert!(wire.as_i64() >= Some(1), "{percent} % of {top} is {wire}");
             }
-            assert_eq!(codec.to_wire(&Value::Number(0.0)), Some(json!(0)));
+            assert_eq!(
+                codec.to_wire(&Value::Number(0.0)).as_deref(),
+                Some(&json!(0))
+            );
         }
     }
 }

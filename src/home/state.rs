@@ -124,7 +124,7 @@ impl State {
             let power = if level > 0.0 { "on" } else { "off" };
             self.assume_known(device, &Property::Power, Value::text(power), at);
         }
-        let turned_on = *property == Property::Power && value == Value::text("on");
+        let turned_on = *property == Property::Power && value.is_word("on");
         if turned_on {
             // A level of 0 % from before contradicts "on"; which level it returns to is not known.
             for level in [Property::Brightness, Property::Speed] {
@@ -169,7 +169,7 @@ impl State {
                 .and_then(Observation::value)
         };
         if let Some(power) = value(&Property::Power) {
-            return *power == Value::text("off");
+            return power.is_word("off");
         }
         [Property::Brightness, Property::Speed]
             .iter()

@@ -12,8 +12,8 @@ use tokio::time::{sleep, timeout_at};
 use tracing::{debug, info};
 
 use crate::clock::now;
-use crate::command::Command;
 use crate::command::reply::{ConfirmationEvent, DeviceReport};
+use crate::command::{Command, Source};
 use crate::home::permit::Plan;
 use crate::home::state::{Known, Observation};
 use crate::pipeline::dispatch::Dispatched;
@@ -35,7 +35,7 @@ const MAX_STATES: usize = 64;
 /// The states that a command waits for.
 pub struct DeviceConfirmation {
     id: String,
-    source: String,
+    source: Source,
     seq: u64,
     /// The time before the first message was published: what is reported later is an answer to it.
     since: Instant,
@@ -101,7 +101,7 @@ impl DeviceConfirmation {
         }
         Some(Self {
             id: command.id.clone(),
-            source: command.source.to_string(),
+            source: command.source.clone(),
             seq: command.seq,
             since,
             expected,
@@ -147,7 +147,7 @@ impl DeviceConfirmation {
         let unconfirmed = event.unconfirmed().join(", ");
         info!(
             command_id = self.id,
-            source = self.source,
+            source = self.source.as_str(),
             confirmed,
             unconfirmed = (!confirmed).then_some(unconfirmed),
             "device confirmation"

@@ -280,11 +280,11 @@ impl Pipeline {
             let reports = self.rehearse(request, interpretation);
             return handled
                 .with_actions(reports)
-                .with_result(permitted.map(|plan| Success::of(&plan)));
+                .with_result(permitted.map(Success::of));
         }
         match permitted {
             Err(refusal) => handled.with_result(Err(refusal)),
-            Ok(plan) if plan.steps().is_empty() => handled.with_result(Ok(Success::of(&plan))),
+            Ok(plan) if plan.steps().is_empty() => handled.with_result(Ok(Success::of(plan))),
             Ok(plan) => {
                 let durability = interpretation.durability();
                 let earlier = self.states_before(&plan);
@@ -293,7 +293,7 @@ impl Pipeline {
                 let confirmation = self.expected_states(command, (&plan, &dispatched), since);
                 let speech = self.services.grammar.speech(request.phrase);
                 handled
-                    .with_dispatched(&plan, &dispatched, request.home, speech)
+                    .with_dispatched(plan, &dispatched, request.home, speech)
                     .with_earlier(earlier)
                     .with_confirmation(confirmation)
             }

@@ -23,12 +23,11 @@ pub(super) enum Success {
 }
 
 impl Success {
-    pub(super) fn of(plan: &Plan) -> Self {
-        let speech = plan.speech().to_owned();
+    pub(super) fn of(plan: Plan) -> Self {
         if plan.steps().is_empty() {
-            Self::Answered(speech)
+            Self::Answered(plan.into_speech())
         } else {
-            Self::Done(speech)
+            Self::Done(plan.into_speech())
         }
     }
 }
@@ -134,21 +133,21 @@ impl Handled {
     /// Adds the results of publishing `plan`.
     pub(super) fn with_dispatched(
         self,
-        plan: &Plan,
+        plan: Plan,
         dispatched: &Dispatched,
         home: &Home,
         speech: &Speech,
     ) -> Self {
         let done = plan.steps().len() - dispatched.failures.len();
         let partial = if done > 0 && !dispatched.failures.is_empty() {
-            Some(partial_sentence(plan, dispatched, home, speech))
+            Some(partial_sentence(&plan, dispatched, home, speech))
         } else {
             None
         };
         let durability = dispatched.durability;
         let result = match &dispatched.refusal {
             Some(refusal) => Err(refusal.clone()),
-            None => Ok(Success::Done(plan.speech().to_owned())),
+            None => Ok(Success::Done(plan.into_speech())),
         };
         let mut handled = self.with_result(result);
         for failure in &dispatched.failures {

@@ -141,7 +141,7 @@ impl Pipeline {
             tokio::join!(dispatch, self.store_changes()).0
         };
         let handled = handled
-            .with_dispatched(&plan, &dispatched, request.home, speech)
+            .with_dispatched(plan, &dispatched, request.home, speech)
             .with_earlier(earlier);
         if dispatched.refusal.is_some() {
             self.forget_timer(timer).await;

@@ -19,6 +19,7 @@ mod normalize;
 mod stored;
 mod syntax;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -254,9 +255,14 @@ impl Templates {
     }
 
     fn installed(&self, code: &str) -> Option<&InstalledLanguage> {
-        let code = code.to_lowercase().replace('_', "-");
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+        let code = if code.bytes().all(is_plain) {
+            Cow::Borrowed(code)
+        } else {
+            code.to_lowercase().replace('_', "-").into()
+        };
         self.languages
-            .get(&code)
+            .get(&*code)
             .or_else(|| self.languages.get(code.split('-').next()?))
     }
 

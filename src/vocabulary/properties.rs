@@ -6,13 +6,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::vocabulary::domain::Domain;
 
 /// Something about a device that can be set or read.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(from = "String")]
 #[expect(
     missing_docs,
     reason = "each variant is described by its row in the table"
@@ -329,9 +329,9 @@ impl From<String> for Property {
     }
 }
 
-impl From<Property> for String {
-    fn from(property: Property) -> Self {
-        property.name().to_owned()
+impl Serialize for Property {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

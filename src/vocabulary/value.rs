@@ -24,6 +24,11 @@ impl Value {
         Self::Text(word.into())
     }
 
+    /// Returns whether it is this word.
+    pub fn is_word(&self, word: &str) -> bool {
+        matches!(self, Self::Text(text) if text == word)
+    }
+
     /// Returns the number, or `None` for a word or a flag.
     pub fn number(&self) -> Option<f64> {
         if let Self::Number(n) = self {

@@ -208,7 +208,7 @@ impl<'a> Gate<'a> {
             .state
             .current(&device.id, &Property::Power, self.context.now)
             .and_then(Observation::value)
-            .is_some_and(|value| *value == Value::text("on"));
+            .is_some_and(|value| value.is_word("on"));
         let is_commanded = self.draft.actions.iter().any(|action| {
             action.device == device.id.as_str() && action.property == Property::Power
         });
@@ -345,10 +345,8 @@ fn switches_on(step: &Step) -> bool {
 fn is_momentary(property: &Property, value: &Value) -> bool {
     match property {
         Property::Press | Property::Script => true,
-        Property::Playback => {
-            matches!(value, Value::Text(word) if word == "next" || word == "previous")
-        }
-        Property::Vacuum => *value == Value::text("located"),
+        Property::Playback => value.is_word("next") || value.is_word("previous"),
+        Property::Vacuum => value.is_word("located"),
         _ => false,
     }
 }

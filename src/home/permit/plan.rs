@@ -74,6 +74,11 @@ impl Plan {
         &self.speech.text
     }
 
+    /// The text of the reply, once nothing else of the plan is needed.
+    pub fn into_speech(self) -> String {
+        self.speech.text
+    }
+
     /// The sentences about changes, without their last full stop, and those that follow: devices
     /// that are away, or that are left out.
     pub fn changes_and_notes(&self) -> (&str, &str) {

@@ -1,5 +1,6 @@
 //! The sentences of a reply about a plan, in the language of the command.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::home::capability::Capability;
@@ -54,7 +55,7 @@ struct Finding {
 pub(super) struct SpeechBuilder<'a> {
     speech: &'a Speech,
     context: PermitContext<'a>,
-    done: Groups,
+    done: Groups<'a>,
     findings: Vec<Finding>,
     /// Sentences about devices whose state is no value, or has expired.
     unrecognized: Vec<String>,
@@ -65,18 +66,19 @@ pub(super) struct SpeechBuilder<'a> {
     /// Devices that were asked about while offline.
     offline: Vec<String>,
     /// The actions not done, by sentence.
-    skipped: Groups,
+    skipped: Groups<'a>,
 }
 
 /// Names of devices by the text they share, in the order of first use.
 #[derive(Default)]
-struct Groups(Vec<(String, Vec<String>)>);
+struct Groups<'a>(Vec<(Cow<'a, str>, Vec<&'a str>)>);
 
-impl Groups {
-    fn add(&mut self, text: String, device: &Device) {
+impl<'a> Groups<'a> {
+    fn add(&mut self, text: impl Into<Cow<'a, str>>, device: &'a Device) {
+        let text = text.into();
         match self.0.iter_mut().find(|(known, _)| *known == text) {
-            Some((_, devices)) => push_once(devices, device.name.clone()),
-            None => self.0.push((text, vec![device.name.clone()])),
+            Some((_, devices)) => push_once(devices, &device.name),
+            None => self.0.push((text, vec![&device.name])),
         }
     }
 }
@@ -97,7 +99,7 @@ impl<'a> SpeechBuilder<'a> {
     }
 
     /// Adds a change that will be published.
-    pub(super) fn done(&mut self, resolved: &Resolved<'_>, value: Option<&Value>) {
+    pub(super) fn done(&mut self, resolved: &Resolved<'a>, value: Option<&Value>) {
         let change = change_in_words(self.speech, resolved, value);
         self.done.add(change, resolved.device);
         // The command is published all the same: the report may be wrong, and the device may be
@@ -109,16 +111,16 @@ impl<'a> SpeechBuilder<'a> {
     }
 
     /// Adds a relative change that changes nothing.
-    pub(super) fn unchanged(&mut self, device: &Device, why: Unchanged) {
+    pub(super) fn unchanged(&mut self, device: &'a Device, why: Unchanged) {
         let form = match why {
             Unchanged::Off => &self.speech.left_out.off,
             Unchanged::AtLimit => &self.speech.left_out.at_limit,
         };
-        self.skipped.add(form.clone(), device);
+        self.skipped.add(form, device);
     }
 
     /// Adds a device that a collective phrase cannot command.
-    pub(super) fn left_out(&mut self, device: &Device, denied: &Denied) {
+    pub(super) fn left_out(&mut self, device: &'a Device, denied: &Denied) {
         let forms = &self.speech.left_out;
         let form = match denied {
             Denied::NotAllowed { .. } => &forms.not_allowed,
@@ -127,18 +129,18 @@ impl<'a> SpeechBuilder<'a> {
             Denied::OutOfRange { .. } => &forms.out_of_range,
             _ => &forms.incapable,
         };
-        self.skipped.add(form.clone(), device);
+        self.skipped.add(form, device);
     }
 
     /// Adds a device that a collective phrase means and that cannot do it.
-    pub(super) fn unfit(&mut self, device: &Device, why: Unfit) {
+    pub(super) fn unfit(&mut self, device: &'a Device, why: Unfit) {
         let forms = &self.speech.left_out;
         let form = match why {
             Unfit::Incapable => &forms.incapable,
             Unfit::OutOfRange => &forms.out_of_range,
             Unfit::NotIncluded => &forms.not_included,
         };
-        self.skipped.add(form.clone(), device);
+        self.skipped.add(form, device);
     }
 
     /// Adds the answer to a question about one device. `query` is the form of a question about
@@ -268,7 +270,7 @@ impl<'a> SpeechBuilder<'a> {
             device: device.name.clone(),
             the_device: the(self.speech, device),
             property: self.speech.property(property.name()),
-            value: value_in_words(self.speech, property, value, unit(capability)),
+            value: value_in_words(self.speech, property, value, unit(capability)).into_owned(),
             matches: wanted.map(|wanted| is_so(property, &wanted, value)),
             certainty,
             age: self.age(seen),
@@ -384,7 +386,7 @@ impl<'a> SpeechBuilder<'a> {
     }
 }
 
-fn push_once(names: &mut Vec<String>, name: String) {
+fn push_once<T: PartialEq>(names: &mut Vec<T>, name: T) {
     if !names.contains(&name) {
         names.push(name);
     }
@@ -422,26 +424,43 @@ fn unit(capability: &Capability) -> &str {
     }
 }
 
-fn value_in_words(speech: &Speech, property: &Property, value: &Value, unit: &str) -> String {
+fn value_in_words<'a>(
+    speech: &'a Speech,
+    property: &Property,
+    value: &Value,
+    unit: &str,
+) -> Cow<'a, str> {
     match (property, value) {
-        (Property::Position, Value::Number(n)) if *n <= 0.0 => speech.value("closed").to_owned(),
-        (Property::Position, Value::Number(n)) if *n >= 100.0 => speech.value("open").to_owned(),
+        (Property::Position, Value::Number(n)) if *n <= 0.0 => speech.value("closed").into(),
+        (Property::Position, Value::Number(n)) if *n >= 100.0 => speech.value("open").into(),
         (Property::Position, Value::Number(n)) => {
-            fill(&speech.part_open, &[("value", &speech.number(*n))])
+            fill(&speech.part_open, &[("value", &speech.number(*n))]).into()
         }
         (Property::Color, Value::Text(color)) if color.starts_with('#') => {
             let name = crate::binding::color::common_name(color);
-            speech.value(name.unwrap_or(color)).to_owned()
+            word_for(speech, name.unwrap_or(color))
         }
-        (_, Value::Text(word)) => speech.value(word).to_owned(),
-        (_, Value::Flag(flag)) => speech.value(if *flag { "on" } else { "off" }).to_owned(),
-        (_, Value::Number(n)) if unit.is_empty() => speech.number(*n),
-        (_, Value::Number(n)) => format!("{} {unit}", speech.number(*n)),
+        (_, Value::Text(word)) => word_for(speech, word),
+        (_, Value::Flag(flag)) => speech.value(if *flag { "on" } else { "off" }).into(),
+        (_, Value::Number(n)) if unit.is_empty() => speech.number(*n).into(),
+        (_, Value::Number(n)) => format!("{} {unit}", speech.number(*n)).into(),
+    }
+}
+
+/// Returns the word for a value, which is the device's own word if the language has none.
+fn word_for<'a>(speech: &'a Speech, word: &str) -> Cow<'a, str> {
+    match speech.values.get(word) {
+        Some(known) => known.into(),
+        None => word.to_owned().into(),
     }
 }
 
 /// A change in words: `brightness 40 %`, `on`, `closed`.
-fn change_in_words(speech: &Speech, resolved: &Resolved<'_>, value: Option<&Value>) -> String {
+fn change_in_words<'a>(
+    speech: &'a Speech,
+    resolved: &Resolved<'_>,
+    value: Option<&Value>,
+) -> Cow<'a, str> {
     let unit = unit(resolved.capability);
     in_words(
         speech,
@@ -451,17 +470,17 @@ fn change_in_words(speech: &Speech, resolved: &Resolved<'_>, value: Option<&Valu
     )
 }
 
-fn in_words(
-    speech: &Speech,
+fn in_words<'a>(
+    speech: &'a Speech,
     (property, op): (&Property, Op),
     value: Option<&Value>,
     unit: &str,
-) -> String {
+) -> Cow<'a, str> {
     let name = || speech.property(property.name());
-    let of = |form: &str| fill(form, &[("property", &name())]);
+    let of = |form: &str| fill(form, &[("property", &name())]).into();
     match (property, op, value) {
-        (_, Op::Stop, _) => speech.stopped.clone(),
-        (Property::Press, ..) => speech.pressed.clone(),
+        (_, Op::Stop, _) => speech.stopped.as_str().into(),
+        (Property::Press, ..) => speech.pressed.as_str().into(),
         (
             Property::Power
             | Property::Lock
@@ -477,12 +496,12 @@ fn in_words(
         (property, _, Some(value)) => {
             let value = value_in_words(speech, property, value, unit);
             let places = [("property", &*name()), ("value", &value)];
-            fill(&speech.becomes, &places)
+            fill(&speech.becomes, &places).into()
         }
         (_, Op::Toggle, None) => of(&speech.toggled),
         (_, Op::Increase, None) => of(&speech.up),
         (_, Op::Decrease, None) => of(&speech.down),
-        (_, _, None) => name(),
+        (_, _, None) => name().into(),
     }
 }
 
@@ -524,7 +543,7 @@ pub(super) fn changes_in_words(speech: &Speech, steps: &[(&Device, &Step)]) -> V
         let change = in_words(speech, subject, step.target_value.as_ref(), unit);
         groups.add(change, device);
     }
-    let phrase = |(change, devices): &(String, Vec<String>)| {
+    let phrase = |(change, devices): &(Cow<'_, str>, Vec<&str>)| {
         let devices = speech.list_up_to(devices, MOST_LISTED);
         fill(&speech.done, &[("devices", &devices), ("what", change)])
     };

@@ -173,7 +173,13 @@ fn within(device: &Device, capability: &Capability, value: &Value) -> Result<Val
         (Domain::Choice(words), Value::Text(text)) => words
             .iter()
             .find(|w| w.eq_ignore_ascii_case(text))
-            .map(|w| Value::text(w)),
+            .map(|w| {
+                if text == w {
+                    value.clone()
+                } else {
+                    Value::text(w)
+                }
+            }),
         (Domain::Choice(words), Value::Flag(flag)) => {
             let word = if *flag { "on" } else { "off" };
             words.iter().any(|w| w == word).then(|| Value::text(word))
