@@ -10,6 +10,7 @@ use crate::binding::codec::{Codec, same_on_wire};
 use crate::binding::publication::Publication;
 use crate::binding::template::{Template, plain};
 use crate::vocabulary::Value;
+use crate::vocabulary::shared_str::SharedStr;
 
 /// The topics and payloads of one capability. The default has none: such a device is commanded on
 /// `<prefix>/action/<device>` in sayso's own format.
@@ -68,7 +69,7 @@ pub enum PowerOn {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Port {
     /// The topic.
-    pub topic: String,
+    pub topic: SharedStr,
     /// The form of the payload.
     pub form: Form,
 }
@@ -109,7 +110,7 @@ impl Binding {
             Form::Field(path) => nested(path, &wire)?,
             Form::Template(template) => template.render_command(&wire)?,
         };
-        Some(Publication::new(port.topic.as_str(), payload))
+        Some(Publication::new(port.topic.clone(), payload))
     }
 
     /// Returns the value that a message on `topic` carries, or `None` where the message does not
@@ -150,17 +151,14 @@ impl Binding {
     }
 
     /// The topics the capability is commanded on; none where it has no command of its own.
-    pub fn command_topics(&self) -> impl Iterator<Item = &str> {
+    pub fn command_topics(&self) -> impl Iterator<Item = &SharedStr> {
         let messages = self
             .stop
             .iter()
             .chain(&self.toggle)
             .chain(self.fixed.iter().map(|(_, message)| message));
-        let topics = messages.map(|message| message.topic.as_str());
-        self.command
-            .iter()
-            .map(|port| port.topic.as_str())
-            .chain(topics)
+        let topics = messages.map(|message| &message.topic);
+        self.command.iter().map(|port| &port.topic).chain(topics)
     }
 }
 

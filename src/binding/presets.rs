@@ -37,11 +37,11 @@ pub fn zigbee2mqtt(base: &str, name: &str, property: &Property, field: Option<&s
         stop: moves.then(|| state_command("STOP")),
         toggle: toggles.then(|| state_command("TOGGLE")),
         command: Some(Port {
-            topic: set,
+            topic: set.into(),
             form: Form::Field(path),
         }),
         state: vec![Port {
-            topic: format!("{base}/{name}"),
+            topic: format!("{base}/{name}").into(),
             form: Form::Field(reported),
         }],
         codec: Codec { words, scale },
@@ -73,7 +73,7 @@ pub fn tasmota(topic: &str, property: &Property, field: Option<&str>) -> Binding
         vec![command.to_owned()]
     };
     let state_port = |prefix: &str, last: &str| Port {
-        topic: format!("{prefix}/{topic}/{last}"),
+        topic: format!("{prefix}/{topic}/{last}").into(),
         form: Form::Field(reported.clone()),
     };
     let publication =
@@ -84,7 +84,7 @@ pub fn tasmota(topic: &str, property: &Property, field: Option<&str>) -> Binding
         toggle: matches!(property, P::Power).then(|| publication(command, "TOGGLE")),
         state: vec![state_port("stat", "RESULT"), state_port("tele", "STATE")],
         command: Some(Port {
-            topic: format!("cmnd/{topic}/{command}"),
+            topic: format!("cmnd/{topic}/{command}").into(),
             form: Form::Raw,
         }),
         codec: Codec { words, scale },
@@ -98,7 +98,7 @@ pub fn tasmota(topic: &str, property: &Property, field: Option<&str>) -> Binding
 pub fn own(prefix: &str, device: &str, property: &Property) -> Binding {
     Binding {
         state: vec![Port {
-            topic: format!("{prefix}/state/{device}"),
+            topic: format!("{prefix}/state/{device}").into(),
             form: Form::Field(vec![property.name().to_owned()]),
         }],
         ..Binding::default()
@@ -118,7 +118,7 @@ mod tests {
 
     fn encoded(binding: &Binding, value: &Value) -> (String, String) {
         let publication = binding.encode(value).unwrap();
-        (publication.topic, publication.payload)
+        (publication.topic.to_string(), publication.payload)
     }
 
     fn value(value: Value) -> Decoded {

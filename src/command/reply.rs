@@ -111,7 +111,7 @@ pub struct MessagePreview {
 impl From<&Publication> for MessagePreview {
     fn from(publication: &Publication) -> Self {
         Self {
-            topic: publication.topic.clone(),
+            topic: publication.topic.to_string(),
             payload: publication.payload.clone(),
         }
     }

@@ -314,12 +314,13 @@ fn link(table: &Table<'_>, capability: &Capability, binding: &BindingKind<'_>) -
     };
     if let Some(topic) = table.text_as("command_topic", topic) {
         link.command = Some(Port {
-            topic,
+            topic: topic.into(),
             form: form.clone(),
         });
         (link.stop, link.toggle) = (None, None);
     }
     if let Some(topic) = table.text_as("state_topic", topic) {
+        let topic = topic.into();
         link.state = vec![Port { topic, form }];
     }
     if let Some(template) = template("command_template") {

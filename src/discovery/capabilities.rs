@@ -76,7 +76,7 @@ pub(super) fn availability(
 /// Returns the port for the value under `keys` in the JSON object on `topic`.
 pub(super) fn field(topic: &str, keys: &[&str]) -> Port {
     Port {
-        topic: topic.to_owned(),
+        topic: topic.into(),
         form: Form::Field(keys.iter().map(|&k| k.to_owned()).collect()),
     }
 }

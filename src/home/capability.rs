@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::binding::{Binding, color};
+use crate::vocabulary::shared_str::SharedStr;
 use crate::vocabulary::{Domain, Property, Value};
 
 /// Whether an action may be executed at once.
@@ -84,7 +85,7 @@ impl Capability {
     }
 
     /// The topics it is commanded on; none where it has no binding of its own.
-    pub fn command_topics(&self) -> impl Iterator<Item = &str> {
+    pub fn command_topics(&self) -> impl Iterator<Item = &SharedStr> {
         self.binding.command_topics()
     }
 

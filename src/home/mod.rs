@@ -25,6 +25,7 @@ use crate::home::device::{Area, Device};
 use crate::home::reach::ReachIndex;
 use crate::home::rights::Rights;
 use crate::home::state::{Report, State};
+use crate::vocabulary::shared_str::SharedStr;
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::{Domain, Property, Value};
 
@@ -43,7 +44,7 @@ pub struct Home {
     prefix: String,
     by_id: foldhash::HashMap<Slug, usize>,
     /// The readings on each state topic, as positions in `devices` and in [`Device::observed`].
-    readers: HashMap<String, Vec<(usize, usize)>>,
+    readers: HashMap<SharedStr, Vec<(usize, usize)>>,
     reach: ReachIndex,
     revision: u64,
 }
@@ -202,7 +203,7 @@ impl Home {
 
     /// The topics on which devices report their state.
     pub fn state_topics(&self) -> impl Iterator<Item = &str> {
-        self.readers.keys().map(String::as_str)
+        self.readers.keys().map(SharedStr::as_str)
     }
 
     /// Whether a device reports its state on `topic`.
@@ -217,7 +218,7 @@ impl Home {
                 .capabilities
                 .iter()
                 .flat_map(Capability::command_topics)
-                .map(str::to_owned);
+                .map(SharedStr::to_string);
             bound.chain(std::iter::once(self.action_topic(&device.id)))
         })
     }
@@ -396,8 +397,8 @@ fn conflicts(areas: &[Area], devices: &[Device], declared: usize) -> Vec<HomeCon
 }
 
 /// The readings on each state topic.
-fn readers(devices: &[Device]) -> HashMap<String, Vec<(usize, usize)>> {
-    let mut readers: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
+fn readers(devices: &[Device]) -> HashMap<SharedStr, Vec<(usize, usize)>> {
+    let mut readers: HashMap<SharedStr, Vec<(usize, usize)>> = HashMap::new();
     for (index, device) in devices.iter().enumerate() {
         for (nth, capability) in device.observed().enumerate() {
             for port in capability.binding.state_ports() {

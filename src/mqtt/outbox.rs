@@ -52,7 +52,7 @@ const REJECTION_SHARE: usize = 4;
 /// One message to the broker, sent with `QoS` 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboundMessage {
-    topic: String,
+    topic: SharedStr,
     payload: Bytes,
     /// The MQTT 5 correlation data of the request this answers.
     correlation: Option<Vec<u8>>,
@@ -80,7 +80,7 @@ pub struct OutboundMessage {
 
 impl OutboundMessage {
     /// Creates a message that is not retained, may be repeated and has no deadline.
-    pub fn to(topic: impl Into<String>, payload: impl Into<Bytes>) -> Self {
+    pub fn to(topic: impl Into<SharedStr>, payload: impl Into<Bytes>) -> Self {
         Self {
             topic: topic.into(),
             payload: payload.into(),

@@ -146,7 +146,7 @@ pub(crate) fn through_the_gate(home: &Home, action: Action) -> Result<(String, S
         .permit(&draft, &State::default(), asker)
         .map_err(|e| e.sentence(speech))?;
     let sent = plan.steps()[0].publication();
-    Ok((sent.topic.clone(), sent.payload.clone()))
+    Ok((sent.topic.to_string(), sent.payload.clone()))
 }
 
 fn described(home: &Home, device: &Device, capability: &Capability) -> Json {
@@ -570,14 +570,12 @@ fn descriptions() -> Vec<(&'static str, Vec<(&'static str, Description)>)> {
     let by_topic = |property: &Property| {
         let mut binding = by_zigbee(property);
         if let Some(command) = &mut binding.command {
-            command.topic = format!(
-                "zigbee2mqtt/Thing/set/{}",
-                if *property == Property::Power {
-                    "state"
-                } else {
-                    property.name()
-                }
-            );
+            let key = if *property == Property::Power {
+                "state"
+            } else {
+                property.name()
+            };
+            command.topic = format!("zigbee2mqtt/Thing/set/{key}").into();
             command.form = Form::Raw;
         }
         binding

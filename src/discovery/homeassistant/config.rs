@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json};
 use crate::binding::template::Template;
 use crate::binding::{Binding, Form, Port, Publication};
 use crate::vocabulary::Value;
+use crate::vocabulary::shared_str::SharedStr;
 
 use crate::discovery::announcement::InvalidAnnouncement;
 use crate::discovery::capabilities::words;
@@ -171,10 +172,10 @@ impl EntityConfig {
 
     /// # Errors
     /// If the option is not a valid topic.
-    pub(super) fn topic(&self, key: &str) -> Result<Option<String>, InvalidAnnouncement> {
+    pub(super) fn topic(&self, key: &str) -> Result<Option<SharedStr>, InvalidAnnouncement> {
         match self.get(key) {
             None => Ok(None),
-            Some(Json::String(topic)) if names::is_topic(topic) => Ok(Some(topic.clone())),
+            Some(Json::String(topic)) if names::is_topic(topic) => Ok(Some(topic.as_str().into())),
             Some(_) => Err(InvalidAnnouncement::BadTopic {
                 key: key.to_owned(),
             }),

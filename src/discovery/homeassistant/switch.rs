@@ -131,7 +131,7 @@ fn siren_messages(config: &EntityConfig) -> Result<Vec<(Value, Publication)>, In
             messages.extend(render_each(port, &[(Value::text(word), payload)]));
         } else {
             let object: Json = json!({ "state": payload });
-            let message = Publication::new(port.topic.as_str(), object.to_string());
+            let message = Publication::new(port.topic, object.to_string());
             messages.push((Value::text(word), message));
         }
     }

@@ -153,7 +153,7 @@ fn availability_of(payload: &Json) -> Vec<String> {
     };
     let sources = announced[0].device.availability.sources.iter();
     sources
-        .map(|source| source.binding.state[0].topic.clone())
+        .map(|source| source.binding.state[0].topic.to_string())
         .collect()
 }
 
@@ -201,8 +201,8 @@ fn a_base_topic_of_a_device_holds_for_its_components_and_its_availability() {
     };
     let device = &announced[0].device;
     assert_eq!(
-        device.capabilities[0].command_topics().next(),
-        Some("cellar/pump/set")
+        *device.capabilities[0].command_topics().next().unwrap(),
+        "cellar/pump/set"
     );
     let source = &device.availability.sources[0];
     assert_eq!(source.binding.state[0].topic, "cellar/pump/alive");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::home::device::{Area, Device};
+use crate::vocabulary::shared_str::SharedStr;
 
 use crate::discovery::announcement::{AnnouncedDevice, Announcement};
 use crate::discovery::registry::assemble::assemble;
@@ -143,7 +144,7 @@ impl Registry {
 
     /// Whether the device is commanded or reports on one of sayso's own topics.
     fn commands_itself(&self, device: &Device) -> bool {
-        let is_own = |topic: &str| {
+        let is_own = |topic: &SharedStr| {
             let rest = topic.strip_prefix(self.prefix.as_str());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };

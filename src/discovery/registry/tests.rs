@@ -8,6 +8,7 @@ use crate::home::device::Kind;
 use crate::home::rights::Rights;
 use crate::vocabulary::Property;
 use crate::vocabulary::Value;
+use crate::vocabulary::shared_str::SharedStr;
 use crate::vocabulary::slug::Slug;
 
 const IEEE: &str = "0x00158d0001a2b3c4";
@@ -108,7 +109,7 @@ fn equal_names_are_kept_and_reported_and_identifiers_are_unique() {
     assert_eq!(home.conflicts.len(), 2, "{:?}", home.conflicts);
     let first = home.devices[0].capabilities[0].command_topics().next();
     assert_eq!(
-        first,
+        first.map(SharedStr::as_str),
         Some("c/set"),
         "the first announcement keeps the identifier"
     );

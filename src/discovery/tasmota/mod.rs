@@ -235,7 +235,7 @@ impl DeviceConfig {
         let word =
             |text: &Option<String>, default: &str| Json::from(text.as_deref().unwrap_or(default));
         let last_will = Port {
-            topic: format!("{}/LWT", self.topic(TopicPrefix::Telemetry)),
+            topic: format!("{}/LWT", self.topic(TopicPrefix::Telemetry)).into(),
             form: Form::Raw,
         };
         let words = [word(&self.onln, "Online"), word(&self.ofln, "Offline")];

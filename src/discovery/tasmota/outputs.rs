@@ -111,7 +111,7 @@ impl DeviceConfig {
 
     fn port(&self, command: &str) -> Port {
         Port {
-            topic: format!("{}/{command}", self.topic(TopicPrefix::Command)),
+            topic: format!("{}/{command}", self.topic(TopicPrefix::Command)).into(),
             form: Form::Raw,
         }
     }
@@ -164,7 +164,7 @@ impl DeviceConfig {
             // only by its form.
             if self.has_set_option("4") {
                 state.push(Port {
-                    topic: format!("{}/{key}", self.topic(TopicPrefix::Answer)),
+                    topic: format!("{}/{key}", self.topic(TopicPrefix::Answer)).into(),
                     form: Form::Raw,
                 });
             }

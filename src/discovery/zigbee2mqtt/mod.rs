@@ -238,7 +238,7 @@ fn device_availability(base: &str, name: &str) -> Availability {
     let sources = topics.map(|topic| {
         let object = field(&topic, &["state"]);
         let word = Port {
-            topic,
+            topic: topic.into(),
             form: Form::Raw,
         };
         (

@@ -264,7 +264,7 @@ fn group(id: &str, topic: &str, members: Members) -> Device {
     for capability in &mut device.capabilities {
         capability.binding = zigbee2mqtt("x", "x", &capability.property, None);
         let command = capability.binding.command.as_mut().unwrap();
-        topic.clone_into(&mut command.topic);
+        command.topic = topic.into();
         capability.binding.stop = None;
         capability.binding.toggle = None;
     }
@@ -360,7 +360,7 @@ fn hostile(n: usize, topic: &str, payload: &str) -> Device {
         ..Binding::default()
     };
     device.capabilities[1].binding.command = Some(Port {
-        topic: topic.to_owned(),
+        topic: topic.into(),
         form: Form::Raw,
     });
     device.capabilities[1].domain = Domain::number(0.0, 100.0, "%");

@@ -10,6 +10,7 @@ use crate::store::journal::packed_reply::PackedReply;
 use crate::store::journal::received::Received;
 use crate::vocabulary::Value;
 use crate::vocabulary::action::Action;
+use crate::vocabulary::shared_str::SharedStr;
 
 /// Bytes of the JSON of most records.
 const USUAL_JSON: usize = 1024;
@@ -28,7 +29,7 @@ pub struct PlannedPublish {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub becomes: Option<Value>,
     /// The topic.
-    pub topic: String,
+    pub topic: SharedStr,
     /// The payload.
     pub payload: String,
     /// Whether it may be published again after a crash.

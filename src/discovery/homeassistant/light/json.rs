@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 use crate::binding::color::ColorSpace;
 use crate::binding::{Binding, Form, Port, Publication};
 use crate::home::capability::Capability;
+use crate::vocabulary::shared_str::SharedStr;
 use crate::vocabulary::{Domain, Property, Value};
 
 use crate::discovery::announcement::InvalidAnnouncement;
@@ -16,8 +17,8 @@ use crate::discovery::homeassistant::light::properties::{
 
 /// Topics of a JSON light.
 struct JsonLight {
-    command_topic: String,
-    state_topic: Option<String>,
+    command_topic: SharedStr,
+    state_topic: Option<SharedStr>,
 }
 
 pub(super) fn light(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnnouncement> {
@@ -65,7 +66,7 @@ pub(super) fn light(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnn
 
 impl JsonLight {
     fn message(&self, payload: &Json) -> Publication {
-        Publication::new(self.command_topic.as_str(), payload.to_string())
+        Publication::new(self.command_topic.clone(), payload.to_string())
     }
 
     fn state(&self, key: &str) -> Vec<Port> {

@@ -4,6 +4,7 @@
 use crate::binding::color::ColorSpace;
 use crate::binding::{Binding, Form, Port, Publication};
 use crate::home::capability::Capability;
+use crate::vocabulary::shared_str::SharedStr;
 use crate::vocabulary::{Domain, Property, Value};
 
 use crate::discovery::announcement::InvalidAnnouncement;
@@ -31,8 +32,8 @@ const VARIABLES: [&str; 11] = [
 /// Topics and templates of a template light.
 struct TemplateLight<'a> {
     config: &'a EntityConfig,
-    command_topic: String,
-    state_topic: Option<String>,
+    command_topic: SharedStr,
+    state_topic: Option<SharedStr>,
     on: &'a str,
     off: &'a str,
 }
