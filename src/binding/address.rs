@@ -148,6 +148,13 @@ pub fn reach(topic: &str, payload: &str) -> Reach {
     }
 }
 
+/// Returns whether a message on `topic` moves only those that receive it, whatever its payload. The
+/// payload decides for Tasmota devices alone.
+pub fn reaches_recipients_only(topic: &str) -> bool {
+    let is_tasmota = matches!(addresses(topic)[..], [Address::Tasmota(_), ..]);
+    !is_tasmota && reach(topic, "") == Reach::Bound
+}
+
 /// The base of an entity address: all levels but the last.
 pub fn base(address: &Address) -> Option<&str> {
     match address {
@@ -334,6 +341,9 @@ mod tests {
             ("cmnd/POWER", "ON", Reach::Everything),
         ] {
             assert_eq!(reach(topic, payload), expected, "{topic} {payload}");
+            let is_bound = expected == Reach::Bound;
+            assert!(is_bound || !reaches_recipients_only(topic), "{topic}");
         }
+        assert!(reaches_recipients_only("zigbee2mqtt/Lamp/set"));
     }
 }

@@ -7,12 +7,15 @@ use crate::binding::Publication;
 use crate::binding::address::{self, Address, Reach};
 use crate::home::capability::Capability;
 use crate::home::device::Device;
+use crate::vocabulary::shared_str::SharedStr;
 
 /// Lookup tables over the devices of one home. Devices are positions in its list.
 #[derive(Debug, Default)]
 pub(super) struct ReachIndex {
     by_address: HashMap<Address, Vec<usize>>,
     by_member_id: HashMap<String, Vec<usize>>,
+    /// Topics whose messages are for one device alone, whatever the payload, with that device.
+    own_topics: HashMap<SharedStr, usize>,
 }
 
 /// One device that a message can move.
@@ -41,7 +44,21 @@ impl ReachIndex {
                 );
             }
         }
+        for (position, device) in devices.iter().enumerate() {
+            for topic in topics(device) {
+                if index.is_own(topic, position) {
+                    index.own_topics.insert(topic.clone(), position);
+                }
+            }
+        }
         index
+    }
+
+    /// Returns whether a message on `topic` is for the device at `position` alone, whatever the
+    /// payload.
+    fn is_own(&self, topic: &str, position: usize) -> bool {
+        let is_alone = |address| self.at(address).iter().all(|device| *device == position);
+        address::reaches_recipients_only(topic) && address::recipients(topic).iter().all(is_alone)
     }
 
     /// Returns every device other than `commanded` that `publication` can move.
@@ -51,16 +68,9 @@ impl ReachIndex {
         commanded: usize,
         publication: &Publication,
     ) -> Vec<Reached> {
-        let addresses = address::recipients(&publication.topic);
         let mut walk = Walk::new(commanded);
-        for address in &addresses {
-            walk.add_all(self.at(address), false);
-        }
-        let known_number = || addresses.iter().any(|a| self.is_vouched(devices, a));
-        match address::reach(&publication.topic, &publication.payload) {
-            Reach::Bound => {}
-            Reach::Base(_) if known_number() => {}
-            reach => walk.add_all(&self.could_reach(devices, &reach), true),
+        if self.own_topics.get(&publication.topic) != Some(&commanded) {
+            self.add_addressed(devices, publication, &mut walk);
         }
         while let Some(next) = walk.next() {
             let device = &devices[next.device];
@@ -82,6 +92,20 @@ impl ReachIndex {
             }
         }
         walk.found
+    }
+
+    /// Adds the devices that the topic and the payload of `publication` address.
+    fn add_addressed(&self, devices: &[Device], publication: &Publication, walk: &mut Walk) {
+        let addresses = address::recipients(&publication.topic);
+        for address in &addresses {
+            walk.add_all(self.at(address), false);
+        }
+        let known_number = || addresses.iter().any(|a| self.is_vouched(devices, a));
+        match address::reach(&publication.topic, &publication.payload) {
+            Reach::Bound => {}
+            Reach::Base(_) if known_number() => {}
+            reach => walk.add_all(&self.could_reach(devices, &reach), true),
+        }
     }
 
     /// Returns every device that some message to `commanded` may move.
@@ -202,6 +226,12 @@ fn push_once(positions: &mut Vec<usize>, position: usize) {
     }
 }
 
+/// The topics the device is commanded on.
+fn topics(device: &Device) -> impl Iterator<Item = &SharedStr> {
+    let capabilities = device.capabilities.iter();
+    capabilities.flat_map(Capability::command_topics)
+}
+
 /// The addresses of all topics the device is commanded on.
 fn device_addresses(device: &Device) -> Vec<Address> {
     each_address(device, address::addresses)
@@ -213,12 +243,8 @@ fn device_recipients(device: &Device) -> Vec<Address> {
 }
 
 fn each_address(device: &Device, of_topic: fn(&str) -> Vec<Address>) -> Vec<Address> {
-    let topics = device
-        .capabilities
-        .iter()
-        .flat_map(Capability::command_topics);
     let mut addresses = Vec::new();
-    for address in topics.flat_map(of_topic) {
+    for address in topics(device).flat_map(|topic| of_topic(topic)) {
         if !addresses.contains(&address) {
             addresses.push(address);
         }
