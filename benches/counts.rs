@@ -30,7 +30,7 @@ use sayso::testing::discovery::finder::Finder;
 use sayso::testing::pipeline::{OutboundAction, Pipeline};
 use sayso::testing::store::journal::{Journal, JournalEntry, Received};
 use sayso::testing::telemetry::counters::Counters;
-use sayso::testing::wire::{Inbound, WireRules, decode, encode};
+use sayso::testing::wire::{Inbound, WireRules, decode};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
@@ -349,9 +349,9 @@ impl Stage {
             return Err("taken for a duplicate".into());
         };
         command.seq = seq.number();
-        let reply = self.pipeline.answer(&command, Some(seq)).await;
+        let answer = self.pipeline.answer_and_confirm(&command, Some(seq)).await;
         self.journal.reply_acked(seq);
-        Ok(encode(&reply))
+        Ok(answer.payload)
     }
 
     fn commands(&self, text: &str, outcome: &str) -> Result<Cost, CountError> {

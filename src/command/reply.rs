@@ -127,6 +127,9 @@ impl From<Action> for ActionReport {
     }
 }
 
+/// Bytes that the JSON of nearly all replies fits in.
+const USUAL_JSON: usize = 512;
+
 /// Bytes of the text that the reply to a refused command repeats at most.
 const MAX_REFUSED_TEXT: usize = 1 << 10;
 
@@ -202,6 +205,17 @@ impl Reply {
             why: Some(code),
             retry_after: refusal.retry_after().map(|after| after.as_secs_f64()),
             scheduled: None,
+        }
+    }
+
+    /// Encodes it as one JSON object, as it is sent and recorded.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut json = Vec::with_capacity(USUAL_JSON);
+        // Plain data with text keys always serialises; an empty payload would still end the
+        // client's wait.
+        match serde_json::to_writer(&mut json, self) {
+            Ok(()) => json,
+            Err(_) => Vec::new(),
         }
     }
 

@@ -31,6 +31,7 @@ use crate::pipeline::Pipeline;
 use crate::store::journal::{Health, JournalEntry, Received, Seq};
 use crate::systemd::Notify;
 use crate::telemetry::log::Log;
+use crate::wire;
 
 /// The time in which a leader that stops ends the commands in progress, if another node continues:
 /// nobody is served meanwhile. A command without a model takes milliseconds.
@@ -427,7 +428,7 @@ impl EventLoop {
         let task = self.task.clone();
         self.commands.spawn(async move {
             task.pipeline.reply_persisted(&reply).await;
-            task.send_reply(None, &reply, &reply_to).await;
+            task.send_reply(None, wire::encode(&reply), &reply_to).await;
         });
     }
 

@@ -10,12 +10,11 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::clock::now;
-use crate::command::reply::Reply;
 use crate::command::{Command, ReplyTo};
 use crate::daemon::liveness::Liveness;
 use crate::daemon::pair_replica::PairReplica;
 use crate::mqtt::outbox::{OutboundMessage, Outbox, Undelivered};
-use crate::pipeline::{DeviceConfirmation, InProgress, Pipeline};
+use crate::pipeline::{CommandAnswer, DeviceConfirmation, InProgress, Pipeline};
 use crate::store::journal::{Journal, MAX_CRASHES, PlannedPublish, Seq};
 use crate::telemetry::counters::Counters;
 use crate::wire;
@@ -70,10 +69,14 @@ impl CommandTask {
     async fn process(self, command: Command, seq: Seq, in_progress: InProgress) {
         let guard = self.liveness.begin(command.deadline);
         let answer = self.pipeline.answer_and_confirm(&command, Some(seq));
-        let (reply, confirmation) = answer.await;
+        let CommandAnswer {
+            payload,
+            confirmation,
+            ..
+        } = answer.await;
         drop((guard, in_progress));
         let reply_to = command.into_reply_to();
-        self.send_reply(Some(seq), &reply, &reply_to).await;
+        self.send_reply(Some(seq), payload, &reply_to).await;
         if let Some(confirmation) = confirmation {
             let event = publish_event(confirmation, self.outbox.clone(), reply_to);
             self.confirmations.spawn(event);
@@ -107,16 +110,16 @@ impl CommandTask {
         let in_progress = self.pipeline.begin_planned(seq, &planned);
         async move {
             let guard = self.liveness.begin(command.deadline);
-            let reply = self.pipeline.resume(&command, seq, planned).await;
+            let payload = self.pipeline.resume(&command, seq, planned).await;
             drop((guard, in_progress));
-            self.send_reply(Some(seq), &reply, &command.reply_to).await;
+            self.send_reply(Some(seq), payload, &command.reply_to).await;
         }
     }
 
     /// Answers a command of which only its beginning is known.
     pub(super) async fn report_uncertain(self, command: Command, seq: Seq) {
-        let reply = self.pipeline.report_uncertain(&command, seq).await;
-        self.send_reply(Some(seq), &reply, &command.reply_to).await;
+        let payload = self.pipeline.report_uncertain(&command, seq).await;
+        self.send_reply(Some(seq), payload, &command.reply_to).await;
     }
 
     /// Gives up a command that several runs of the program did not finish, with a dead letter.
@@ -124,19 +127,20 @@ impl CommandTask {
         if let Ok(delivery) = self.outbox.publish(letter) {
             let _ = timeout(DEAD_LETTER_TIMEOUT, delivery).await;
         }
-        let reply = self.pipeline.give_up(&command, seq).await;
-        self.send_reply(Some(seq), &reply, &command.reply_to).await;
+        let payload = self.pipeline.give_up(&command, seq).await;
+        self.send_reply(Some(seq), payload, &command.reply_to).await;
     }
 
-    /// Hands a reply to the broker, and notes in the journal that the broker has it. Waits for room
+    /// Hands an encoded reply to the broker, and notes in the journal that the broker has it. Waits for room
     /// in the outbox rather than lose the reply.
-    pub(super) async fn send_reply(&self, seq: Option<Seq>, reply: &Reply, reply_to: &ReplyTo) {
+    pub(super) async fn send_reply(&self, seq: Option<Seq>, payload: Vec<u8>, reply_to: &ReplyTo) {
         let topic = &reply_to.topic;
         let identity = match (&self.replica, seq) {
             (Some(replica), Some(seq)) => replica.identity(seq.number()),
             _ => None,
         };
-        let delivery = self.outbox.queue_reply(reply, reply_to, identity).await;
+        let payload = payload.into();
+        let delivery = self.outbox.queue_reply(payload, reply_to, identity).await;
         match delivery.await {
             Ok(()) => {}
             // Sent again it would be refused again.

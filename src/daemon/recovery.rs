@@ -30,9 +30,9 @@ impl EventLoop {
                 correlation: unsent.received.correlation,
             };
             let task = self.task.clone();
+            let payload = wire::encode(&unsent.reply);
             self.start(async move {
-                task.send_reply(Some(unsent.mark), &unsent.reply, &reply_to)
-                    .await;
+                task.send_reply(Some(unsent.mark), payload, &reply_to).await;
             });
         }
         // Others may wait for a model meanwhile. The order of each device is that of the planned
@@ -78,8 +78,8 @@ impl EventLoop {
                     text,
                 } = *rejected;
                 let reply = Reply::refused(id, text, &refusal);
-                task.journal.answered(seq, &reply);
-                self.start(async move { task.send_reply(Some(seq), &reply, &reply_to).await });
+                let payload = task.journal.answered(seq, &reply);
+                self.start(async move { task.send_reply(Some(seq), payload, &reply_to).await });
                 return;
             }
         };

@@ -96,12 +96,11 @@ impl OutboundMessage {
         }
     }
 
-    /// Creates the message of a reply. It is shortened if the broker does not accept its size.
-    pub fn reply(reply: &Reply, to: &ReplyTo) -> Self {
+    /// Creates the message of an encoded reply. It is shortened if the broker does not accept its size.
+    pub fn reply(payload: impl Into<Bytes>, to: &ReplyTo) -> Self {
         Self {
             is_reply: true,
-            ..Self::to(to.topic.clone(), wire::encode(reply))
-                .with_correlation(to.correlation.clone())
+            ..Self::to(to.topic.as_str(), payload).with_correlation(to.correlation.clone())
         }
     }
 
@@ -485,7 +484,7 @@ impl Outbox {
         deadline: Instant,
         token: AckToken,
     ) -> Result<(), AckToken> {
-        let message = OutboundMessage::reply(reply, to).until(deadline);
+        let message = OutboundMessage::reply(wire::encode(reply), to).until(deadline);
         match self.enqueue(message, Some(token)) {
             Ok(_) => {
                 self.counters.replies_sent.increment();
@@ -527,31 +526,31 @@ impl Outbox {
         Ok(Delivery(receiver))
     }
 
-    /// Queues a reply. It may be delivered twice; its id shows that. `identity` is that of its
+    /// Queues an encoded reply. It may be delivered twice; its id shows that. `identity` is that of its
     /// command in a pair.
     ///
     /// # Errors
     /// When too many messages, or too many bytes, wait already.
     pub fn reply(
         &self,
-        reply: &Reply,
+        payload: impl Into<Bytes>,
         to: &ReplyTo,
         identity: Option<CommandIdentity>,
     ) -> Result<Delivery, Full> {
-        let delivery = self.publish(OutboundMessage::reply(reply, to).answering(identity))?;
+        let delivery = self.publish(OutboundMessage::reply(payload, to).answering(identity))?;
         self.counters.replies_sent.increment();
         Ok(delivery)
     }
 
-    /// Queues a reply. Waits for room rather than lose it.
+    /// Queues an encoded reply. Waits for room rather than lose it.
     pub async fn queue_reply(
         &self,
-        reply: &Reply,
+        payload: Bytes,
         to: &ReplyTo,
         identity: Option<CommandIdentity>,
     ) -> Delivery {
         loop {
-            match self.reply(reply, to, identity) {
+            match self.reply(payload.clone(), to, identity) {
                 Ok(delivery) => return delivery,
                 Err(_) => tokio::time::sleep(REPLY_RETRY).await,
             }

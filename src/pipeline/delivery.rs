@@ -73,21 +73,26 @@ impl Pipeline {
     /// Enters the reply to a command in the journal and in the statistics. Every reply survives a
     /// crash of the program before it is sent, so that no command is answered in two ways; a
     /// refusal survives a power cut as well, because processing the command again could have
-    /// another result.
+    /// another result. Returns the payload of the reply.
     pub(super) async fn commit(
         &self,
         command: &Command,
         seq: Option<Seq>,
         reply: &Reply,
         durability: Durability,
-    ) {
-        if let Some(seq) = seq {
-            self.services.journal.answered(seq, reply);
-            let durability = durability.max(durability_of_reply(reply));
-            let journal = &self.services.journal;
-            journal.record_persisted(seq, durability).await;
-        }
+    ) -> Vec<u8> {
+        let journal = &self.services.journal;
+        let payload = match seq {
+            Some(seq) => {
+                let payload = journal.answered(seq, reply);
+                let durability = durability.max(durability_of_reply(reply));
+                journal.record_persisted(seq, durability).await;
+                payload
+            }
+            None => reply.to_json(),
+        };
         self.record(command, reply);
+        payload
     }
 
     /// Waits until a reply that is sent again survives what it has to survive before it is sent for
@@ -117,8 +122,14 @@ impl Pipeline {
     }
 
     /// Finishes a command whose plan an earlier run of the program wrote to the journal: messages
-    /// that are harmless twice are published again, the others are reported as uncertain.
-    pub async fn resume(&self, command: &Command, seq: Seq, planned: Vec<PlannedPublish>) -> Reply {
+    /// that are harmless twice are published again, the others are reported as uncertain. Returns
+    /// the payload of the reply.
+    pub async fn resume(
+        &self,
+        command: &Command,
+        seq: Seq,
+        planned: Vec<PlannedPublish>,
+    ) -> Vec<u8> {
         self.services.journal.begun(seq).await;
         self.claim_for_short(command.seq);
         let speech = self.services.grammar.speech(&Phrase::of(command));
@@ -152,8 +163,7 @@ impl Pipeline {
             .with_result(result)
             .into_reply(command, speech, now());
         self.commit(command, Some(seq), &reply, Durability::Disk)
-            .await;
-        reply
+            .await
     }
 
     /// Claims the device of a message that may be published again. Returns `None` if a repetition
@@ -202,32 +212,33 @@ impl Pipeline {
         }
     }
 
-    /// Replies to a command that is not processed, and notes the reply on the disk.
+    /// Replies to a command that is not processed, and notes the reply on the disk. Returns the
+    /// payload of the reply.
     pub(super) async fn end_without_plan(
         &self,
         command: &Command,
         seq: Seq,
         handled: Handled,
-    ) -> Reply {
+    ) -> Vec<u8> {
         let speech = self.services.grammar.speech(&Phrase::of(command));
         let reply = handled.into_reply(command, speech, now());
         self.commit(command, Some(seq), &reply, Durability::Disk)
-            .await;
-        reply
+            .await
     }
 
     /// Gives up a command that several runs of the program began and did not finish: it may be what
     /// ended them. Its meaning is not looked up, because that may be what ended them: devices that
-    /// it reached before a power cut took its plan are not kept from older commands.
-    pub async fn give_up(&self, command: &Command, seq: Seq) -> Reply {
+    /// it reached before a power cut took its plan are not kept from older commands. Returns the
+    /// payload of the reply.
+    pub async fn give_up(&self, command: &Command, seq: Seq) -> Vec<u8> {
         let handled = Handled::refused(Refusal::Dead);
-        let reply = self.end_without_plan(command, seq, handled).await;
+        let payload = self.end_without_plan(command, seq, handled).await;
         tracing::error!(
             command_id = command.id,
             source = %command.source,
             "a command was begun and not finished three times: given up, see the dead letters"
         );
-        reply
+        payload
     }
 }
 

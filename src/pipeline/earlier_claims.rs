@@ -5,7 +5,6 @@
 
 use crate::command::Command;
 use crate::command::phrase::Phrase;
-use crate::command::reply::Reply;
 use crate::grammar::When;
 use crate::pipeline::delivery::InProgress;
 use crate::pipeline::dispatch::durability_of;
@@ -33,8 +32,9 @@ impl Pipeline {
     }
 
     /// Ends a command that an earlier run received, whose time is over, and of which no plan was
-    /// written: an absolute message may have been published before anything of it was.
-    pub async fn report_uncertain(&self, command: &Command, seq: Seq) -> Reply {
+    /// written: an absolute message may have been published before anything of it was. Returns the
+    /// payload of the reply.
+    pub async fn report_uncertain(&self, command: &Command, seq: Seq) -> Vec<u8> {
         let actions = self.claim_unwritten(command);
         let handled = Handled::uncertain(&actions);
         self.end_without_plan(command, seq, handled).await

@@ -60,6 +60,7 @@ pub use crate::pipeline::firing::TimerEvent;
 pub use crate::pipeline::handle::{Pipeline, StreamFn};
 pub use crate::pipeline::publish::{OutboundAction, PublishFn, PublishFuture};
 pub use crate::pipeline::replica::Replica;
+pub use crate::pipeline::reply::CommandAnswer;
 pub use crate::pipeline::services::Services;
 pub use crate::pipeline::settings::{CommandOrder, PipelineSettings};
 
@@ -138,15 +139,11 @@ impl Pipeline {
 
     /// Processes a command and returns its one reply. `seq` is its entry in the journal, if any.
     pub async fn answer(&self, command: &Command, seq: Option<Seq>) -> Reply {
-        self.answer_and_confirm(command, seq).await.0
+        self.answer_and_confirm(command, seq).await.reply
     }
 
-    /// Does the same, and returns the states of devices to wait for once the reply is sent, if any.
-    pub async fn answer_and_confirm(
-        &self,
-        command: &Command,
-        seq: Option<Seq>,
-    ) -> (Reply, Option<DeviceConfirmation>) {
+    /// Does the same, and returns what is sent as well.
+    pub async fn answer_and_confirm(&self, command: &Command, seq: Option<Seq>) -> CommandAnswer {
         let phrase = Phrase::of(command);
         let pending = (!command.dry_run).then(|| self.pending(command));
         let stream = self.answer_stream(command, &phrase);
@@ -172,8 +169,12 @@ impl Pipeline {
             let is_answer = reply.outcome == Outcome::Answered;
             stream.end(is_answer.then_some(&reply.speech));
         }
-        self.commit(command, seq, &reply, durability).await;
-        (reply, confirmation)
+        let payload = self.commit(command, seq, &reply, durability).await;
+        CommandAnswer {
+            reply,
+            payload,
+            confirmation,
+        }
     }
 
     /// With `order = "source"`, waits for the earlier commands of the source first.

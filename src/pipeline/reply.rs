@@ -14,6 +14,16 @@ use crate::store::journal::{Durability, PlannedPublish};
 use crate::vocabulary::action::Action;
 use crate::vocabulary::speech::{Speech, fill, sentence};
 
+/// The answer to a command.
+pub struct CommandAnswer {
+    /// The one reply.
+    pub reply: Reply,
+    /// The reply as it was recorded, and is sent.
+    pub payload: Vec<u8>,
+    /// The states of devices to wait for once it is sent, if any.
+    pub confirmation: Option<DeviceConfirmation>,
+}
+
 /// The success of a command, with the sentence for the speaker.
 pub(super) enum Success {
     /// Everything was published.

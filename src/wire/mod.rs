@@ -33,9 +33,6 @@ pub const MAX_HOPS: u8 = 4;
 /// The longest source name in bytes. It is a key of quotas and duplicates.
 const MAX_SOURCE: usize = 128;
 
-/// Bytes that nearly all encoded replies fit in.
-const USUAL_REPLY: usize = 512;
-
 /// Characters of an unreadable payload that the reply quotes.
 const QUOTED_CHARS: usize = 200;
 
@@ -156,13 +153,7 @@ pub fn decode(inbound: &Inbound<'_>, rules: &WireRules) -> Result<Command, Box<R
 
 /// Encodes a reply as one JSON object.
 pub fn encode(reply: &Reply) -> Vec<u8> {
-    let mut payload = Vec::with_capacity(USUAL_REPLY);
-    // Plain data with text keys always serialises; an empty payload would still end the client's
-    // wait.
-    match serde_json::to_writer(&mut payload, reply) {
-        Ok(()) => payload,
-        Err(_) => Vec::new(),
-    }
+    reply.to_json()
 }
 
 /// Shortens an encoded reply to at most `max_bytes`: first the list of actions is left out, then

@@ -254,13 +254,14 @@ impl Index {
         true
     }
 
-    /// Enters the reply of a command; returns false if the command is not known, or finished.
-    pub(super) fn answer(&mut self, number: u64, reply: &Reply) -> bool {
+    /// Enters the reply of a command, whose JSON is `json`; returns false if the command is not
+    /// known, or finished.
+    pub(super) fn answer(&mut self, number: u64, reply: &Reply, json: &[u8]) -> bool {
         let Some(known) = self.known.get(&number) else {
             return false;
         };
         let keys = known.keys;
-        let packed = PackedReply::new(reply);
+        let packed = PackedReply::new(reply, json);
         if !self.update(number, |record| record.enter_reply(packed, keys)) {
             return false;
         }

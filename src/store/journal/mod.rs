@@ -299,12 +299,14 @@ impl Journal {
         }
     }
 
-    /// Records the reply.
-    pub fn answered(&self, mark: Seq, reply: &Reply) {
+    /// Records the reply, and returns the JSON that is recorded.
+    pub fn answered(&self, mark: Seq, reply: &Reply) -> Vec<u8> {
+        let json = reply.to_json();
         let mut index = self.lock();
-        if index.answer(mark.0, reply) {
+        if index.answer(mark.0, reply, &json) {
             self.changed(&mut index, mark.0);
         }
+        json
     }
 
     /// Records that the broker has the reply.

@@ -64,16 +64,12 @@ pub(super) struct PackedReply {
 }
 
 impl PackedReply {
-    pub(super) fn new(reply: &Reply) -> Self {
-        let mut json = Vec::with_capacity(USUAL_JSON);
-        // It consists of texts and finite numbers: JSON can hold all of it.
-        if serde_json::to_writer(&mut json, reply).is_err() {
-            json.clear();
-        }
-        pack(&mut json);
+    /// Packs a reply; `json` is its JSON.
+    pub(super) fn new(reply: &Reply, json: &[u8]) -> Self {
+        let mut packed = Vec::with_capacity(packed_bytes(json).count());
+        packed.extend(packed_bytes(json));
         Self {
-            // A copy: the rest of the buffer shall not stay behind it.
-            packed: json.as_slice().into(),
+            packed: packed.into_boxed_slice(),
             is_put_off: reply.is_put_off(),
         }
     }
@@ -113,7 +109,7 @@ impl PackedReply {
         match self.reply() {
             Some(mut reply) if reply.text.len() > longest => {
                 reply.text = String::new();
-                Self::new(&reply)
+                Self::new(&reply, &reply.to_json())
             }
             _ => self,
         }
@@ -122,33 +118,31 @@ impl PackedReply {
 
 impl<'de> Deserialize<'de> for PackedReply {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Reply::deserialize(deserializer).map(|reply| Self::new(&reply))
+        let reply = Reply::deserialize(deserializer)?;
+        Ok(Self::new(&reply, &reply.to_json()))
     }
 }
 
-/// Replaces the texts in `json`, which becomes shorter.
-fn pack(json: &mut Vec<u8>) {
-    let mut read = 0;
-    let mut written = 0;
-    while let Some(&byte) = json.get(read) {
-        let found = if byte == b'"' {
-            text_at(&json[read..])
-        } else {
-            None
+/// Returns the bytes of `json` with one byte in the place of each of the texts.
+fn packed_bytes(json: &[u8]) -> impl Iterator<Item = u8> {
+    let mut rest = json;
+    std::iter::from_fn(move || {
+        let (&byte, behind) = rest.split_first()?;
+        let found = if byte == b'"' { text_at(rest) } else { None };
+        let Some((index, text)) = found else {
+            rest = behind;
+            return Some(byte);
         };
-        let (packed, length) = found.unwrap_or((byte, 1));
-        json[written] = packed;
-        written += 1;
-        read += length;
-    }
-    json.truncate(written);
+        rest = &rest[text.len()..];
+        Some(index)
+    })
 }
 
-/// Returns the index and the length of the text at the beginning of `json`.
-fn text_at(json: &[u8]) -> Option<(u8, usize)> {
+/// Returns the text at the beginning of `json`, with its index.
+fn text_at(json: &[u8]) -> Option<(u8, &'static [u8])> {
     texts_like(json).find_map(|index| {
         let text = TEXTS[usize::from(index)];
-        json.starts_with(text).then_some((index, text.len()))
+        json.starts_with(text).then_some((index, text))
     })
 }
 
@@ -192,8 +186,8 @@ mod tests {
 
     #[test]
     fn an_everyday_reply_takes_less_than_half_of_its_json() {
-        let packed = PackedReply::new(&everyday());
         let json = serde_json::to_vec(&everyday()).unwrap();
+        let packed = PackedReply::new(&everyday(), &json);
         assert!(packed.bytes() * 2 < json.len(), "{packed:?}");
         assert!(packed.bytes() <= 80, "{packed:?}");
     }
@@ -227,10 +221,11 @@ mod tests {
             });
         }
         for reply in replies {
-            let packed = PackedReply::new(&reply);
-            let mut json = Vec::new();
-            packed.unpack(&mut json);
-            assert_eq!(json, serde_json::to_vec(&reply).unwrap());
+            let json = serde_json::to_vec(&reply).unwrap();
+            let packed = PackedReply::new(&reply, &json);
+            let mut unpacked = Vec::new();
+            packed.unpack(&mut unpacked);
+            assert_eq!(unpacked, json);
             assert_eq!(packed.reply(), Some(reply));
         }
     }
@@ -239,9 +234,7 @@ mod tests {
     fn each_text_takes_a_byte_that_json_does_not_have() {
         assert!(TEXTS.len() <= usize::from(FIRST_PLAIN));
         for (index, text) in (0..).zip(TEXTS) {
-            let mut packed = text.to_vec();
-            pack(&mut packed);
-            assert_eq!(packed, [index]);
+            assert!(packed_bytes(text).eq([index]), "{index}");
         }
     }
 }

@@ -78,7 +78,7 @@ async fn a_reply_goes_where_it_was_asked_for(broker: Broker) {
     let heard = sayso.command().await;
     sayso
         .outbox
-        .reply(&reply("42"), &heard.command.reply_to, None)
+        .reply(reply("42").to_json(), &heard.command.reply_to, None)
         .unwrap()
         .await
         .unwrap();
@@ -286,7 +286,7 @@ async fn a_reply_above_an_unannounced_limit_of_the_broker_is_shortened() {
         text: "word ".repeat(1000),
         ..reply("long")
     };
-    let delivery = sayso.outbox.reply(&long, &to, None).unwrap();
+    let delivery = sayso.outbox.reply(long.to_json(), &to, None).unwrap();
     timeout(PATIENCE, delivery).await.unwrap().unwrap();
     let shortened = speaker.expect("sayso/reply/hall", PATIENCE).await.json();
     assert_eq!(
