@@ -172,6 +172,11 @@ impl OutboundMessage {
         &self.topic
     }
 
+    /// Returns the topic as a packet has it, which is not copied.
+    pub(super) fn topic_bytes(&self) -> Bytes {
+        self.topic.clone().into()
+    }
+
     /// Returns the payload.
     pub fn payload(&self) -> &Bytes {
         &self.payload

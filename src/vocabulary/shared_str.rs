@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// An immutable text whose clones share one allocation.
@@ -53,6 +54,13 @@ impl From<String> for SharedStr {
 impl From<Arc<str>> for SharedStr {
     fn from(text: Arc<str>) -> Self {
         Self(text)
+    }
+}
+
+impl From<SharedStr> for Bytes {
+    /// Shares the allocation as well.
+    fn from(text: SharedStr) -> Self {
+        Self::from_owner(Arc::<[u8]>::from(text.0))
     }
 }
 

@@ -51,6 +51,9 @@ const EXPIRY: usize = 5;
 const CORRELATION: usize = 3;
 const USER_PROPERTY: usize = 5;
 
+/// The most digits of the number of hops.
+const HOPS_DIGITS: usize = 3;
+
 /// The largest packet MQTT knows, in bytes: its length has four times seven bits (MQTT 5, section
 /// 1.5.5).
 const MAX_PACKET: usize = 268_435_455;
@@ -480,7 +483,7 @@ fn is_about_content(reason: PubAckReason) -> bool {
 fn publish(message: &OutboundMessage, now: Instant) -> Publish {
     Publish {
         qos: QoS::AtLeastOnce,
-        topic: Bytes::copy_from_slice(message.topic().as_bytes()),
+        topic: message.topic_bytes(),
         payload: message.payload().clone(),
         properties: Some(properties(message, now)),
         ..Publish::default()
@@ -519,7 +522,7 @@ fn packet_bytes(message: &OutboundMessage) -> usize {
         bytes += USER_PROPERTY + IDENTITY.len() + identity.to_string().len();
     }
     if message.hops() > 0 {
-        bytes += USER_PROPERTY + wire::HOPS.len() + message.hops().to_string().len();
+        bytes += USER_PROPERTY + wire::HOPS.len() + HOPS_DIGITS;
     }
     bytes
 }
