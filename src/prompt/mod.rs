@@ -19,7 +19,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use serde_json::Value as Json;
 
 use crate::command::phrase::Phrase;
 use crate::home::Home;
@@ -28,7 +27,7 @@ use crate::home::rights::Rights;
 use crate::prompt::home_listing::{listing, put, standard, word};
 use crate::prompt::instructions::{RULES, examples};
 use crate::prompt::schema::schema;
-use crate::provider::Prompt;
+use crate::provider::{AnswerSchema, Prompt, PromptText};
 use crate::vocabulary::Property;
 
 pub use crate::prompt::relevance::{is_related, states_numbers};
@@ -97,11 +96,11 @@ fn hash(value: &impl Hash) -> u64 {
 struct Prefix {
     revision: u64,
     class: String,
-    text: Arc<str>,
+    text: PromptText,
     /// The same for small models, with rules of their own.
-    narrow: Arc<str>,
+    narrow: PromptText,
     key: Arc<str>,
-    schema: Arc<Json>,
+    schema: AnswerSchema,
 }
 
 /// Composes prompts, and keeps the prefixes of the present home.
@@ -165,7 +164,7 @@ impl Prefix {
         let allowed =
             |device: &Device, property: &Property| home.rights().allow(source, device, property);
         let listing = listing(home, allowed);
-        let text: Arc<str> = format!("{RULES}{}{listing}", examples(home, allowed)).into();
+        let text = format!("{RULES}{}{listing}", examples(home, allowed));
         let devices = home.devices().iter();
         let mut ids: Vec<&str> = devices
             .filter(|device| {
@@ -179,9 +178,9 @@ impl Prefix {
             revision: home.revision(),
             class: class.to_owned(),
             key: format!("sayso-{:016x}", hash(&text)).into(),
-            text,
+            text: text.into(),
             narrow: format!("{}{listing}", narrow::RULES).into(),
-            schema: Arc::new(schema(&ids)),
+            schema: schema(&ids).into(),
         }
     }
 }
@@ -199,10 +198,10 @@ fn max_output_tokens(home: &Home) -> u32 {
 fn wide(prefix: &Prefix, phrase: &Phrase, home: &Home) -> Prompt {
     Prompt {
         narrow: None,
-        prefix: Arc::clone(&prefix.text),
+        prefix: prefix.text.clone(),
         prefix_key: Arc::clone(&prefix.key),
         phrase: message(phrase, home),
-        schema: Arc::clone(&prefix.schema),
+        schema: prefix.schema.clone(),
         max_output_tokens: max_output_tokens(home),
     }
 }
@@ -229,6 +228,8 @@ fn message(phrase: &Phrase, home: &Home) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value as Json;
+
     use super::*;
     use crate::home::device::{Area, Device, Kind};
     use crate::home::rights::{Rules, Selector};

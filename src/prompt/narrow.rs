@@ -6,7 +6,6 @@
 //! context, so that a server keeps them in its cache. The examples come with the phrase.
 
 use std::cmp::Reverse;
-use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
@@ -17,7 +16,7 @@ use crate::prompt::home_listing::{listing, put, word};
 use crate::prompt::instructions::{LESS, MORE, STATE, STOP};
 use crate::prompt::relevance::PhraseWords;
 use crate::prompt::schema::{AnswerShape, narrow_schema};
-use crate::provider::NarrowPrompt;
+use crate::provider::{NarrowPrompt, PromptText};
 use crate::vocabulary::Property;
 
 /// The context that the prompt fits, in tokens.
@@ -75,7 +74,7 @@ pub(super) fn narrow(
     phrase: &Phrase,
     home: &Home,
     source: &str,
-    whole: &Arc<str>,
+    whole: &PromptText,
     message: &str,
 ) -> NarrowPrompt {
     let words = PhraseWords::of(phrase, home);
@@ -92,7 +91,7 @@ pub(super) fn narrow(
     let bytes = SMALL_CONTEXT.saturating_sub(output) * BYTES_PER_TOKEN;
     let bytes = bytes.saturating_sub(examples.len() + message.len());
     let (prefix, shown) = if whole.len() <= bytes {
-        (Arc::clone(whole), meant.devices.len())
+        (whole.clone(), meant.devices.len())
     } else {
         meant.prefix(home, bytes, allowed)
     };
@@ -103,7 +102,7 @@ pub(super) fn narrow(
             .map(|capability| (*device, capability))
     });
     NarrowPrompt {
-        schema: Arc::new(narrow_schema(capabilities, &meant.shape(&words))),
+        schema: narrow_schema(capabilities, &meant.shape(&words)).into(),
         prefix,
         examples,
         max_output_tokens,
@@ -211,7 +210,7 @@ impl<'a> Meant<'a> {
         home: &Home,
         most_bytes: usize,
         allowed: impl Fn(&Device, &Property) -> bool,
-    ) -> (Arc<str>, usize) {
+    ) -> (PromptText, usize) {
         let mut shown = self.devices.len();
         loop {
             let is_shown = |device: &Device| {

@@ -2,10 +2,12 @@
 //! Source: requests of the official SDK 2.12.0 for version 2026-10-21 of the API, captured November
 //! 2026.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
 use crate::provider::allowance::{Allowance, Remaining};
@@ -15,7 +17,7 @@ use crate::provider::gathered::Gathered;
 use crate::provider::headers;
 use crate::provider::json::{as_text, count, list, text};
 use crate::provider::message::{Prompt, Usage};
-use crate::provider::schema::adapted;
+use crate::provider::prompt_parts::{PromptText, SchemaLimits};
 use crate::provider::spec::{
     ApiSpec, ApiVersion, Family, HOSTED_CONCURRENCY, Settings, Structure, Timeouts,
 };
@@ -35,8 +37,10 @@ pub const SPEC: ApiSpec = ApiSpec {
     counts_cached: false,
     is_local: false,
     // Large enums make the compiled grammar too large, a limit that is not published.
-    enum_limit: 64,
-    accepts_max_items: false,
+    schema: SchemaLimits {
+        longest_enum: 64,
+        accepts_max_items: false,
+    },
     missing_model: "correct `model` (`{model}`) or `base_url`",
     families: &FAMILIES,
     build: |settings, _| Ok(Box::new(Anthropic::new(settings))),
@@ -92,7 +96,7 @@ impl Provider for Anthropic {
     fn encode(&self, prompt: &Prompt, stream: bool) -> HttpRequest {
         let format = (self.structure == Structure::Schema).then(|| Format {
             kind: "json_schema",
-            schema: adapted(&prompt.schema, &SPEC),
+            schema: prompt.schema.within(SPEC.schema),
         });
         let effort = self.effort.as_deref();
         let needs_config = format.is_some() || effort.is_some();
@@ -115,10 +119,7 @@ impl Provider for Anthropic {
             output_config: needs_config.then_some(OutputConfig { effort, format }),
             stream,
         };
-        HttpRequest {
-            path: "/messages".to_owned(),
-            body: serde_json::to_vec(&body).expect("strings, numbers and JSON always serialise"),
-        }
+        HttpRequest::new("/messages".to_owned(), prompt, &body)
     }
 }
 
@@ -141,7 +142,7 @@ struct Body<'a> {
 struct System<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
-    text: &'a str,
+    text: &'a PromptText,
     cache_control: CacheControl,
 }
 
@@ -171,7 +172,7 @@ struct OutputConfig<'a> {
 struct Format<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
-    schema: Json,
+    schema: Arc<RawValue>,
 }
 
 /// Adds a whole message or one event of a stream. Pings and unknown events and blocks are skipped.

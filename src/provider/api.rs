@@ -1,7 +1,12 @@
 //! The interface of an API module: a request encoder. Answers are read by the functions in its
 //! `ApiSpec`.
 
+use serde::Serialize;
+
 use crate::provider::message::Prompt;
+
+/// Room for the fields of a body beside the prompt, and for a schema of average size.
+const FIELDS_SIZE: usize = 4096;
 
 /// Encodes prompts for one provider. Performs no I/O.
 pub trait Provider: Send + Sync {
@@ -16,6 +21,21 @@ pub struct HttpRequest {
     pub path: String,
     /// The body.
     pub body: Vec<u8>,
+}
+
+impl HttpRequest {
+    /// Returns the request with a body of JSON that contains `prompt`.
+    pub(super) fn new(path: impl Into<String>, prompt: &Prompt, body: &impl Serialize) -> Self {
+        let listing = prompt.prefix.len() + prompt.prefix.len() / 8;
+        // Room for the whole, so that it does not grow by doubling.
+        let mut bytes = Vec::with_capacity(listing + prompt.phrase.len() + FIELDS_SIZE);
+        serde_json::to_writer(&mut bytes, body)
+            .expect("strings, numbers and JSON always serialize");
+        Self {
+            path: path.into(),
+            body: bytes,
+        }
+    }
 }
 
 /// The key cannot be sent in a header.

@@ -3,7 +3,6 @@
 //! accept, each with how it must be classified.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use reqwest::Url;
@@ -71,7 +70,7 @@ pub(super) fn prompt(schema: &Json) -> Prompt {
             .into(),
         prefix_key: "gw-1:reg-9f2c".into(),
         phrase: "kitchen lamp to 30".into(),
-        schema: Arc::new(schema.clone()),
+        schema: schema.clone().into(),
         max_output_tokens: 8192,
         narrow: None,
     }

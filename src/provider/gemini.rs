@@ -1,9 +1,11 @@
 //! `generateContent`, as Google defines it. Pure encoding and decoding.
 //! Source: requests of the official SDK 3.4.0 for version v1 of the API, captured November 2026.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
 use crate::provider::allowance::Remaining;
@@ -13,7 +15,7 @@ use crate::provider::gathered::Gathered;
 use crate::provider::headers;
 use crate::provider::json::{as_text, count, list, text};
 use crate::provider::message::{Prompt, Usage};
-use crate::provider::schema::adapted;
+use crate::provider::prompt_parts::{PromptText, SchemaLimits};
 use crate::provider::spec::{
     ApiSpec, ApiVersion, Family, HOSTED_CONCURRENCY, Settings, Structure, Timeouts,
 };
@@ -32,8 +34,10 @@ pub const SPEC: ApiSpec = ApiSpec {
     counts_cached: true,
     is_local: false,
     // The ceiling on enum values is not published.
-    enum_limit: 100,
-    accepts_max_items: true,
+    schema: SchemaLimits {
+        longest_enum: 100,
+        accepts_max_items: true,
+    },
     missing_model: "correct `model` (`{model}`) or `base_url`",
     families: &FAMILIES,
     build: |settings, _| Ok(Box::new(Gemini::new(settings))),
@@ -121,7 +125,7 @@ impl Provider for Gemini {
                 response_mime_type: (self.structure != Structure::None)
                     .then_some("application/json"),
                 response_json_schema: (self.structure == Structure::Schema)
-                    .then(|| adapted(&prompt.schema, &SPEC)),
+                    .then(|| prompt.schema.within(SPEC.schema)),
                 thinking_config: self
                     .thinking
                     .as_deref()
@@ -133,10 +137,7 @@ impl Provider for Gemini {
         } else {
             "generateContent"
         };
-        HttpRequest {
-            path: format!("/models/{}:{method}", self.model),
-            body: serde_json::to_vec(&body).expect("strings, numbers and JSON always serialise"),
-        }
+        HttpRequest::new(format!("/models/{}:{method}", self.model), prompt, &body)
     }
 }
 
@@ -144,20 +145,20 @@ impl Provider for Gemini {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Body<'a> {
-    system_instruction: Content<'a>,
-    contents: [Content<'a>; 1],
+    system_instruction: Content<'a, PromptText>,
+    contents: [Content<'a, str>; 1],
     generation_config: GenerationConfig<'a>,
 }
 
 #[derive(Serialize)]
-struct Content<'a> {
+struct Content<'a, T: ?Sized> {
     role: &'a str,
-    parts: [Part<'a>; 1],
+    parts: [Part<'a, T>; 1],
 }
 
 #[derive(Serialize)]
-struct Part<'a> {
-    text: &'a str,
+struct Part<'a, T: ?Sized> {
+    text: &'a T,
 }
 
 #[derive(Serialize)]
@@ -168,7 +169,7 @@ struct GenerationConfig<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     response_mime_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    response_json_schema: Option<Json>,
+    response_json_schema: Option<Arc<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thinking_config: Option<Json>,
 }

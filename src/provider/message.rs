@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value as Json;
+use crate::provider::prompt_parts::{AnswerSchema, PromptText};
 
 /// One request to a model. The prefix and the schema are the same bytes for every phrase of one
 /// home, so that a provider's prompt cache works; the phrase comes last and alone in its own
@@ -10,13 +10,13 @@ use serde_json::Value as Json;
 #[derive(Debug, Clone)]
 pub struct Prompt {
     /// The instructions and the listing of the home.
-    pub prefix: Arc<str>,
+    pub prefix: PromptText,
     /// A key for the prefix: equal for equal bytes.
     pub prefix_key: Arc<str>,
     /// The command.
     pub phrase: String,
     /// The JSON Schema of the answer.
-    pub schema: Arc<Json>,
+    pub schema: AnswerSchema,
     /// The most tokens of the answer.
     pub max_output_tokens: u32,
     /// The variant for small models; `None` where there is none.
@@ -27,11 +27,11 @@ pub struct Prompt {
 #[derive(Debug)]
 pub struct NarrowPrompt {
     /// The instructions and the listing of the devices, as many as fit.
-    pub prefix: Arc<str>,
+    pub prefix: PromptText,
     /// Examples for the devices that the phrase names, which precede it.
     pub examples: String,
     /// A schema that allows each device only its own properties.
-    pub schema: Arc<Json>,
+    pub schema: AnswerSchema,
     /// The most tokens of the answer, by the number of devices meant.
     pub max_output_tokens: u32,
 }
@@ -63,9 +63,9 @@ impl Prompt {
             return self.clone();
         };
         Self {
-            prefix: Arc::clone(&narrow.prefix),
+            prefix: narrow.prefix.clone(),
             phrase: format!("{}{}", narrow.examples, self.phrase),
-            schema: Arc::clone(&narrow.schema),
+            schema: narrow.schema.clone(),
             max_output_tokens: narrow.max_output_tokens,
             ..self.clone()
         }

@@ -23,9 +23,9 @@ pub mod model_size;
 pub mod ollama;
 pub mod openai;
 pub mod price;
+mod prompt_parts;
 mod redact;
 pub mod responses;
-mod schema;
 pub mod spec;
 mod status;
 pub mod stream;
@@ -37,6 +37,7 @@ pub use crate::provider::envelope::object_in;
 pub(crate) use crate::provider::envelope::{end_of_reasoning, may_be_reasoning};
 pub use crate::provider::error::{Disposition, ProviderError};
 pub use crate::provider::message::{Completion, NarrowPrompt, Prompt, Usage};
+pub use crate::provider::prompt_parts::{AnswerSchema, PromptText};
 pub use crate::provider::spec::{ApiSpec, ApiVersion, AptitudeTest, Settings, Structure, Timeouts};
 
 /// All APIs, the usual one first.

@@ -3,9 +3,11 @@
 //! how long a prompt may be.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value as Json;
+use serde_json::value::RawValue;
 
 use crate::provider::allowance::Remaining;
 use crate::provider::api::{HttpRequest, Provider};
@@ -13,7 +15,7 @@ use crate::provider::error::{ErrorBody, ProviderError, numeric_status, words};
 use crate::provider::gathered::Gathered;
 use crate::provider::json::{as_text, count, list, text};
 use crate::provider::message::{Prompt, Usage};
-use crate::provider::schema::adapted;
+use crate::provider::prompt_parts::{PromptText, SchemaLimits};
 use crate::provider::spec::{ApiSpec, Settings, Structure, Timeouts};
 
 /// The table of this API.
@@ -29,8 +31,10 @@ pub const SPEC: ApiSpec = ApiSpec {
     free_probe: Some("/api/tags"),
     counts_cached: true,
     is_local: true,
-    enum_limit: 200,
-    accepts_max_items: true,
+    schema: SchemaLimits {
+        longest_enum: 200,
+        accepts_max_items: true,
+    },
     missing_model: "run `ollama pull {model}`, or correct `base_url`",
     families: &[],
     build: |settings, _| Ok(Box::new(Ollama::new(settings))),
@@ -93,7 +97,7 @@ impl Provider for Ollama {
         let max_tokens = prompt.max_output_tokens.min(self.max_output_tokens);
         let body = Body {
             model: &self.model,
-            messages: [
+            messages: (
                 Message {
                     role: "system",
                     content: &prompt.prefix,
@@ -102,9 +106,9 @@ impl Provider for Ollama {
                     role: "user",
                     content: &prompt.phrase,
                 },
-            ],
+            ),
             format: match self.structure {
-                Structure::Schema => Some(Format::Schema(adapted(&prompt.schema, &SPEC))),
+                Structure::Schema => Some(Format::Schema(prompt.schema.within(SPEC.schema))),
                 Structure::Json => Some(Format::Word("json")),
                 Structure::None => None,
             },
@@ -117,10 +121,7 @@ impl Provider for Ollama {
             },
             stream,
         };
-        HttpRequest {
-            path: "/api/chat".to_owned(),
-            body: serde_json::to_vec(&body).expect("strings, numbers and JSON always serialise"),
-        }
+        HttpRequest::new("/api/chat".to_owned(), prompt, &body)
     }
 }
 
@@ -139,7 +140,7 @@ fn context_size(bytes: usize, answer: u32) -> u32 {
 #[derive(Serialize)]
 struct Body<'a> {
     model: &'a str,
-    messages: [Message<'a>; 2],
+    messages: (Message<'a, PromptText>, Message<'a, str>),
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<Format<'a>>,
     think: &'a Think,
@@ -149,15 +150,15 @@ struct Body<'a> {
 }
 
 #[derive(Serialize)]
-struct Message<'a> {
+struct Message<'a, T: ?Sized> {
     role: &'a str,
-    content: &'a str,
+    content: &'a T,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Format<'a> {
-    Schema(Json),
+    Schema(Arc<RawValue>),
     Word(&'a str),
 }
 

@@ -2,9 +2,12 @@
 //! `OpenRouter`, LM Studio, Azure, Ollama's `/v1`. Pure encoding and decoding. Source: requests of
 //! the official SDK 3.54.0, captured November 2026.
 
+use std::sync::Arc;
+
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
 use crate::provider::allowance::{Allowance, Remaining};
@@ -14,7 +17,7 @@ use crate::provider::gathered::Gathered;
 use crate::provider::headers;
 use crate::provider::json::{as_text, count, list, text};
 use crate::provider::message::{Prompt, Usage};
-use crate::provider::schema::adapted;
+use crate::provider::prompt_parts::{AnswerSchema, PromptText, SchemaLimits};
 use crate::provider::spec::{ApiSpec, Family, HOSTED_CONCURRENCY, Settings, Structure, Timeouts};
 
 /// The table of this API.
@@ -29,8 +32,10 @@ pub const SPEC: ApiSpec = ApiSpec {
     free_probe: Some("/models"),
     counts_cached: true,
     is_local: false,
-    enum_limit: 200,
-    accepts_max_items: true,
+    schema: SchemaLimits {
+        longest_enum: 200,
+        accepts_max_items: true,
+    },
     missing_model: "correct `model` (`{model}`) or `base_url`",
     families: &FAMILIES,
     build: |settings, url| Ok(Box::new(OpenAi::new(settings, url))),
@@ -99,22 +104,24 @@ impl OpenAi {
         }
     }
 
-    fn prefix<'a>(&self, text: &'a str) -> Text<'a> {
+    fn prefix<'a>(&self, text: &'a PromptText) -> Text<'a> {
         if !self.marks {
-            return Text::Plain(text);
+            return Text::Prefix(text);
         }
-        Text::Marked([
-            json!({"type": "text", "text": text, "prompt_cache_breakpoint": {"mode": "explicit"}}),
-        ])
+        Text::Marked([MarkedText {
+            kind: "text",
+            text,
+            prompt_cache_breakpoint: CacheBreakpoint { mode: "explicit" },
+        }])
     }
 
-    fn response_format(&self, schema: &Json) -> Option<ResponseFormat> {
+    fn response_format(&self, schema: &AnswerSchema) -> Option<ResponseFormat> {
         match self.structure {
             Structure::Schema => Some(ResponseFormat::JsonSchema {
                 json_schema: Named {
                     name: SCHEMA_NAME,
                     strict: true,
-                    schema: adapted(schema, &SPEC),
+                    schema: schema.within(SPEC.schema),
                 },
             }),
             Structure::Json => Some(ResponseFormat::JsonObject),
@@ -137,7 +144,7 @@ impl Provider for OpenAi {
                 },
                 Message {
                     role: "user",
-                    content: Text::Plain(&prompt.phrase),
+                    content: Text::Phrase(&prompt.phrase),
                 },
             ],
             max_completion_tokens: is_genuine.then_some(max_tokens),
@@ -150,10 +157,7 @@ impl Provider for OpenAi {
             stream,
             stream_options: stream.then(|| json!({"include_usage": true})),
         };
-        HttpRequest {
-            path: "/chat/completions".to_owned(),
-            body: serde_json::to_vec(&body).expect("strings, numbers and JSON always serialise"),
-        }
+        HttpRequest::new("/chat/completions".to_owned(), prompt, &body)
     }
 }
 
@@ -197,15 +201,29 @@ enum ResponseFormat {
 struct Named {
     name: &'static str,
     strict: bool,
-    schema: Json,
+    schema: Arc<RawValue>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Text<'a> {
-    Plain(&'a str),
+    Phrase(&'a str),
+    Prefix(&'a PromptText),
     /// Cached up to its end and no further, because the phrase differs each time.
-    Marked([Json; 1]),
+    Marked([MarkedText<'a>; 1]),
+}
+
+#[derive(Serialize)]
+struct MarkedText<'a> {
+    prompt_cache_breakpoint: CacheBreakpoint,
+    text: &'a PromptText,
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+#[derive(Serialize)]
+struct CacheBreakpoint {
+    mode: &'static str,
 }
 
 /// Adds a whole answer or a part of one: they have the same shape but for `message` and `delta`.

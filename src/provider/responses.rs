@@ -1,8 +1,11 @@
 //! `OpenAI`'s Responses API. Pure encoding and decoding. Source: requests of the official SDK
 //! 3.54.0, captured November 2026.
 
+use std::sync::Arc;
+
 use reqwest::Url;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
 use crate::provider::api::{HttpRequest, Provider};
@@ -11,7 +14,7 @@ use crate::provider::gathered::Gathered;
 use crate::provider::json::{as_text, count, list, text};
 use crate::provider::message::{Prompt, Usage};
 use crate::provider::openai;
-use crate::provider::schema::adapted;
+use crate::provider::prompt_parts::{AnswerSchema, PromptText};
 use crate::provider::spec::{ApiSpec, Settings, Structure};
 use crate::provider::status::ErrorSource;
 
@@ -50,17 +53,21 @@ impl Responses {
         }
     }
 
-    fn format(&self, schema: &Json) -> Option<Json> {
-        match self.structure {
-            Structure::Schema => Some(json!({"format": {
-                "type": "json_schema",
-                "name": openai::SCHEMA_NAME,
-                "strict": true,
-                "schema": adapted(schema, &SPEC),
-            }})),
-            Structure::Json => Some(json!({"format": {"type": "json_object"}})),
-            Structure::None => None,
-        }
+    fn text(&self, schema: &AnswerSchema) -> Option<TextSettings> {
+        let format = match self.structure {
+            Structure::Schema => Format {
+                name: Some(openai::SCHEMA_NAME),
+                schema: Some(schema.within(SPEC.schema)),
+                strict: Some(true),
+                kind: "json_schema",
+            },
+            Structure::Json => Format {
+                kind: "json_object",
+                ..Format::default()
+            },
+            Structure::None => return None,
+        };
+        Some(TextSettings { format })
     }
 }
 
@@ -78,13 +85,10 @@ impl Provider for Responses {
                 .map(|effort| json!({ "effort": effort })),
             // The service keeps nothing of what is said in a home.
             store: false,
-            text: self.format(&prompt.schema),
+            text: self.text(&prompt.schema),
             stream,
         };
-        HttpRequest {
-            path: "/responses".to_owned(),
-            body: serde_json::to_vec(&body).expect("strings, numbers and JSON always serialise"),
-        }
+        HttpRequest::new("/responses".to_owned(), prompt, &body)
     }
 }
 
@@ -92,7 +96,7 @@ impl Provider for Responses {
 #[derive(Serialize)]
 struct Body<'a> {
     model: &'a str,
-    instructions: &'a str,
+    instructions: &'a PromptText,
     input: &'a str,
     max_output_tokens: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,9 +105,26 @@ struct Body<'a> {
     reasoning: Option<Json>,
     store: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<Json>,
+    text: Option<TextSettings>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stream: bool,
+}
+
+#[derive(Serialize)]
+struct TextSettings {
+    format: Format,
+}
+
+#[derive(Serialize, Default)]
+struct Format {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schema: Option<Arc<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
+    #[serde(rename = "type")]
+    kind: &'static str,
 }
 
 /// Adds a whole response or one event of a stream. Unknown events are skipped.

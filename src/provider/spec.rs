@@ -16,6 +16,7 @@ use crate::provider::api::{Provider, UnsendableKey};
 use crate::provider::error::{ErrorBody, ProviderError};
 use crate::provider::gathered::Gathered;
 use crate::provider::price::{Limits, Prices};
+use crate::provider::prompt_parts::SchemaLimits;
 use crate::secret::Secret;
 
 /// Creates the request encoder of one provider from its settings and parsed base URL.
@@ -46,10 +47,8 @@ pub struct ApiSpec {
     /// Whether the model runs on the operator's machine: it costs nothing and may have to be loaded
     /// first.
     pub is_local: bool,
-    /// The most device identifiers a schema may list as an enum.
-    pub enum_limit: usize,
-    /// Whether schemas may have `maxItems`.
-    pub accepts_max_items: bool,
+    /// What the schema of an answer may contain.
+    pub schema: SchemaLimits,
     /// The reaction to a 404 in the API's own form.
     pub missing_model: &'static str,
     /// Known families of models, longer ids before those they begin with.

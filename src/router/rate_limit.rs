@@ -308,7 +308,7 @@ mod tests {
             prefix: "x".repeat(349).into(),
             prefix_key: "x".into(),
             phrase: "x".to_owned(),
-            schema: std::sync::Arc::default(),
+            schema: crate::provider::AnswerSchema::default(),
             max_output_tokens: 50,
             narrow: None,
         };

@@ -1,0 +1,142 @@
+//! Parts of a prompt that are the same for many commands, each with its JSON form, which is made
+//! once: the listing of a home is some kilobytes, and is in every request.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+use serde::{Serialize, Serializer};
+use serde_json::Value as Json;
+use serde_json::value::{RawValue, to_raw_value};
+
+/// A text that is serialized once. Clones share it.
+#[derive(Debug, Clone)]
+pub struct PromptText(Arc<SerializedText>);
+
+#[derive(Debug)]
+struct SerializedText {
+    text: Box<str>,
+    json: OnceLock<Box<RawValue>>,
+}
+
+impl PromptText {
+    /// Returns the text as a string of JSON.
+    fn json(&self) -> &RawValue {
+        let SerializedText { text, json } = &*self.0;
+        json.get_or_init(|| to_raw_value(text).expect("a text always serializes"))
+    }
+}
+
+impl<T: Into<Box<str>>> From<T> for PromptText {
+    fn from(text: T) -> Self {
+        Self(Arc::new(SerializedText {
+            text: text.into(),
+            json: OnceLock::new(),
+        }))
+    }
+}
+
+impl Deref for PromptText {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0.text
+    }
+}
+
+impl PartialEq for PromptText {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.text == other.0.text
+    }
+}
+
+impl fmt::Display for PromptText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
+impl Serialize for PromptText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.json().serialize(serializer)
+    }
+}
+
+/// What one API accepts in the schema of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SchemaLimits {
+    /// The most values of an enum: identifiers of devices.
+    pub longest_enum: usize,
+    /// Whether `maxItems` is accepted.
+    pub accepts_max_items: bool,
+}
+
+/// The JSON Schema of an answer, serialized once for each API. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct AnswerSchema(Arc<AdaptedSchema>);
+
+#[derive(Debug, Default)]
+struct AdaptedSchema {
+    schema: Json,
+    /// The schema as the APIs that were called accept it, by their limits.
+    adapted: Mutex<Vec<(SchemaLimits, Arc<RawValue>)>>,
+}
+
+impl AnswerSchema {
+    /// Returns the schema as an API with these limits accepts it: without `maxItems` where it is
+    /// rejected, and with plain strings in place of a longer enum. Equal schemas give equal bytes.
+    pub(super) fn within(&self, limits: SchemaLimits) -> Arc<RawValue> {
+        let mut adapted = self.0.adapted.lock();
+        if let Some((_, known)) = adapted.iter().find(|(of, _)| *of == limits) {
+            return Arc::clone(known);
+        }
+        let mut schema = self.0.schema.clone();
+        adapt(&mut schema, limits);
+        let json = to_raw_value(&schema).expect("JSON always serializes");
+        let json = Arc::<RawValue>::from(json);
+        adapted.push((limits, Arc::clone(&json)));
+        json
+    }
+}
+
+impl From<Json> for AnswerSchema {
+    fn from(schema: Json) -> Self {
+        Self(Arc::new(AdaptedSchema {
+            schema,
+            adapted: Mutex::default(),
+        }))
+    }
+}
+
+impl Deref for AnswerSchema {
+    type Target = Json;
+    fn deref(&self) -> &Json {
+        &self.0.schema
+    }
+}
+
+impl PartialEq for AnswerSchema {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.schema == other.0.schema
+    }
+}
+
+fn adapt(schema: &mut Json, limits: SchemaLimits) {
+    match schema {
+        Json::Object(fields) => {
+            if !limits.accepts_max_items {
+                fields.remove("maxItems");
+            }
+            let is_too_long = fields
+                .get("enum")
+                .and_then(Json::as_array)
+                .is_some_and(|values| values.len() > limits.longest_enum);
+            if is_too_long {
+                fields.remove("enum");
+            }
+            fields.values_mut().for_each(|value| adapt(value, limits));
+        }
+        Json::Array(values) => values.iter_mut().for_each(|value| adapt(value, limits)),
+        _ => {}
+    }
+}
