@@ -9,6 +9,7 @@ pub mod properties;
 pub mod shared_str;
 pub mod slug;
 pub mod speech;
+mod text_visitor;
 pub mod timing;
 pub mod topic;
 mod value;

@@ -6,13 +6,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::vocabulary::domain::Domain;
+use crate::vocabulary::text_visitor::from_text;
 
 /// Something about a device that can be set or read.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
-#[serde(from = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(
     missing_docs,
     reason = "each variant is described by its row in the table"
@@ -326,6 +326,12 @@ impl From<&str> for Property {
 impl From<String> for Property {
     fn from(name: String) -> Self {
         Self::from(name.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Property {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        from_text(deserializer)
     }
 }
 
