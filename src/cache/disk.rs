@@ -1,10 +1,11 @@
 //! The disk tier. A draft that cannot be read is dropped and requested again. Writes are not
 //! flushed: sled does so within half a second, and losing the last few costs one request each.
 
-use parking_lot::Mutex;
+use std::borrow::Cow;
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::store::{Store, StoreTree};
@@ -35,11 +36,25 @@ pub struct KeptDraft {
 
 /// The stored form of a draft. Times are in milliseconds since 1970.
 #[derive(Debug, Serialize, Deserialize)]
-struct DraftRecord {
+struct DraftRecord<'a> {
     at: u64,
     until: u64,
-    model: String,
-    draft: Draft,
+    model: Cow<'a, str>,
+    draft: Cow<'a, Draft>,
+}
+
+/// The times of a stored draft. They stand before the draft, which is not read with them.
+#[derive(Debug, Deserialize)]
+struct DraftTimes {
+    at: u64,
+    until: u64,
+}
+
+impl DraftTimes {
+    /// Reads the times of a record; `None` where it is none.
+    fn of(record: &[u8]) -> Option<Self> {
+        serde_json::from_slice(record).ok()
+    }
 }
 
 /// The drafts on disk.
@@ -97,8 +112,8 @@ impl Drafts {
         let now = millis(now);
         match serde_json::from_slice::<DraftRecord>(&value) {
             Ok(entry) if entry.until > now => Ok(Some(KeptDraft {
-                draft: entry.draft,
-                model: entry.model,
+                draft: entry.draft.into_owned(),
+                model: entry.model.into_owned(),
                 left: Duration::from_millis(entry.until - now),
             })),
             Ok(_) | Err(_) => {
@@ -124,8 +139,8 @@ impl Drafts {
         let Ok(value) = serde_json::to_vec(&DraftRecord {
             at,
             until,
-            model: model.to_owned(),
-            draft: draft.clone(),
+            model: model.into(),
+            draft: Cow::Borrowed(draft),
         }) else {
             return Ok(());
         };
@@ -181,8 +196,7 @@ impl Drafts {
         for item in items.by_ref().take(most) {
             let (key, value) = item?;
             let stays = str::from_utf8(&key).is_ok_and(&of_use)
-                && serde_json::from_slice::<DraftRecord>(&value)
-                    .is_ok_and(|entry| entry.until > now);
+                && DraftTimes::of(&value).is_some_and(|times| times.until > now);
             if !stays {
                 self.remove(&key)?;
                 dropped += 1;
@@ -257,13 +271,13 @@ impl Drafts {
         };
         for item in &tree {
             let (key, value) = item?;
-            match serde_json::from_slice::<DraftRecord>(&value) {
-                Ok(entry) if entry.until > now => {
-                    ages.push((entry.at, key.len() + value.len()));
+            match DraftTimes::of(&value) {
+                Some(times) if times.until > now => {
+                    ages.push((times.at, key.len() + value.len()));
                     held.entries += 1;
                     held.bytes += key.len() + value.len();
                 }
-                Ok(_) | Err(_) => {
+                Some(_) | None => {
                     tree.remove(&key)?;
                 }
             }
@@ -272,9 +286,7 @@ impl Drafts {
             let oldest_kept = self.oldest_kept(ages, held);
             for item in &tree {
                 let (key, value) = item?;
-                if serde_json::from_slice::<DraftRecord>(&value)
-                    .is_ok_and(|entry| entry.at < oldest_kept)
-                {
+                if DraftTimes::of(&value).is_some_and(|times| times.at < oldest_kept) {
                     tree.remove(&key)?;
                     held.entries -= 1;
                     held.bytes -= key.len() + value.len();
