@@ -1,7 +1,7 @@
 //! The memory tier: bounded in number and in bytes, the least recently used draft goes first. Time
 //! is an argument.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -18,11 +18,12 @@ pub type CachedOutcome = Result<Draft, Refusal>;
 /// Bytes of an entry beside its texts: the map's slot, the times, the vectors.
 const OVERHEAD: usize = 256;
 
-/// The drafts used last. Finding the one to drop visits all: a few microseconds for 512, once per
-/// request to a model.
+/// The drafts used last.
 #[derive(Debug)]
 pub(super) struct Memory<K> {
     entries: HashMap<K, Entry>,
+    /// The keys by their last use.
+    by_use: BTreeMap<u64, K>,
     max_entries: NonZeroUsize,
     max_bytes: usize,
     bytes: usize,
@@ -44,6 +45,7 @@ impl<K: Hash + Eq + Clone + AsRef<str>> Memory<K> {
     pub(super) fn new(max_entries: NonZeroUsize, max_bytes: usize) -> Self {
         Self {
             entries: HashMap::new(),
+            by_use: BTreeMap::new(),
             max_entries,
             max_bytes,
             bytes: 0,
@@ -57,6 +59,9 @@ impl<K: Hash + Eq + Clone + AsRef<str>> Memory<K> {
         if entry.until <= now {
             self.remove(key);
             return None;
+        }
+        if let Some(key) = self.by_use.remove(&entry.used) {
+            self.by_use.insert(self.uses, key);
         }
         entry.used = self.uses;
         Some(entry.outcome.clone())
@@ -77,16 +82,14 @@ impl<K: Hash + Eq + Clone + AsRef<str>> Memory<K> {
             return;
         }
         while self.entries.len() >= self.max_entries.get() || self.bytes + bytes > self.max_bytes {
-            let least_used = self
-                .entries
-                .iter()
-                .min_by_key(|(_, entry)| entry.used)
-                .map(|(key, _)| key.clone());
-            let Some(least_used) = least_used else { break };
+            let Some((_, least_used)) = self.by_use.pop_first() else {
+                break;
+            };
             self.remove(&least_used);
         }
         self.uses += 1;
         self.bytes += bytes;
+        self.by_use.insert(self.uses, key.clone());
         self.entries.insert(
             key,
             Entry {
@@ -160,6 +163,7 @@ impl<K: Hash + Eq + Clone + AsRef<str>> Memory<K> {
     fn remove(&mut self, key: &K) {
         if let Some(entry) = self.entries.remove(key) {
             self.bytes -= entry.bytes;
+            self.by_use.remove(&entry.used);
         }
     }
 }
