@@ -4,6 +4,7 @@
 //! with two expressions, or one whose rest is not fully explained, has no meaning.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use crate::grammar::interpreter::Interpreter;
 use crate::grammar::lexicon::Lexicon;
@@ -62,6 +63,11 @@ pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
         return Vec::new();
     }
     remove_end_marks(&mut input);
+    // A number alone is no time: a word of an expression stands beside it.
+    let is_time = |word: &&str| lexicon.time.may_begin(word) || digits(word).is_some();
+    if !input.iter().any(is_time) {
+        return Vec::new();
+    }
     let reader = TimeReader::new(lexicon, &input);
     let mut found = Vec::new();
     let mut at = 0;
@@ -789,7 +795,11 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         lengths: &BTreeMap<String, u32>,
         at: usize,
     ) -> Option<(u32, usize)> {
-        let fits = lengths.iter().filter_map(|(phrase, seconds)| {
+        let first = *self.input.get(at)?;
+        // In order of the alphabet, so that those with the same beginning are side by side.
+        let begun = lengths.range::<str, _>((Bound::Included(first), Bound::Unbounded));
+        let begun = begun.take_while(|(phrase, _)| phrase.starts_with(first));
+        let fits = begun.filter_map(|(phrase, seconds)| {
             let length = phrase.split(' ').count();
             let rest = self.input.get(at..at + length)?;
             let is_equal = rest.iter().copied().eq(phrase.split(' '));

@@ -33,10 +33,14 @@ pub(super) fn words(text: &str) -> Vec<&str> {
 
 /// Returns the number of words of the first phrase of the list that the words begin with.
 pub(super) fn phrase(list: &[String], input: &[&str]) -> Option<usize> {
+    let first = *input.first()?;
     list.iter()
         .find(|phrase| {
-            let mut words = phrase.split(' ').enumerate();
-            words.all(|(i, word)| input.get(i) == Some(&word))
+            // Most phrases begin with another word.
+            phrase.starts_with(first) && {
+                let mut words = phrase.split(' ').enumerate();
+                words.all(|(i, word)| input.get(i) == Some(&word))
+            }
         })
         .map(|phrase| phrase.split(' ').count())
 }
