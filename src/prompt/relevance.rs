@@ -3,6 +3,7 @@
 //! and the same for every language.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::HashSet;
 
 use crate::command::phrase::Phrase;
@@ -253,7 +254,8 @@ pub(super) struct PhraseWords {
     area: Option<String>,
     /// The areas that are named.
     named_areas: Vec<Slug>,
-    kinds: HashSet<&'static str>,
+    /// The kinds that are named, once they are asked for.
+    kinds: OnceCell<Vec<&'static str>>,
     has_question_mark: bool,
 }
 
@@ -270,18 +272,13 @@ impl PhraseWords {
             .collect();
         let area = phrase.area().and_then(|area| home.area_named(area));
         let mut phrase_words = Self {
-            kinds: HashSet::new(),
+            kinds: OnceCell::new(),
             area: area.map(|area| area.id.to_string()),
             named_areas: Vec::new(),
             has_question_mark: phrase.text().ends_with('?'),
             compared,
             words,
         };
-        let is_meant = |(_, kind_words): &&(&'static str, &[&str])| {
-            kind_words.iter().any(|word| phrase_words.has_related(word))
-        };
-        let kinds = KIND_WORDS.iter().filter(is_meant);
-        phrase_words.kinds = kinds.map(|(kind, _)| *kind).collect();
         let named = home
             .areas()
             .iter()
@@ -293,6 +290,18 @@ impl PhraseWords {
     /// Whether a word of the phrase is related to this one.
     fn has_related(&self, other: &str) -> bool {
         self.compared.iter().any(|word| are_related(word, other))
+    }
+
+    /// Whether a word for this kind of device is in the phrase.
+    fn has_kind(&self, kind: &str) -> bool {
+        let is_meant = |(_, kind_words): &&(&'static str, &[&str])| {
+            kind_words.iter().any(|word| self.has_related(word))
+        };
+        let kinds = self.kinds.get_or_init(|| {
+            let kinds = KIND_WORDS.iter().filter(is_meant);
+            kinds.map(|(kind, _)| *kind).collect()
+        });
+        kinds.contains(&kind)
     }
 
     /// Whether the phrase may mean every device.
@@ -338,11 +347,7 @@ impl PhraseWords {
     /// related.
     pub(super) fn relevance(&self, device: &Device) -> u32 {
         let mut relevance = 0;
-        let names = std::iter::once(&device.name).chain(&device.aliases);
-        let own_words: Vec<Cow<str>> = names
-            .flat_map(|name| words_of(name))
-            .chain(words_of(device.id.as_str()))
-            .collect();
+        let own_words: Vec<Cow<str>> = name_words(device).collect();
         for word in &self.compared {
             if own_words.iter().any(|own| are_related(word, own)) {
                 relevance += 4;
@@ -360,6 +365,12 @@ impl PhraseWords {
             relevance += 3;
         }
         relevance
+    }
+
+    /// Whether `device` is related at all.
+    fn relates(&self, device: &Device) -> bool {
+        // Mostly a word of its name decides, and the words for kinds are not looked at.
+        name_words(device).any(|own| self.has_related(&own)) || self.relevance(device) > 0
     }
 
     fn names_area(&self, area: &Area) -> bool {
@@ -383,8 +394,8 @@ impl PhraseWords {
             .map(|capability| capability.property.name())
             .chain([kind, class])
             .flat_map(words_of);
-        self.kinds.contains(kind)
-            || (is_lightlike && self.kinds.contains("light"))
+        self.has_kind(kind)
+            || (is_lightlike && self.has_kind("light"))
             || own.any(|own| self.has_related(&own))
     }
 }
@@ -402,7 +413,7 @@ pub fn is_related<'a>(
             .iter()
             .find(|device| device.id.as_str() == id);
         // An unknown device is refused elsewhere.
-        device.is_none_or(|device| words.relevance(device) > 0)
+        device.is_none_or(|device| words.relates(device))
     })
 }
 
@@ -419,6 +430,14 @@ pub fn states_numbers(phrase: &Phrase, actions: &[Action]) -> bool {
         }
         _ => true,
     })
+}
+
+/// Returns the words of the names and of the identifier of a device.
+fn name_words(device: &Device) -> impl Iterator<Item = Cow<'_, str>> {
+    let names = std::iter::once(&device.name).chain(&device.aliases);
+    names
+        .flat_map(|name| words_of(name))
+        .chain(words_of(device.id.as_str()))
 }
 
 fn words_of(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
@@ -444,6 +463,11 @@ fn are_related(one: &str, other: &str) -> bool {
     } else {
         (other, one)
     };
+    // Most pairs differ in both letters, which costs less than a comparison of words.
+    let (short_bytes, long_bytes) = (short.as_bytes(), long.as_bytes());
+    if short_bytes.first() != long_bytes.first() && short_bytes.last() != long_bytes.last() {
+        return false;
+    }
     (long.starts_with(short) || long.ends_with(short))
         && (short.len() == long.len() || short.chars().nth(SHORTEST_STEM - 1).is_some())
 }
