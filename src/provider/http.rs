@@ -341,10 +341,10 @@ impl Endpoint {
             .body(request.body)
             .send();
         let first_byte = self.timeouts.first_byte.min(limit);
-        let response = match timeout_at(end, timeout(first_byte, sending)).await {
-            Ok(Ok(Ok(response))) => response,
-            Ok(Ok(Err(error))) => return Err(unreachable(&error)),
-            Ok(Err(_)) | Err(_) => return Err(too_late(first_byte)),
+        let response = match timeout_at(end.min(Instant::now() + first_byte), sending).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(unreachable(&error)),
+            Err(_) => return Err(too_late(first_byte)),
         };
         let remaining = (self.spec.read_limits)(response.headers());
         if remaining != Remaining::default() {
@@ -385,10 +385,11 @@ impl Endpoint {
         patience: Duration,
         end: Instant,
     ) -> Result<Option<Bytes>, ProviderError> {
-        match timeout_at(end, timeout(patience, response.chunk())).await {
-            Ok(Ok(Ok(bytes))) => Ok(bytes),
-            Ok(Ok(Err(error))) => Err(unreachable(&error)),
-            Ok(Err(_)) => Err(too_late(patience)),
+        let next = Instant::now() + patience;
+        match timeout_at(end.min(next), response.chunk()).await {
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(error)) => Err(unreachable(&error)),
+            Err(_) if next < end => Err(too_late(patience)),
             Err(_) => Err(too_late(self.timeouts.total)),
         }
     }
