@@ -140,3 +140,40 @@ fn adapt(schema: &mut Json, limits: SchemaLimits) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    proptest! {
+        /// Every time, and inside other values.
+        #[test]
+        fn a_text_is_serialized_as_a_string(text in "\\PC{0,40}|[\u{0}-\u{1f}\"\\\\]{0,8}") {
+            let part = PromptText::from(text.clone());
+            for _ in 0..2 {
+                let sent = serde_json::to_string(&[&part]).unwrap();
+                prop_assert_eq!(sent, json!([text]).to_string());
+            }
+        }
+    }
+
+    #[test]
+    fn a_schema_is_adapted_to_each_api() {
+        let schema = AnswerSchema::from(json!({"enum": ["a", "b"], "maxItems": 2}));
+        let sent = |longest_enum, accepts_max_items| {
+            let limits = SchemaLimits {
+                longest_enum,
+                accepts_max_items,
+            };
+            schema.within(limits).get().to_owned()
+        };
+        for _ in 0..2 {
+            assert_eq!(sent(2, true), r#"{"enum":["a","b"],"maxItems":2}"#);
+            assert_eq!(sent(1, true), r#"{"maxItems":2}"#);
+            assert_eq!(sent(2, false), r#"{"enum":["a","b"]}"#);
+        }
+    }
+}
