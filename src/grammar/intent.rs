@@ -246,14 +246,17 @@ fn switched(clause: &Clause, state: StateWord) -> Option<Intent> {
 
 /// Returns whether the clause only names a property of something: "bedroom temperature".
 fn is_reading(clause: &Clause) -> bool {
+    let of_something = !clause.targets.is_empty() || !clause.places.is_empty();
+    if clause.property.is_none() || !of_something {
+        return false;
+    }
     let rest = Clause {
         targets: Vec::new(),
         places: Vec::new(),
         property: None,
         ..clause.clone()
     };
-    let of_something = !clause.targets.is_empty() || !clause.places.is_empty();
-    clause.property.is_some() && of_something && rest == Clause::default()
+    rest == Clause::default()
 }
 
 /// Returns the intent of verbs that need neither state nor amount.

@@ -72,7 +72,7 @@ impl DeviceConfirmation {
             return None;
         };
         let home = shared.home().clone();
-        let mut expected: Vec<Expected> = Vec::new();
+        let mut expected: Vec<Expected> = Vec::with_capacity(plan.steps().len());
         for step in plan.steps() {
             let action = step.action();
             let failed = dispatched.failures.iter().any(|f| f.action == *action);

@@ -68,7 +68,10 @@ impl Home {
             draft,
             state,
             context,
-            plan: Plan::default(),
+            plan: Plan {
+                steps: Vec::with_capacity(draft.actions.len()),
+                ..Plan::default()
+            },
             speech: SpeechBuilder::new(context),
             unconfirmed: Vec::new(),
             first_denied: None,
