@@ -234,7 +234,7 @@ impl<'a> TrialRun<'a> {
             Err(why) => {
                 as_json |= line.trim_ascii_start().starts_with(b"{");
                 let text = String::from_utf8_lossy(line).into_owned();
-                Reply::refused(number.to_string(), text, &Refusal::Malformed { why })
+                Reply::refused(number.to_string(), text.into(), &Refusal::Malformed { why })
             }
         };
         self.all_done &= reply_text::exit(&reply) == Exit::Done;
@@ -269,7 +269,7 @@ impl<'a> TrialRun<'a> {
         Command {
             id,
             id_given: true,
-            text: line.text,
+            text: line.text.into(),
             source: Source::new(&self.arguments.source),
             area: line.area.or_else(|| self.arguments.area.clone()),
             language: line.language,

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::vocabulary::shared_str::SharedStr;
+
 pub mod misunderstanding;
 mod outcome;
 pub mod phrase;
@@ -54,8 +56,8 @@ pub struct Command {
     pub id: String,
     /// True where the source gave the id: only then does it identify duplicates.
     pub id_given: bool,
-    /// The text, unchanged.
-    pub text: String,
+    /// The text, unchanged. Its reply shares it.
+    pub text: SharedStr,
     /// The sender.
     pub source: Source,
     /// The area it was sent from: the meaning of "here".
@@ -92,7 +94,7 @@ impl Command {
         Self {
             id: text.to_owned(),
             id_given: false,
-            text: text.to_owned(),
+            text: text.into(),
             source: Source::new(source),
             area: None,
             language: None,

@@ -13,6 +13,7 @@ pub use crate::command::outcome::Outcome;
 pub use crate::command::refusal::{Refusal, RefusalCode};
 use crate::vocabulary::action::{Action, Op};
 use crate::vocabulary::condition::Condition;
+use crate::vocabulary::shared_str::SharedStr;
 use crate::vocabulary::timing::Recurrence;
 use crate::vocabulary::{Property, Value};
 
@@ -139,7 +140,7 @@ pub struct Reply {
     /// The command's id.
     pub id: String,
     /// The command's text.
-    pub text: String,
+    pub text: SharedStr,
     /// The end of the command.
     pub outcome: Outcome,
     /// The actions as understood, with their results.
@@ -188,12 +189,15 @@ pub struct Scheduled {
 impl Reply {
     /// Makes the reply to a command that is refused before anything was understood of it. A long
     /// text is cut: in a flood of long commands, to repeat each would be most of the work.
-    pub fn refused(id: String, mut text: String, refusal: &Refusal) -> Self {
+    pub fn refused(id: String, text: SharedStr, refusal: &Refusal) -> Self {
         let code = refusal.code();
-        if text.len() > MAX_REFUSED_TEXT {
-            cut(&mut text, MAX_REFUSED_TEXT);
-            text.shrink_to_fit();
-        }
+        let text = if text.len() > MAX_REFUSED_TEXT {
+            let mut beginning = text.to_string();
+            cut(&mut beginning, MAX_REFUSED_TEXT);
+            beginning.into()
+        } else {
+            text
+        };
         Self {
             id,
             text,
@@ -345,10 +349,10 @@ mod tests {
         let busy = Refusal::Busy {
             retry_after: Duration::from_secs(1),
         };
-        let usual = "turn on the kitchen light".to_owned();
+        let usual = SharedStr::from("turn on the kitchen light");
         let reply = Reply::refused("1".to_owned(), usual.clone(), &busy);
         assert_eq!(reply.text, usual);
-        let reply = Reply::refused("2".to_owned(), "ä".repeat(8 << 10), &busy);
+        let reply = Reply::refused("2".to_owned(), "ä".repeat(8 << 10).into(), &busy);
         assert!(reply.text.len() <= MAX_REFUSED_TEXT);
         assert!(reply.text.ends_with("ä…"), "{}", reply.text);
     }

@@ -821,7 +821,7 @@ mod tests {
         let busy = crate::command::reply::Refusal::Busy {
             retry_after: Duration::from_secs(1),
         };
-        let reply = Reply::refused("1".into(), String::new(), &busy);
+        let reply = Reply::refused("1".into(), "".into(), &busy);
         let later = now() + Duration::from_mins(1);
         let reject = || outbox.reject(&reply, &to, later, AckToken { epoch: 1, pkid: 0 });
         let accepted = (0..6).filter(|_| reject().is_ok()).count();

@@ -12,6 +12,7 @@ use crate::command::reply::{Outcome, Via};
 use crate::command::{Command, Source};
 use crate::vocabulary::Value;
 use crate::vocabulary::action::Action;
+use crate::vocabulary::shared_str::SharedStr;
 
 /// The time for which a command can be referred to.
 pub(super) const REFERABLE_FOR: Duration = Duration::from_mins(5);
@@ -26,7 +27,7 @@ const MAX_TURNS: usize = 8;
 const MAX_CONVERSATIONS: usize = 256;
 
 /// The most bytes of a text that are remembered.
-const MAX_TEXT: usize = 400;
+pub(super) const MAX_TEXT: usize = 400;
 
 /// A conversation: a source, and the context that a command names.
 type Conversation = (Source, Option<String>);
@@ -62,7 +63,7 @@ pub(super) struct Turn {
     pub(super) at: Instant,
     pub(super) part: TurnResult,
     /// The text of the command, shortened.
-    pub(super) text: String,
+    pub(super) text: SharedStr,
     /// The sentence of the reply.
     pub(super) speech: String,
     pub(super) via: Via,
@@ -279,7 +280,7 @@ mod tests {
             seq,
             at,
             part,
-            text: "x".to_owned(),
+            text: "x".into(),
             speech: String::new(),
             via: Via::Local,
             actions: [action.clone()].into(),

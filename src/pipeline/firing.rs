@@ -357,7 +357,7 @@ impl Pipeline {
         Command {
             id: timer.command.clone(),
             id_given: false,
-            text: timer.text.clone(),
+            text: timer.text.as_str().into(),
             source: timer.source.clone(),
             area: None,
             language: timer.language.clone(),

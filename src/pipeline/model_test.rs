@@ -204,10 +204,9 @@ impl ModelWorld {
             why: (!goes).then_some(ActionIssue::Code(RefusalCode::Superseded)),
             ..action.into()
         };
-        let (id, text) = (n.to_string(), String::new());
         let reply = Reply {
-            id,
-            text,
+            id: n.to_string(),
+            text: "".into(),
             outcome: Outcome::Done,
             actions: vec![done],
             speech: String::new(),

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::command::reply::{ConfirmationEvent, Piece, Refusal, Reply};
 use crate::command::{Command, ReplyTo, Source, cut};
+use crate::vocabulary::shared_str::SharedStr;
 use crate::vocabulary::topic::{Filter, MAX_LEVELS, Topic};
 
 use crate::wire::payload::CommandPayload;
@@ -82,7 +83,7 @@ pub struct RejectedPayload {
     /// The id from the payload if it could be read, else a generated one.
     pub id: String,
     /// The text from the payload if it could be read, else the beginning of the payload.
-    pub text: String,
+    pub text: SharedStr,
 }
 
 /// Returns the topic filter of commands.
@@ -120,7 +121,7 @@ pub fn decode(inbound: &Inbound<'_>, rules: &WireRules) -> Result<Command, Box<R
         .and_then(|()| check_hops(inbound.hops));
     if let Err(why) = checked {
         let text = if fields.text.is_empty() {
-            quoted(inbound.payload)
+            quoted(inbound.payload).into()
         } else {
             fields.text
         };
@@ -166,7 +167,9 @@ pub fn shorten_reply(payload: &[u8], max_bytes: usize) -> Option<Vec<u8>> {
     if without_actions.len() <= max_bytes {
         return Some(without_actions);
     }
-    cut(&mut reply.text, SHORT_TEXT);
+    let mut text = reply.text.to_string();
+    cut(&mut text, SHORT_TEXT);
+    reply.text = text.into();
     let excess = encode(&reply).len().saturating_sub(max_bytes);
     let speech_bytes = reply.speech.len().saturating_sub(excess).max(SHORT_TEXT);
     cut(&mut reply.speech, speech_bytes);
@@ -177,7 +180,7 @@ pub fn shorten_reply(payload: &[u8], max_bytes: usize) -> Option<Vec<u8>> {
         }
         // Escaped characters take more room than they have bytes.
         cut(&mut reply.speech, SHORT_TEXT);
-        reply.text.clear();
+        reply.text = SharedStr::default();
     }
     let mut least = serde_json::json!({"id": reply.id, "outcome": reply.outcome});
     let without_cause = least.to_string();

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
 
+use crate::vocabulary::shared_str::SharedStr;
 use crate::wire::timestamp;
 
 /// The largest command payload in bytes. A minute of speech is about 1 KiB of text.
@@ -24,7 +25,7 @@ const MAX_KEYS: usize = 32;
 /// The fields of a command, as far as they could be read.
 #[derive(Debug, Default)]
 pub(super) struct CommandPayload {
-    pub(super) text: String,
+    pub(super) text: SharedStr,
     pub(super) id: Option<String>,
     pub(super) area: Option<String>,
     pub(super) language: Option<String>,
@@ -50,7 +51,7 @@ impl CommandPayload {
         if text.trim_start().starts_with('{') {
             self.read_object(text)?;
         } else {
-            text.clone_into(&mut self.text);
+            self.text = text.into();
         }
         if self.text.trim().is_empty() {
             Err("there is no text in it".to_owned())
@@ -60,18 +61,14 @@ impl CommandPayload {
     }
 
     fn read_object(&mut self, json: &str) -> Result<(), String> {
-        let JsonEntries(mut entries) = serde_json::from_str(json)
+        let JsonEntries(entries) = serde_json::from_str(json)
             .map_err(|error| format!("it begins like JSON and is none: {error}"))?;
         if entries.len() > MAX_KEYS {
             return Err(format!("it has {} keys, there are nine", entries.len()));
         }
         let mut first_fault = None;
-        for i in 0..entries.len() {
-            let (before, rest) = entries.split_at_mut(i);
-            let Some((key, value)) = rest.first_mut() else {
-                continue;
-            };
-            let is_repeated = before.iter().any(|(earlier, _)| earlier == key);
+        for (i, (key, value)) in entries.iter().enumerate() {
+            let is_repeated = entries[..i].iter().any(|(earlier, _)| earlier == key);
             let result = if is_repeated {
                 Err(format!("`{}` is there twice", shown(key)))
             } else {
@@ -88,15 +85,11 @@ impl CommandPayload {
         }
     }
 
-    /// Takes one field. The text is moved out of its value: it can be as long as the payload.
-    fn set(&mut self, key: &str, value: &mut Json) -> Result<(), String> {
-        if let ("text", Json::String(text)) = (key, &mut *value) {
-            self.text = std::mem::take(text);
-            return Ok(());
-        }
-        let value = &*value;
+    /// Takes one field.
+    fn set(&mut self, key: &str, value: &Json) -> Result<(), String> {
         let wrong = |wanted: &str| Err(format!("`{key}` is {}, wanted {wanted}", found(value)));
         match (key, value) {
+            ("text", Json::String(text)) => self.text = text.as_str().into(),
             ("id", Json::String(id))
                 if (1..=MAX_ID).contains(&id.chars().count()) && !id.contains(char::is_control) =>
             {

@@ -294,7 +294,7 @@ fn a_reply_is_shortened_to_the_bytes_there_are() {
     };
     let reply = Reply {
         id: "42".to_owned(),
-        text: "every lamp on \"\u{1}".repeat(900),
+        text: "every lamp on \"\u{1}".repeat(900).into(),
         outcome: Outcome::Done,
         actions: vec![action.into(); 40],
         speech: "Turned on. ".repeat(100),
@@ -379,7 +379,7 @@ fn the_timestamp_counts_only_if_the_clock_is_believable() {
 fn a_reply_is_one_json_object() {
     let reply = Reply {
         id: "42".to_owned(),
-        text: "lamp on".to_owned(),
+        text: "lamp on".into(),
         outcome: Outcome::Refused,
         actions: Vec::new(),
         speech: "no".to_owned(),

@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Deserializer};
 
 use crate::command::reply::Reply;
+use crate::vocabulary::shared_str::SharedStr;
 
 /// Bytes of the JSON of most replies.
 const USUAL_JSON: usize = 512;
@@ -108,7 +109,7 @@ impl PackedReply {
         }
         match self.reply() {
             Some(mut reply) if reply.text.len() > longest => {
-                reply.text = String::new();
+                reply.text = SharedStr::default();
                 Self::new(&reply, &reply.to_json())
             }
             _ => self,
@@ -172,7 +173,7 @@ mod tests {
     fn everyday() -> Reply {
         Reply {
             id: "0f3a91c2".to_owned(),
-            text: "turn on the kitchen lamp".to_owned(),
+            text: "turn on the kitchen lamp".into(),
             outcome: Outcome::Done,
             actions: vec![set(Value::text("on"), None)],
             speech: "Kitchen lamp on.".to_owned(),
@@ -204,7 +205,7 @@ mod tests {
         ] {
             let why = Some(RefusalCode::Busy);
             replies.push(Reply {
-                text: "\u{1}\t\"},\"text\":\" ä \\ \u{7f}\n".to_owned(),
+                text: "\u{1}\t\"},\"text\":\" ä \\ \u{7f}\n".into(),
                 outcome,
                 actions: vec![set(Value::text("off"), why), set(Value::Number(21.5), None)],
                 speech: String::new(),

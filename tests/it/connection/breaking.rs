@@ -205,7 +205,7 @@ async fn commands_wait_at_the_broker_while_the_connection_is_broken(broker: Brok
         let heard = sayso.command().await;
         assert_eq!(
             (heard.command.text, heard.redelivery),
-            (i.to_string(), Redelivery::No)
+            (i.to_string().into(), Redelivery::No)
         );
         sayso.outbox.acknowledge(heard.ack_token);
     }

@@ -36,7 +36,7 @@ async fn commands_are_heard_in_the_order_they_were_said(broker: Broker) {
         let heard = sayso.command().await;
         assert_eq!(
             (heard.command.text, heard.redelivery),
-            (i.to_string(), Redelivery::No)
+            (i.to_string().into(), Redelivery::No)
         );
         sayso.outbox.acknowledge(heard.ack_token);
     }
@@ -46,7 +46,7 @@ async fn commands_are_heard_in_the_order_they_were_said(broker: Broker) {
 fn reply(id: &str) -> Reply {
     Reply {
         id: id.to_owned(),
-        text: "lamp on".to_owned(),
+        text: "lamp on".into(),
         outcome: Outcome::Done,
         actions: Vec::new(),
         speech: "done".to_owned(),
@@ -283,7 +283,7 @@ async fn a_reply_above_an_unannounced_limit_of_the_broker_is_shortened() {
     speaker.publish("sayso/command/hall", "lamp on").await;
     let to = sayso.command().await.command.reply_to;
     let long = Reply {
-        text: "word ".repeat(1000),
+        text: "word ".repeat(1000).into(),
         ..reply("long")
     };
     let delivery = sayso.outbox.reply(long.to_json(), &to, None).unwrap();
