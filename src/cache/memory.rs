@@ -172,3 +172,67 @@ impl<K: Hash + Eq + Clone + AsRef<str>> Memory<K> {
 fn weight(draft: &Draft) -> usize {
     serde_json::to_vec(draft).map_or(0, |text| text.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ROOM: usize = 3;
+
+    #[derive(Debug, Clone)]
+    enum Use {
+        Put(String),
+        Get(String),
+        Remove(String),
+    }
+
+    fn uses() -> impl Strategy<Value = Vec<Use>> {
+        let key = "[a-e]";
+        let one = prop_oneof![
+            key.prop_map(Use::Put),
+            key.prop_map(Use::Get),
+            key.prop_map(Use::Remove),
+        ];
+        prop::collection::vec(one, 0..40)
+    }
+
+    proptest! {
+        /// Beside a list in the order of use.
+        #[test]
+        fn the_drafts_used_last_are_kept(uses in uses()) {
+            let now = Instant::now();
+            let mut memory = Memory::new(NonZeroUsize::new(ROOM).unwrap(), 1 << 20);
+            let mut expected: Vec<String> = Vec::new();
+            for one in uses {
+                match one {
+                    Use::Put(key) => {
+                        let draft = (Arc::from("m"), Ok(Draft::default()));
+                        memory.put(key.clone(), draft, now, Duration::from_secs(1));
+                        expected.retain(|kept| *kept != key);
+                        expected.push(key);
+                        if expected.len() > ROOM {
+                            expected.remove(0);
+                        }
+                    }
+                    Use::Get(key) => {
+                        let is_kept = expected.contains(&key);
+                        prop_assert_eq!(memory.get(&key, now).is_some(), is_kept);
+                        if is_kept {
+                            expected.retain(|kept| *kept != key);
+                            expected.push(key);
+                        }
+                    }
+                    Use::Remove(key) => {
+                        memory.remove_where(|kept| *kept == key);
+                        expected.retain(|kept| *kept != key);
+                    }
+                }
+                let by_use: Vec<&String> = memory.by_use.values().collect();
+                prop_assert_eq!(by_use, expected.iter().collect::<Vec<_>>());
+                prop_assert_eq!(memory.entries.len(), expected.len());
+            }
+        }
+    }
+}
