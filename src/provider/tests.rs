@@ -91,6 +91,11 @@ fn requests_are_those_of_the_official_sdks() {
     captured["body"]["options"]["num_ctx"] = json!(2048);
     let schema = captured["body"]["format"].clone();
     assert_eq!(body(&ollama, &schema), captured["body"]);
+
+    let compared = [&responses, &chat, &anthropic, &gemini, &ollama].map(|settings| settings.api);
+    for spec in APIS {
+        assert!(compared.contains(&spec), "{}: not compared here", spec.name);
+    }
 }
 
 #[test]
@@ -606,6 +611,10 @@ fn an_error_in_a_200_is_that_error() {
             disposition.starts_with(expected),
             "{body}: {error} {disposition}"
         );
+    }
+    for spec in APIS {
+        let has_error = ERRORS_IN_A_200.iter().any(|(api, ..)| *api == spec);
+        assert!(has_error, "{}: no error in a 200", spec.name);
     }
 }
 

@@ -226,6 +226,14 @@ fn every_api_is_in_the_docs_and_the_shipped_configuration() {
             shipped.contains(&format!("\"{name}\": ")),
             "config/sayso.toml does not explain `api = \"{name}\"`"
         );
+        let header = Some(api.key_header).filter(|header| *header != "authorization");
+        let defaults = [Some(api.base_url), api.default_model, header];
+        for default in defaults.into_iter().flatten() {
+            assert!(
+                shipped.contains(&format!("\"{default}")),
+                "config/sayso.toml lacks `{default}`, a default of `{name}`"
+            );
+        }
     }
 }
 
