@@ -242,12 +242,17 @@ fn every_property_is_in_the_docs_of_the_payload() {
     let page = read("docs/mqtt.md");
     let (_, section) = page.split_once("## Actions and properties").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
+    let home = read("config/home.toml");
     assert!(!PROPERTIES.is_empty());
     for property in &PROPERTIES {
         let name = property.name;
         assert!(
             section.contains(&format!("`{name}`")),
             "docs/mqtt.md lacks `{name}`"
+        );
+        assert!(
+            !property.own_options || home.contains(name),
+            "config/home.toml lacks `{name}`, which has options of its own"
         );
     }
 }

@@ -14,6 +14,7 @@ use sayso::testing::home::device::{Area, Device, Kind};
 use sayso::testing::home::rights::Rights;
 use sayso::testing::vocabulary::Domain;
 use sayso::testing::vocabulary::action::{Action, Draft};
+use sayso::testing::vocabulary::properties::PROPERTIES;
 use sayso::testing::vocabulary::slug::Slug;
 use serde::Deserialize;
 
@@ -118,6 +119,17 @@ fn device(line: DeviceLine) -> Device {
         }));
     device.apply_default_guards();
     device
+}
+
+#[test]
+fn every_property_is_meant_by_a_sentence() {
+    for spec in &PROPERTIES {
+        let is_meant = |line: &Line| match &line.expect {
+            Expected::Actions(actions) => actions.iter().any(|a| a.property == spec.property),
+            Expected::Word(_) => false,
+        };
+        assert!(BOOK.iter().any(is_meant), "en.jsonl lacks {}", spec.name);
+    }
 }
 
 static HOMES: LazyLock<BTreeMap<String, Home>> = LazyLock::new(homes);
