@@ -266,7 +266,21 @@ impl Refusal {
             | Self::TooSoon { retry_after, .. }
             | Self::OverBudget { retry_after } => Some(*retry_after),
             Self::NobodyAnswered { retry_after, .. } => *retry_after,
-            _ => None,
+            Self::Malformed { .. }
+            | Self::TooLate
+            | Self::NoModel
+            | Self::Misunderstood(_)
+            | Self::UnknownLanguage { .. }
+            | Self::Declined
+            | Self::NotUnderstood { .. }
+            | Self::Unclear { .. }
+            | Self::QuestionOpen
+            | Self::NotPermitted { .. }
+            | Self::Stopping
+            | Self::Superseded
+            | Self::BrokerRefused
+            | Self::Undelivered
+            | Self::Dead => None,
         }
     }
 
@@ -317,7 +331,18 @@ impl Refusal {
                 places.push(("language", language.clone()));
                 places.push(("known", known.clone()));
             }
-            _ => {}
+            Self::Busy { .. }
+            | Self::TooLate
+            | Self::NoModel
+            | Self::NobodyAnswered { .. }
+            | Self::OverBudget { .. }
+            | Self::Declined
+            | Self::QuestionOpen
+            | Self::Stopping
+            | Self::Superseded
+            | Self::BrokerRefused
+            | Self::Undelivered
+            | Self::Dead => {}
         }
         let places: Vec<(&str, &str)> = places
             .iter()
