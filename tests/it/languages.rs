@@ -1,7 +1,7 @@
 //! Phrasebooks of German, Spanish, French and Dutch, each for a home of its own and for one with English names. A sentence has
 //! exactly the expected meaning or none, and replies are in the language of the command.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -39,6 +39,12 @@ pub(crate) fn book(language: &str) -> Vec<Line> {
     text.lines()
         .map(|line| serde_json::from_str(line).expect(line))
         .collect()
+}
+
+/// The names in braces of a sentence.
+fn places(form: &str) -> BTreeSet<&str> {
+    let opened = form.split('{').skip(1);
+    opened.filter_map(|rest| rest.split('}').next()).collect()
 }
 
 #[test]
@@ -87,6 +93,10 @@ fn every_refusal_has_a_sentence_in_every_language() {
             forms.iter().all(|(name, form)| form != &english[name]),
             "{language}"
         );
+        for (name, form) in &forms {
+            let message = format!("{language}: {name}");
+            assert_eq!(places(form), places(&english[name]), "{message}");
+        }
         let spent = Refusal::OverBudget {
             retry_after: Duration::from_secs(3601),
         };
