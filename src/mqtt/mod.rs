@@ -366,25 +366,36 @@ fn observer_options(settings: &Settings, pair: &Pair) -> Result<MqttOptions, Set
     Ok(options)
 }
 
+/// Returns the options of the connection. The compiler demands that a new setting is used here, or
+/// named as one that the connection does not need.
 fn options(settings: &Settings) -> Result<MqttOptions, SetupError> {
-    if !(MIN_KEEP_ALIVE.as_secs()..=u16::MAX.into()).contains(&settings.keep_alive.as_secs()) {
-        return Err(SetupError::KeepAlive {
-            found: settings.keep_alive,
-        });
+    let Settings {
+        host,
+        port,
+        tls,
+        login,
+        client_id,
+        prefix,
+        keep_alive,
+        ttl,
+        queue: _,
+        outbox: _,
+        reply_prefixes: _,
+    } = settings;
+    if !(MIN_KEEP_ALIVE.as_secs()..=u16::MAX.into()).contains(&keep_alive.as_secs()) {
+        return Err(SetupError::KeepAlive { found: *keep_alive });
     }
-    if settings.client_id.is_empty() {
+    if client_id.is_empty() {
         return Err(SetupError::NoClientId);
     }
-    let status = Topic::new(format!("{}/status", settings.prefix))?;
-    let (id, host) = (settings.client_id.as_str(), settings.host.as_str());
-    let mut options = MqttOptions::new(id, host, settings.port);
+    let status = Topic::new(format!("{prefix}/status"))?;
+    let (id, host) = (client_id.as_str(), host.as_str());
+    let mut options = MqttOptions::new(id, host, *port);
     options
-        .set_keep_alive(settings.keep_alive)
+        .set_keep_alive(*keep_alive)
         .set_clean_start(false)
         .set_session_expiry_interval(Some(
-            u32::try_from(settings.ttl.as_secs())
-                .unwrap_or(u32::MAX)
-                .max(1),
+            u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX).max(1),
         ))
         .set_max_packet_size(Some(MAX_PACKET))
         .set_receive_maximum(Some(RECEIVE_MAX))
@@ -396,13 +407,13 @@ fn options(settings: &Settings) -> Result<MqttOptions, SetupError> {
             true,
             None,
         ));
-    if let Some(login) = &settings.login {
+    if let Some(login) = login {
         options.set_credentials(
             login.username.as_str(),
             login.password.as_ref().map_or("", Secret::expose),
         );
     }
-    if let Some(tls) = &settings.tls {
+    if let Some(tls) = tls {
         let config = TlsConfiguration::Rustls(Arc::new(tls::client_config(tls)?));
         options.set_transport(Transport::tls_with_config(config));
     }
