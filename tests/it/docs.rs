@@ -362,6 +362,24 @@ async fn the_access_list_of_the_page_does() {
 }
 
 #[test]
+fn every_counter_is_incremented() {
+    let mut source = String::new();
+    sources(&root().join("src"), &mut source);
+    let source: String = source.split_whitespace().collect();
+    let counters = sayso::testing::telemetry::counters::Counters::default();
+    for count in counters.counts() {
+        let name = count.metric.strip_prefix("sayso_").unwrap();
+        let name = name.strip_suffix("_total").unwrap();
+        let field = format!(".{name}");
+        let uses = source.split(&field).skip(1);
+        let mut ends = uses.filter_map(|rest| rest.chars().next());
+        // The field, not the end of a longer name, nor its row in the table.
+        let is_used = ends.any(|next| ['.', ',', ')', '}'].contains(&next));
+        assert!(is_used, "`{name}` is never incremented");
+    }
+}
+
+#[test]
 fn every_metric_is_in_the_documentation() {
     let page = read("docs/upgrading.md");
     let names = sayso::testing::telemetry::metrics::METRICS

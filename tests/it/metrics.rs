@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use sayso::testing::telemetry::metrics::METRICS;
 use serde_json::Value;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -110,6 +111,16 @@ async fn a_scrape_tells_commands_by_who_understood_them_and_promtool_finds_no_fa
         "sayso_spend_today_dollars 0",
     ] {
         has(page, line);
+    }
+    // Those of Redis and of a pair are absent without them.
+    let elsewhere = ["sayso_redis_", "sayso_pair_", "sayso_node_"];
+    for metric in METRICS {
+        if !elsewhere.iter().any(|begin| metric.name.starts_with(begin)) {
+            has(
+                page,
+                &format!("# TYPE {} {}", metric.name, metric.sample_type.name()),
+            );
+        }
     }
     assert!(!page.contains("sk-test"));
     lint(page);
