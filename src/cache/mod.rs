@@ -330,11 +330,20 @@ impl DraftCache {
     /// # Errors
     /// When the store cannot be written.
     pub fn forget(&self, phrase: Option<&Phrase>) -> sled::Result<usize> {
+        // The compiler demands a new tier here, in this function or in `forget_shared`.
+        let Self {
+            memory,
+            disk,
+            remote: _,
+            settings: _,
+            models: _,
+            generations: _,
+            counters: _,
+        } = self;
         let matches = |key: &str| phrase.is_none_or(|phrase| phrase_of(key) == phrase.text());
-        let on_disk = self
-            .disk()
-            .map_or(Ok(Vec::new()), |disk| disk.remove_where(matches))?;
-        let in_memory = self.memory().remove_where(|key| matches(&key.0));
+        let disk = disk.lock().clone();
+        let on_disk = disk.map_or(Ok(Vec::new()), |disk| disk.remove_where(matches))?;
+        let in_memory = memory.lock().remove_where(|key| matches(&key.0));
         // A draft in both tiers counts once.
         Ok(on_disk.len()
             + in_memory
