@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
-use crate::config::{Config, Scope};
+use crate::config::{Config, Scope, is_secret_header};
 
 use crate::cli::arguments::FileArguments;
 use crate::cli::exit::{Exit, Failure};
@@ -23,17 +23,9 @@ const MAX_FILE_BYTES: usize = 2 << 20;
 /// Replacement for a secret.
 const REDACTED: &str = "[secret removed]";
 
-/// Keys whose values are removed from configs, should a secret have been written there.
-const SECRET_KEYS: [&str; 8] = [
-    "password",
-    "key",
-    "api_key",
-    "token",
-    "authorization",
-    "x-api-key",
-    "x-goog-api-key",
-    "cookie",
-];
+/// Keys whose values are removed from configs, should a secret have been written there, besides
+/// the headers of secrets.
+const SECRET_KEYS: [&str; 4] = ["password", "key", "api_key", "token"];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -163,7 +155,7 @@ fn without_secret_values(text: &str) -> String {
                 .trim()
                 .trim_matches('"')
                 .to_lowercase();
-            SECRET_KEYS.contains(&key.as_str())
+            SECRET_KEYS.contains(&key.as_str()) || is_secret_header(&key)
         });
         // `key` in [mqtt.tls] is a path, but it is not needed for support.
         match line.split_once('=') {
@@ -244,6 +236,8 @@ fn append(archive: &mut Vec<u8>, name: &str, content: &[u8], modified: u64) {
 
 #[cfg(test)]
 mod tests {
+    use crate::provider::APIS;
+
     use super::*;
 
     #[test]
@@ -256,6 +250,16 @@ mod tests {
             "{clean}"
         );
         assert!(clean.contains("key_file = \"cloud.key\""), "{clean}");
+    }
+
+    #[test]
+    fn values_of_every_key_header_are_removed() {
+        let others = ["api-key", "proxy-authorization"];
+        for header in APIS.map(|spec| spec.key_header).into_iter().chain(others) {
+            let clean =
+                without_secret_values(&format!("[provider.headers]\n{header} = \"sk-1\"\n"));
+            assert!(!clean.contains("sk-1"), "{clean}");
+        }
     }
 
     #[test]

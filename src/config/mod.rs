@@ -34,6 +34,7 @@ pub use crate::config::fault::{Fault, Faults};
 use crate::config::file::{File, Table};
 pub use crate::config::folders::CREDENTIALS_FOLDER;
 use crate::config::folders::{Folders, candidates};
+pub use crate::config::provider::is_secret_header;
 use crate::config::rights::Sources;
 pub use crate::config::scope::Scope;
 pub use crate::config::validated::{Config, Files};

@@ -184,7 +184,8 @@ fn header_name(text: &str) -> Result<HeaderName, &'static str> {
     HeaderName::try_from(text).map_err(|_| "the name of a header, such as \"api-key\"")
 }
 
-fn is_secret(header: &str) -> bool {
+/// Returns whether a header, in lower case, carries a secret.
+pub fn is_secret_header(header: &str) -> bool {
     SECRET_HEADERS.contains(&header) || APIS.iter().any(|spec| spec.key_header == header)
 }
 
@@ -193,7 +194,7 @@ fn headers(table: &Table<'_>, spec: &ApiSpec, version: Option<String>) -> Header
     let written = table.table("headers");
     for (key, value) in written.pairs() {
         let name = key.to_lowercase();
-        if is_secret(&name) {
+        if is_secret_header(&name) {
             written.report(
                 key,
                 "a secret must not be in this file: put it into a file of its own \
