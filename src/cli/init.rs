@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::config::{CREDENTIALS_FOLDER, Config, ConfigLocation, Scope};
+use crate::provider::APIS;
 use crate::secret::Secret;
 
 use crate::cli::arguments::FileArguments;
@@ -206,16 +207,14 @@ impl<W: Write> Setup<'_, W> {
         self.append(&format!("\n[local]\nlanguage = {}\n", quoted(&language)))?;
         let with_broker = fs::read_to_string(self.folder.join("sayso.toml"))?;
         loop {
-            let api = self.ask(
-                "   Model provider (none openai anthropic gemini ollama)",
-                "none",
-            )?;
+            let apis = APIS.map(|spec| spec.name).join(" ");
+            let api = self.ask(&format!("   Model provider (none {apis})"), "none")?;
             if api == "none" {
                 writeln!(self.out, "   Only locally understood commands are done.\n")?;
                 return Ok(());
             }
             let mut text = format!("\n[[provider]]\nname = {0}\napi = {0}\n", quoted(&api));
-            if api == "ollama" {
+            if APIS.iter().any(|spec| spec.name == api && spec.is_local) {
                 let model = self.ask("   Name of the installed model", "qwen3:4b")?;
                 text.extend(["model = ", &quoted(&model), "\n"]);
             } else {
