@@ -214,16 +214,27 @@ impl Refusal {
     /// Returns whether the same command could be understood at another moment: the answer of a
     /// model may be another one, and limits end.
     pub const fn depends_on_moment(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::Busy { .. }
-                | Self::TooSoon { .. }
-                | Self::TooLate
-                | Self::NobodyAnswered { .. }
-                | Self::OverBudget { .. }
-                | Self::Declined
-                | Self::NotUnderstood { .. }
-        )
+            | Self::TooSoon { .. }
+            | Self::TooLate
+            | Self::NobodyAnswered { .. }
+            | Self::OverBudget { .. }
+            | Self::Declined
+            | Self::NotUnderstood { .. } => true,
+            Self::Malformed { .. }
+            | Self::NoModel
+            | Self::Misunderstood(_)
+            | Self::UnknownLanguage { .. }
+            | Self::Unclear { .. }
+            | Self::QuestionOpen
+            | Self::NotPermitted { .. }
+            | Self::Stopping
+            | Self::Superseded
+            | Self::BrokerRefused
+            | Self::Undelivered
+            | Self::Dead => false,
+        }
     }
 
     /// Returns the code of this refusal.

@@ -215,9 +215,17 @@ fn every_refusal_has_a_row_in_the_docs() {
 fn every_api_is_in_the_docs_and_the_shipped_configuration() {
     let models = read("docs/models.md");
     let shipped = read("config/sayso.toml");
+    let (setup, readme) = (read("docs/providers.md"), read("README.md"));
+    let (_, in_readme) = readme.split_once("\napi = ").unwrap();
+    let (_, in_readme) = in_readme.split_once("\napi = ").unwrap();
+    let in_readme = in_readme.lines().next().unwrap();
     assert!(!APIS.is_empty());
     for api in APIS {
         let name = api.name;
+        assert!(
+            setup.contains(&format!("\"{name}\"")) && in_readme.contains(name),
+            "docs/providers.md or the example of README.md lacks `{name}`"
+        );
         assert!(
             models.contains(&format!("| `{name}` |")),
             "docs/models.md lacks `{name}`"
