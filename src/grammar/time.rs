@@ -63,9 +63,7 @@ pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
         return Vec::new();
     }
     remove_end_marks(&mut input);
-    // A number alone is no time: a word of an expression stands beside it.
-    let is_time = |word: &&str| lexicon.time.may_begin(word) || digits(word).is_some();
-    if !input.iter().any(is_time) {
+    if !input.iter().any(|word| names_time(lexicon, word)) {
         return Vec::new();
     }
     let reader = TimeReader::new(lexicon, &input);
@@ -103,6 +101,12 @@ pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
         at += 1;
     }
     found
+}
+
+/// Returns whether a word is one of those of which every expression has one: a number alone is no
+/// time.
+fn names_time(lexicon: &Lexicon, word: &str) -> bool {
+    lexicon.time.may_begin(word) || digits(word).is_some()
 }
 
 /// Adds the day at the start of the sentence to a time: "tomorrow turn on the lamp at nine".
@@ -854,4 +858,71 @@ fn shifted(hour: u8, minutes: i16) -> Option<TimeOfDay> {
     };
     let half = Half::Either;
     Some(TimeOfDay::Clock { hour, minute, half })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LANGUAGES: [&str; 5] = [
+        include_str!("../../config/language/en.toml"),
+        include_str!("../../config/language/de.toml"),
+        include_str!("../../config/language/fr.toml"),
+        include_str!("../../config/language/es.toml"),
+        include_str!("../../config/language/nl.toml"),
+    ];
+
+    /// Each language with its words of time and numbers, alone and with others beside them.
+    static VOCABULARIES: LazyLock<Vec<(Lexicon, Vec<String>)>> = LazyLock::new(|| {
+        let of = |text: &&str| {
+            let file: toml::Table = text.parse().unwrap();
+            let mut known = texts(&file["time"]);
+            let others = [
+                "1", "5", "9", "12", "30", "7:30", "0.5", "%", "°", "lamp", ",",
+            ];
+            known.extend(others.repeat(known.len() / 10));
+            known.extend(texts(&file["numbers"]));
+            let known = known.into_iter().map(str::to_owned).collect();
+            (text.parse().unwrap(), known)
+        };
+        LANGUAGES.iter().map(of).collect()
+    });
+
+    /// Returns all texts of a part of a language file.
+    fn texts(part: &toml::Value) -> Vec<&str> {
+        match part {
+            toml::Value::String(text) => vec![text],
+            toml::Value::Array(parts) => parts.iter().flat_map(texts).collect(),
+            toml::Value::Table(parts) => {
+                let keys = parts.keys().map(String::as_str);
+                keys.chain(parts.values().flat_map(texts)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    proptest! {
+        /// A sentence without such a word is not searched, so that it must have no expression.
+        #[test]
+        fn every_expression_has_a_word_of_time(
+            language in 0..LANGUAGES.len(),
+            chosen in prop::collection::vec(any::<prop::sample::Index>(), 1..7),
+        ) {
+            let (lexicon, known) = &VOCABULARIES[language];
+            let text: Vec<&str> = chosen.iter().map(|index| index.get(known).as_str()).collect();
+            let text = text.join(" ");
+            let plain = lexicon.spelling.plain(&text);
+            let input = words(&plain);
+            let reader = TimeReader::new(lexicon, &input);
+            let is_time = input.iter().any(|word| names_time(lexicon, word));
+            for at in 0..input.len() {
+                let is_found = reader.timing(at).is_some() || reader.bare_length(at).is_some();
+                prop_assert!(is_time || !is_found, "{plain}");
+            }
+        }
+    }
 }
