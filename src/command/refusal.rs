@@ -306,8 +306,8 @@ impl Refusal {
     }
 
     /// Returns the sentence in the form of a language. The places are `{seconds}`, `{hours}`,
-    /// `{why}`, `{source}`, `{question}`, `{language}`, `{known}`, `{device}`, `{property}`,
-    /// `{range}`, `{words}` and `{names}`.
+    /// `{why}`, `{source}`, `{question}`, `{language}`, `{known}`, `{device}`, `{devices}`,
+    /// `{property}`, `{range}`, `{words}` and `{names}`.
     pub fn sentence_as(&self, form: &str) -> String {
         sentence(&self.filled(form))
     }
@@ -390,6 +390,31 @@ mod tests {
             let json = serde_json::to_string(code).unwrap();
             assert_eq!(json, format!("\"{code}\""));
             assert_eq!(serde_json::from_str::<RefusalCode>(&json).unwrap(), *code);
+        }
+    }
+
+    /// The places of [`Refusal::sentence_as`].
+    const PLACES: [&str; 13] = [
+        "seconds", "hours", "why", "source", "question", "language", "known", "device", "devices",
+        "property", "range", "words", "names",
+    ];
+
+    #[test]
+    fn the_english_sentences_are_those_of_the_language_file() {
+        let file = include_str!("../../config/language/en.toml");
+        let file: toml::Table = file.parse().unwrap();
+        for code in RefusalCode::ALL {
+            let alone = (code.as_str(), code.english());
+            for (form, english) in std::iter::once(alone).chain(code.with_retry()) {
+                let places = english.split('{').skip(1);
+                for place in places.filter_map(|rest| rest.split('}').next()) {
+                    assert!(PLACES.contains(&place), "{code}: nothing fills {{{place}}}");
+                }
+                if let Some(written) = file["say"]["refused"].get(form) {
+                    let written = written.as_str().unwrap();
+                    assert_eq!(sentence(written), sentence(english), "{form}");
+                }
+            }
         }
     }
 
