@@ -1,7 +1,7 @@
 //! The devices that a message can move: those bound to its address, members of groups, and devices
 //! under other names.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use crate::binding::Publication;
 use crate::binding::address::{self, Address, Reach};
@@ -14,7 +14,8 @@ use crate::vocabulary::shared_str::SharedStr;
 pub(super) struct ReachIndex {
     by_address: HashMap<Address, Vec<usize>>,
     by_member_id: HashMap<String, Vec<usize>>,
-    /// Topics whose messages are for one device alone, whatever the payload, with that device.
+    /// Topics whose messages are addressed to one device alone, whatever the payload, with that
+    /// device.
     own_topics: HashMap<SharedStr, usize>,
 }
 
@@ -54,8 +55,8 @@ impl ReachIndex {
         index
     }
 
-    /// Returns whether a message on `topic` is for the device at `position` alone, whatever the
-    /// payload.
+    /// Returns whether a message on `topic` is addressed to the device at `position` alone, whatever
+    /// the payload.
     fn is_own(&self, topic: &str, position: usize) -> bool {
         let is_alone = |address| self.at(address).iter().all(|device| *device == position);
         address::reaches_recipients_only(topic) && address::recipients(topic).iter().all(is_alone)
@@ -139,19 +140,22 @@ impl ReachIndex {
             .any(|&position| bridge_addresses(&devices[position]).contains(address))
     }
 
-    /// The devices a group with unknown members could contain: those of its bridge, or all where it
-    /// has none.
+    /// The devices a group with unknown members could contain: those of its bridges, or all where
+    /// it has none.
     fn could_contain(&self, devices: &[Device], group: &Device) -> Vec<usize> {
         let bases: HashSet<String> = device_addresses(group)
             .iter()
             .filter_map(|a| address::base(a).map(str::to_owned))
             .filter(|base| !base.is_empty())
             .collect();
-        let all = match bases.into_iter().next() {
-            Some(base) => Reach::Base(base),
-            None => Reach::Everything,
-        };
-        self.could_reach(devices, &all)
+        if bases.is_empty() {
+            return self.could_reach(devices, &Reach::Everything);
+        }
+        let of_each = bases.into_iter().map(Reach::Base);
+        let unique: BTreeSet<usize> = of_each
+            .flat_map(|base| self.could_reach(devices, &base))
+            .collect();
+        unique.into_iter().collect()
     }
 
     fn could_reach(&self, devices: &[Device], reach: &Reach) -> Vec<usize> {
@@ -266,4 +270,97 @@ fn bridge_addresses(device: &Device) -> Vec<Address> {
         .into_iter()
         .map(|base| Address::Entity(format!("{base}/{}", number.to_lowercase())))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::binding::{Binding, Form, Port};
+    use crate::home::device::{Kind, Members};
+    use crate::vocabulary::Property;
+    use crate::vocabulary::slug::Slug;
+
+    const TOPICS: [&str; 14] = [
+        "z/Lamp/set",
+        "z/lamp/set/state",
+        "z/Lamp/left/set",
+        "z/left/set",
+        "Z/LAMP/SET/x",
+        "z/5/set",
+        "z/0x01/set",
+        "z/hall/Lamp/set",
+        "z/Lamp/get",
+        "cmnd/plug/POWER",
+        "plug/cmnd/POWER",
+        "cmnd/tasmotas/POWER",
+        "z/bridge/request/x",
+        "x",
+    ];
+
+    fn device(n: usize, topics: &[&str], members: Members) -> Device {
+        let slug = |text: &str| Slug::new(text).unwrap();
+        let mut device = Device::new(slug(&format!("d{n}")), Kind::new(slug("light")));
+        let capability = |topic: &&str| Capability {
+            binding: Binding {
+                command: Some(Port {
+                    topic: (*topic).into(),
+                    form: Form::Raw,
+                }),
+                ..Binding::default()
+            },
+            ..Capability::standard(Property::Power)
+        };
+        device.capabilities = topics.iter().map(capability).collect();
+        device.members = members;
+        device
+    }
+
+    fn reached(index: &ReachIndex, devices: &[Device], publication: &Publication) -> Vec<Reached> {
+        index.reached(devices, 0, publication)
+    }
+
+    #[test]
+    fn a_group_on_two_bridges_may_contain_the_devices_of_both() {
+        let devices = [
+            device(0, &["z/All/set", "y/All/set"], Members::UNKNOWN),
+            device(1, &["z/Lamp/set"], Members::default()),
+            device(2, &["y/Lamp/set"], Members::default()),
+            device(3, &["x/Lamp/set"], Members::default()),
+        ];
+        let message = Publication::new("z/All/set", "ON");
+        let found = reached(&ReachIndex::new(&devices), &devices, &message);
+        let found: Vec<usize> = found.iter().map(|reached| reached.device).collect();
+        assert_eq!(found, [1, 2]);
+    }
+
+    proptest! {
+        /// The table of topics of one device alone saves time and changes nothing.
+        #[test]
+        fn topics_of_one_device_reach_no_other(
+            topics in prop::collection::vec(prop::collection::vec(0..TOPICS.len(), 0..3), 1..5),
+            is_complete in any::<bool>(),
+            number in prop::option::of(prop::sample::select(&["5", "0x01", "left"][..])),
+        ) {
+            let devices = topics.iter().enumerate().map(|(n, own)| {
+                let own: Vec<&str> = own.iter().map(|topic| TOPICS[*topic]).collect();
+                let complete = is_complete || n > 0;
+                let members = Members { complete, ..Members::default() };
+                device(n, &own, members)
+            });
+            let mut devices: Vec<Device> = devices.collect();
+            devices[0].bridge_id = number.map(str::to_owned);
+            let index = ReachIndex::new(&devices);
+            let mut without = ReachIndex::new(&devices);
+            without.own_topics.clear();
+            for topic in TOPICS {
+                for payload in ["ON", "publish a b", "power on; publish x y"] {
+                    let message = Publication::new(topic, payload);
+                    let expected = reached(&without, &devices, &message);
+                    prop_assert_eq!(reached(&index, &devices, &message), expected, "{}", topic);
+                }
+            }
+        }
+    }
 }
