@@ -5,7 +5,7 @@ use crate::vocabulary::shared_str::SharedStr;
 /// A topic and a payload, ready to be published.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Publication {
-    /// The device's command topic, which all messages on it share.
+    /// The device's command topic.
     pub topic: SharedStr,
     /// The payload, in the device's own format.
     pub payload: String,

@@ -43,7 +43,7 @@ struct DraftRecord<'a> {
     draft: Cow<'a, Draft>,
 }
 
-/// The times of a stored draft. They stand before the draft, which is not read with them.
+/// The times of a stored draft, read without the draft.
 #[derive(Debug, Deserialize)]
 struct DraftTimes {
     at: u64,
@@ -84,7 +84,7 @@ pub struct SweepResult {
 }
 
 impl Drafts {
-    /// Opens the drafts of a store, and drops expired and unreadable ones.
+    /// Opens the drafts of a store, and drops those that have expired or whose times cannot be read.
     ///
     /// # Errors
     /// When the store cannot be read.

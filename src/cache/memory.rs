@@ -15,7 +15,7 @@ use crate::vocabulary::action::Draft;
 /// A cached outcome: a draft, or the model's refusal.
 pub type CachedOutcome = Result<Draft, Refusal>;
 
-/// Bytes of an entry beside its texts: the map's slot, the times, the vectors.
+/// Bytes of an entry beside its texts: its slots in the two maps, the times, the vectors.
 const OVERHEAD: usize = 256;
 
 /// The drafts used last.

@@ -330,7 +330,8 @@ impl DraftCache {
     /// # Errors
     /// When the store cannot be written.
     pub fn forget(&self, phrase: Option<&Phrase>) -> sled::Result<usize> {
-        // The compiler demands a new tier here, in this function or in `forget_shared`.
+        // A new tier does not compile until it is listed here: it is cleared here, or in
+        // `forget_shared`.
         let Self {
             memory,
             disk,

@@ -131,8 +131,8 @@ impl CommandTask {
         self.send_reply(Some(seq), payload, &command.reply_to).await;
     }
 
-    /// Hands an encoded reply to the broker, and notes in the journal that the broker has it. Waits for room
-    /// in the outbox rather than lose the reply.
+    /// Hands an encoded reply to the broker, and notes in the journal that the broker has it. Waits
+    /// for room in the outbox rather than lose the reply.
     pub(super) async fn send_reply(&self, seq: Option<Seq>, payload: Vec<u8>, reply_to: &ReplyTo) {
         let topic = &reply_to.topic;
         let identity = match (&self.replica, seq) {

@@ -103,8 +103,8 @@ pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
     found
 }
 
-/// Returns whether a word is one of those of which every expression has one: a number alone is no
-/// time.
+/// Returns whether the word can belong to an expression of time. Each expression has at least one
+/// such word: a number alone is no time.
 fn names_time(lexicon: &Lexicon, word: &str) -> bool {
     lexicon.time.may_begin(word) || digits(word).is_some()
 }
@@ -906,7 +906,7 @@ mod tests {
     }
 
     proptest! {
-        /// A sentence without such a word is not searched, so that it must have no expression.
+        /// Sentences without such a word are not searched for expressions.
         #[test]
         fn every_expression_has_a_word_of_time(
             language in 0..LANGUAGES.len(),

@@ -96,7 +96,8 @@ impl OutboundMessage {
         }
     }
 
-    /// Creates the message of an encoded reply. It is shortened if the broker does not accept its size.
+    /// Creates the message of an encoded reply. It is shortened if the broker does not accept its
+    /// size.
     pub fn reply(payload: impl Into<Bytes>, to: &ReplyTo) -> Self {
         Self {
             is_reply: true,
@@ -531,8 +532,8 @@ impl Outbox {
         Ok(Delivery(receiver))
     }
 
-    /// Queues an encoded reply. It may be delivered twice; its id shows that. `identity` is that of its
-    /// command in a pair.
+    /// Queues an encoded reply. It may be delivered twice; its id shows that. `identity` is that of
+    /// its command in a pair.
     ///
     /// # Errors
     /// When too many messages, or too many bytes, wait already.

@@ -98,12 +98,8 @@ fn conversation(command: &Command) -> Conversation {
 }
 
 /// Returns at most [`MAX_TEXT`] bytes of a text.
-pub(super) fn shortened(text: &str) -> String {
-    let mut end = text.len().min(MAX_TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
+pub(super) fn shortened(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_TEXT)]
 }
 
 impl Turn {

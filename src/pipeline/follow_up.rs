@@ -329,7 +329,7 @@ impl Pipeline {
             } else {
                 shortened(&command.text).into()
             },
-            speech: shortened(&reply.speech),
+            speech: shortened(&reply.speech).to_owned(),
             via: reply.via.clone(),
             actions,
             other,

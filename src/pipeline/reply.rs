@@ -14,11 +14,11 @@ use crate::store::journal::{Durability, PlannedPublish};
 use crate::vocabulary::action::Action;
 use crate::vocabulary::speech::{Speech, fill, sentence};
 
-/// The answer to a command.
+/// The reply to a command, with its encoded form.
 pub struct CommandAnswer {
     /// The one reply.
     pub reply: Reply,
-    /// The reply as it was recorded, and is sent.
+    /// The reply as it is sent.
     pub payload: Vec<u8>,
     /// The states of devices to wait for once it is sent, if any.
     pub confirmation: Option<DeviceConfirmation>,

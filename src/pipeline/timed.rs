@@ -305,7 +305,7 @@ impl Pipeline {
             source: command.source.clone(),
             command: command.id.clone(),
             seq: command.seq,
-            text: shortened(&command.text),
+            text: shortened(&command.text).to_owned(),
             language: command.language.clone(),
             reply_to: command.reply_to.clone(),
             due: due.due.clone(),

@@ -368,7 +368,7 @@ impl PhraseWords {
     }
 
     /// Whether `device` is related at all.
-    fn relates(&self, device: &Device) -> bool {
+    fn is_related(&self, device: &Device) -> bool {
         // Mostly a word of its name decides, and the words for kinds are not looked at.
         name_words(device).any(|own| self.has_related(&own)) || self.relevance(device) > 0
     }
@@ -413,7 +413,7 @@ pub fn is_related<'a>(
             .iter()
             .find(|device| device.id.as_str() == id);
         // An unknown device is refused elsewhere.
-        device.is_none_or(|device| words.relates(device))
+        device.is_none_or(|device| words.is_related(device))
     })
 }
 

@@ -96,7 +96,7 @@ impl Provider for Anthropic {
     fn encode(&self, prompt: &Prompt, stream: bool) -> HttpRequest {
         let format = (self.structure == Structure::Schema).then(|| Format {
             kind: "json_schema",
-            schema: prompt.schema.within(SPEC.schema),
+            schema: prompt.schema.adapted(SPEC.schema),
         });
         let effort = self.effort.as_deref();
         let needs_config = format.is_some() || effort.is_some();

@@ -125,7 +125,7 @@ impl Provider for Gemini {
                 response_mime_type: (self.structure != Structure::None)
                     .then_some("application/json"),
                 response_json_schema: (self.structure == Structure::Schema)
-                    .then(|| prompt.schema.within(SPEC.schema)),
+                    .then(|| prompt.schema.adapted(SPEC.schema)),
                 thinking_config: self
                     .thinking
                     .as_deref()

@@ -108,7 +108,7 @@ impl Provider for Ollama {
                 },
             ),
             format: match self.structure {
-                Structure::Schema => Some(Format::Schema(prompt.schema.within(SPEC.schema))),
+                Structure::Schema => Some(Format::Schema(prompt.schema.adapted(SPEC.schema))),
                 Structure::Json => Some(Format::Word("json")),
                 Structure::None => None,
             },

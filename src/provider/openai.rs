@@ -121,7 +121,7 @@ impl OpenAi {
                 json_schema: Named {
                     name: SCHEMA_NAME,
                     strict: true,
-                    schema: schema.within(SPEC.schema),
+                    schema: schema.adapted(SPEC.schema),
                 },
             }),
             Structure::Json => Some(ResponseFormat::JsonObject),

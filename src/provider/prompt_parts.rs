@@ -1,5 +1,5 @@
-//! Parts of a prompt that are the same for many commands, each with its JSON form, which is made
-//! once: the listing of a home is some kilobytes, and is in every request.
+//! Parts of a prompt, each with its JSON form, which is made once: those of a large model are the
+//! same for all commands of a home, and the listing of the home is some kilobytes.
 
 use std::fmt;
 use std::ops::Deref;
@@ -62,7 +62,7 @@ impl Serialize for PromptText {
     }
 }
 
-/// What one API accepts in the schema of an answer.
+/// The limits of one API for the schema of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SchemaLimits {
     /// The most values of an enum: identifiers of devices.
@@ -73,10 +73,10 @@ pub struct SchemaLimits {
 
 /// The JSON Schema of an answer, serialized once for each API. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct AnswerSchema(Arc<AdaptedSchema>);
+pub struct AnswerSchema(Arc<SchemaForms>);
 
 #[derive(Debug, Default)]
-struct AdaptedSchema {
+struct SchemaForms {
     schema: Json,
     /// The schema as the APIs that were called accept it, by their limits.
     adapted: Mutex<Vec<(SchemaLimits, Arc<RawValue>)>>,
@@ -85,7 +85,7 @@ struct AdaptedSchema {
 impl AnswerSchema {
     /// Returns the schema as an API with these limits accepts it: without `maxItems` where it is
     /// rejected, and with plain strings in place of a longer enum. Equal schemas give equal bytes.
-    pub(super) fn within(&self, limits: SchemaLimits) -> Arc<RawValue> {
+    pub(super) fn adapted(&self, limits: SchemaLimits) -> Arc<RawValue> {
         let mut adapted = self.0.adapted.lock();
         if let Some((_, known)) = adapted.iter().find(|(of, _)| *of == limits) {
             return Arc::clone(known);
@@ -101,7 +101,7 @@ impl AnswerSchema {
 
 impl From<Json> for AnswerSchema {
     fn from(schema: Json) -> Self {
-        Self(Arc::new(AdaptedSchema {
+        Self(Arc::new(SchemaForms {
             schema,
             adapted: Mutex::default(),
         }))
@@ -168,7 +168,7 @@ mod tests {
                 longest_enum,
                 accepts_max_items,
             };
-            schema.within(limits).get().to_owned()
+            schema.adapted(limits).get().to_owned()
         };
         for _ in 0..2 {
             assert_eq!(sent(2, true), r#"{"enum":["a","b"],"maxItems":2}"#);

@@ -57,7 +57,7 @@ impl Responses {
         let format = match self.structure {
             Structure::Schema => Format {
                 name: Some(openai::SCHEMA_NAME),
-                schema: Some(schema.within(SPEC.schema)),
+                schema: Some(schema.adapted(SPEC.schema)),
                 strict: Some(true),
                 kind: "json_schema",
             },

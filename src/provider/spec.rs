@@ -47,7 +47,7 @@ pub struct ApiSpec {
     /// Whether the model runs on the operator's machine: it costs nothing and may have to be loaded
     /// first.
     pub is_local: bool,
-    /// What the schema of an answer may contain.
+    /// The limits for the schema of an answer.
     pub schema: SchemaLimits,
     /// The reaction to a 404 in the API's own form.
     pub missing_model: &'static str,

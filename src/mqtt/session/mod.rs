@@ -51,8 +51,8 @@ const EXPIRY: usize = 5;
 const CORRELATION: usize = 3;
 const USER_PROPERTY: usize = 5;
 
-/// The most digits of the number of hops.
-const HOPS_DIGITS: usize = 3;
+/// The digits of a number of hops, which is at most [`wire::MAX_HOPS`].
+const HOPS_DIGITS: usize = 1;
 
 /// The largest packet MQTT knows, in bytes: its length has four times seven bits (MQTT 5, section
 /// 1.5.5).

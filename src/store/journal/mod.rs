@@ -299,7 +299,7 @@ impl Journal {
         }
     }
 
-    /// Records the reply, and returns the JSON that is recorded.
+    /// Records the reply, and returns its JSON, which is sent.
     pub fn answered(&self, mark: Seq, reply: &Reply) -> Vec<u8> {
         let json = reply.to_json();
         let mut index = self.lock();
