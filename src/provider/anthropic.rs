@@ -119,7 +119,7 @@ impl Provider for Anthropic {
             output_config: needs_config.then_some(OutputConfig { effort, format }),
             stream,
         };
-        HttpRequest::new("/messages".to_owned(), prompt, &body)
+        HttpRequest::new("/messages", prompt, &body)
     }
 }
 

@@ -121,7 +121,7 @@ impl Provider for Ollama {
             },
             stream,
         };
-        HttpRequest::new("/api/chat".to_owned(), prompt, &body)
+        HttpRequest::new("/api/chat", prompt, &body)
     }
 }
 

@@ -157,7 +157,7 @@ impl Provider for OpenAi {
             stream,
             stream_options: stream.then(|| json!({"include_usage": true})),
         };
-        HttpRequest::new("/chat/completions".to_owned(), prompt, &body)
+        HttpRequest::new("/chat/completions", prompt, &body)
     }
 }
 

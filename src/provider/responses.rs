@@ -88,7 +88,7 @@ impl Provider for Responses {
             text: self.text(&prompt.schema),
             stream,
         };
-        HttpRequest::new("/responses".to_owned(), prompt, &body)
+        HttpRequest::new("/responses", prompt, &body)
     }
 }
 
