@@ -31,7 +31,6 @@ use crate::pipeline::Pipeline;
 use crate::store::journal::{Health, JournalEntry, Received, Seq};
 use crate::systemd::Notify;
 use crate::telemetry::log::Log;
-use crate::wire;
 
 /// The time in which a leader that stops ends the commands in progress, if another node continues:
 /// nobody is served meanwhile. A command without a model takes milliseconds.
@@ -428,7 +427,7 @@ impl EventLoop {
         let task = self.task.clone();
         self.commands.spawn(async move {
             task.pipeline.reply_persisted(&reply).await;
-            task.send_reply(None, wire::encode(&reply), &reply_to).await;
+            task.send_reply(None, reply.to_json(), &reply_to).await;
         });
     }
 

@@ -19,7 +19,6 @@ use crate::pair::{CommandIdentity, Pair, PairMark};
 use crate::pipeline::Replica;
 use crate::schedule::timer::TimerId;
 use crate::store::journal::{PlannedPublish, Seq};
-use crate::wire;
 
 /// Commands that are begun while the broker has no reply to them. After a takeover only these can
 /// be uncertain. One takes two round trips to the broker, so that so many keep it busy.
@@ -155,7 +154,7 @@ impl PairReplica {
     ) {
         let delivery = self
             .outbox
-            .queue_reply(wire::encode(reply).into(), reply_to, Some(identity))
+            .queue_reply(reply.to_json().into(), reply_to, Some(identity))
             .await;
         if matches!(delivery.await, Ok(()) | Err(Undelivered::Refused { .. })) {
             self.acknowledge(token);

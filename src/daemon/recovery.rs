@@ -30,8 +30,8 @@ impl EventLoop {
                 correlation: unsent.received.correlation,
             };
             let task = self.task.clone();
-            let payload = wire::encode(&unsent.reply);
             self.start(async move {
+                let payload = unsent.reply.to_json();
                 task.send_reply(Some(unsent.mark), payload, &reply_to).await;
             });
         }

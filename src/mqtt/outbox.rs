@@ -490,7 +490,7 @@ impl Outbox {
         deadline: Instant,
         token: AckToken,
     ) -> Result<(), AckToken> {
-        let message = OutboundMessage::reply(wire::encode(reply), to).until(deadline);
+        let message = OutboundMessage::reply(reply.to_json(), to).until(deadline);
         match self.enqueue(message, Some(token)) {
             Ok(_) => {
                 self.counters.replies_sent.increment();

@@ -152,29 +152,24 @@ pub fn decode(inbound: &Inbound<'_>, rules: &WireRules) -> Result<Command, Box<R
     })
 }
 
-/// Encodes a reply as one JSON object.
-pub fn encode(reply: &Reply) -> Vec<u8> {
-    reply.to_json()
-}
-
 /// Shortens an encoded reply to at most `max_bytes`: first the list of actions is left out, then
 /// the texts are cut, and at last only the id, the outcome and the cause are left. Returns `None`
 /// if the payload is not a reply, or does not fit even so.
 pub fn shorten_reply(payload: &[u8], max_bytes: usize) -> Option<Vec<u8>> {
     let mut reply: Reply = serde_json::from_slice(payload).ok()?;
     reply.actions.clear();
-    let without_actions = encode(&reply);
+    let without_actions = reply.to_json();
     if without_actions.len() <= max_bytes {
         return Some(without_actions);
     }
     let mut text = reply.text.to_string();
     cut(&mut text, SHORT_TEXT);
     reply.text = text.into();
-    let excess = encode(&reply).len().saturating_sub(max_bytes);
+    let excess = reply.to_json().len().saturating_sub(max_bytes);
     let speech_bytes = reply.speech.len().saturating_sub(excess).max(SHORT_TEXT);
     cut(&mut reply.speech, speech_bytes);
     for _ in 0..2 {
-        let encoded = encode(&reply);
+        let encoded = reply.to_json();
         if encoded.len() <= max_bytes {
             return Some(encoded);
         }

@@ -304,7 +304,7 @@ fn a_reply_is_shortened_to_the_bytes_there_are() {
         retry_after: None,
         scheduled: None,
     };
-    let encoded = encode(&reply);
+    let encoded = reply.to_json();
     for max in [600, 1000, 2000, 20_000, 40_000] {
         let short = shorten_reply(&encoded, max).unwrap();
         assert!(short.len() <= max, "{max}");
@@ -390,7 +390,7 @@ fn a_reply_is_one_json_object() {
         scheduled: None,
     };
     assert_eq!(
-        serde_json::from_slice::<Reply>(&encode(&reply)).unwrap(),
+        serde_json::from_slice::<Reply>(&reply.to_json()).unwrap(),
         reply
     );
 }

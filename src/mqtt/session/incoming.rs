@@ -311,7 +311,7 @@ impl Session {
     /// since in a flood it comes behind further commands. The broker processes packets in their
     /// order, so it has the reply before the acknowledgement.
     fn reject_at_once(&mut self, reply: &Reply, to: &ReplyTo, token: &AckToken, now: Instant) {
-        let message = OutboundMessage::reply(wire::encode(reply), to);
+        let message = OutboundMessage::reply(reply.to_json(), to);
         if self.publish_at_most_once(message, now) {
             self.counters().replies_sent.increment();
         } else {
