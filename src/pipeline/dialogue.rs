@@ -27,7 +27,7 @@ const MAX_TURNS: usize = 8;
 const MAX_CONVERSATIONS: usize = 256;
 
 /// The most bytes of a text that are remembered.
-pub(super) const MAX_TEXT: usize = 400;
+const MAX_TEXT: usize = 400;
 
 /// A conversation: a source, and the context that a command names.
 type Conversation = (Source, Option<String>);
@@ -100,6 +100,15 @@ fn conversation(command: &Command) -> Conversation {
 /// Returns at most [`MAX_TEXT`] bytes of a text.
 pub(super) fn shortened(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_TEXT)]
+}
+
+/// Returns the same of a shared text, which is copied only if it is longer.
+pub(super) fn shortened_shared(text: &SharedStr) -> SharedStr {
+    if text.len() <= MAX_TEXT {
+        text.clone()
+    } else {
+        shortened(text).into()
+    }
 }
 
 impl Turn {

@@ -11,7 +11,7 @@ use crate::grammar::follow_up::{Antecedents, FollowUp};
 use crate::home::device::Device;
 use crate::home::permit::Plan;
 use crate::home::state::Observation;
-use crate::pipeline::dialogue::{Earlier, MAX_TEXT, Turn, TurnResult, shortened};
+use crate::pipeline::dialogue::{Earlier, Turn, TurnResult, shortened, shortened_shared};
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::{Interpretation, Reference, Request};
 use crate::pipeline::undo::Restoration;
@@ -324,11 +324,7 @@ impl Pipeline {
             seq: command.seq,
             at: now(),
             part,
-            text: if command.text.len() <= MAX_TEXT {
-                command.text.clone()
-            } else {
-                shortened(&command.text).into()
-            },
+            text: shortened_shared(&command.text),
             speech: shortened(&reply.speech).to_owned(),
             via: reply.via.clone(),
             actions,
