@@ -34,13 +34,12 @@ pub(super) fn words(text: &str) -> Vec<&str> {
 /// Returns the number of words of the first phrase of the list that the words begin with.
 pub(super) fn phrase(list: &[String], input: &[&str]) -> Option<usize> {
     let first = *input.first()?;
-    list.iter()
+    // Most phrases begin with another word, and are not split.
+    let mut begun = list.iter().filter(|phrase| phrase.starts_with(first));
+    begun
         .find(|phrase| {
-            // Most phrases begin with another word.
-            phrase.starts_with(first) && {
-                let mut words = phrase.split(' ').enumerate();
-                words.all(|(i, word)| input.get(i) == Some(&word))
-            }
+            let mut words = phrase.split(' ').enumerate();
+            words.all(|(i, word)| input.get(i) == Some(&word))
         })
         .map(|phrase| phrase.split(' ').count())
 }
