@@ -47,7 +47,8 @@ impl ReachIndex {
         }
         for (position, device) in devices.iter().enumerate() {
             for topic in topics(device) {
-                if index.is_own(topic, position) {
+                // Most capabilities of a device share a topic.
+                if !index.own_topics.contains_key(topic) && index.is_own(topic, position) {
                     index.own_topics.insert(topic.clone(), position);
                 }
             }
