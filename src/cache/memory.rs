@@ -82,7 +82,7 @@ impl<K: Hash + Eq + Clone + AsRef<str>> Memory<K> {
             return;
         }
         while self.entries.len() >= self.max_entries.get() || self.bytes + bytes > self.max_bytes {
-            let Some((_, least_used)) = self.by_use.pop_first() else {
+            let Some(least_used) = self.by_use.values().next().cloned() else {
                 break;
             };
             self.remove(&least_used);

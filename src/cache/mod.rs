@@ -333,8 +333,8 @@ impl DraftCache {
         // A new tier does not compile until it is listed here: it is cleared here, or in
         // `forget_shared`.
         let Self {
-            memory,
-            disk,
+            memory: _,
+            disk: _,
             remote: _,
             settings: _,
             models: _,
@@ -342,9 +342,10 @@ impl DraftCache {
             counters: _,
         } = self;
         let matches = |key: &str| phrase.is_none_or(|phrase| phrase_of(key) == phrase.text());
-        let disk = disk.lock().clone();
-        let on_disk = disk.map_or(Ok(Vec::new()), |disk| disk.remove_where(matches))?;
-        let in_memory = memory.lock().remove_where(|key| matches(&key.0));
+        let on_disk = self
+            .disk()
+            .map_or(Ok(Vec::new()), |disk| disk.remove_where(matches))?;
+        let in_memory = self.memory().remove_where(|key| matches(&key.0));
         // A draft in both tiers counts once.
         Ok(on_disk.len()
             + in_memory
