@@ -67,6 +67,7 @@ pub(super) struct PackedReply {
 impl PackedReply {
     /// Packs a reply; `json` is its JSON.
     pub(super) fn new(reply: &Reply, json: &[u8]) -> Self {
+        // Counted first: the rest of a larger buffer shall not stay behind it.
         let mut packed = Vec::with_capacity(packed_bytes(json).count());
         packed.extend(packed_bytes(json));
         Self {
