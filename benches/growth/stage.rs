@@ -99,7 +99,7 @@ fn fill(config: &Path, store: &Path, drafts: u32) -> Result<(), BenchError> {
         };
         cache.keep(&key, MODEL, &answer, true);
     }
-    let (_, disk) = cache.tiers();
+    let disk = cache.tiers().disk;
     if disk.entries == drafts as usize {
         Ok(())
     } else {

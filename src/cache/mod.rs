@@ -6,6 +6,8 @@ pub mod disk;
 pub mod memory;
 mod remote;
 pub mod settings;
+mod tiers;
+
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -27,6 +29,8 @@ use crate::prompt::PromptFingerprint;
 use crate::redis::{Claim, Redis};
 use crate::telemetry::counters::Counters;
 use crate::vocabulary::action::Draft;
+
+pub use crate::cache::tiers::{Tier, Tiers};
 
 /// The longest phrase that is kept, in bytes: longer ones are not repeated.
 const LONGEST_PHRASE: usize = 512;
@@ -55,18 +59,24 @@ const SWEPT_AT_ONCE: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key(Arc<str>);
 
-/// The cache of both tiers.
+/// The cache of all tiers.
 pub struct DraftCache {
     settings: CacheSettings,
     /// The configured models, whose drafts are used.
     models: Mutex<Vec<String>>,
+    tiers: DraftTiers,
+    generations: Mutex<HomeGenerations>,
+    counters: Arc<Counters>,
+}
+
+/// The tiers, the nearest first. Each function that concerns all of them destructures this struct,
+/// so the compiler rejects a new tier until it is read, filled, swept, cleared and shown.
+struct DraftTiers {
     memory: Mutex<Memory<Key>>,
     /// The tier on disk; `None` without a store, and while the store fails.
     disk: Mutex<Option<Arc<Drafts>>>,
     /// The tier that several nodes share.
     remote: Option<RemoteDrafts>,
-    generations: Mutex<HomeGenerations>,
-    counters: Arc<Counters>,
 }
 
 /// Recent homes, and the position of the sweep of the disk.
@@ -77,23 +87,10 @@ struct HomeGenerations {
     cursor: Vec<u8>,
 }
 
-/// Contents and limits of one tier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Tier {
-    /// Drafts.
-    pub entries: usize,
-    /// Limit of drafts.
-    pub most_entries: usize,
-    /// Bytes, of keys and drafts.
-    pub bytes: usize,
-    /// Limit of bytes.
-    pub most_bytes: usize,
-}
-
 /// One entry for a phrase, for the operator.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Trace {
-    /// `memory` or `disk`.
+    /// Name of the tier that has it.
     pub tier: &'static str,
     /// The draft; `None` for a refusal of the model.
     pub draft: Option<Draft>,
@@ -120,9 +117,11 @@ impl DraftCache {
         Self {
             settings: settings.clone(),
             models: Mutex::new(models),
-            memory,
-            disk: Mutex::new(disk.map(Arc::new)),
-            remote: None,
+            tiers: DraftTiers {
+                memory,
+                disk: Mutex::new(disk.map(Arc::new)),
+                remote: None,
+            },
             generations,
             counters,
         }
@@ -130,24 +129,22 @@ impl DraftCache {
 
     /// Replaces the tier on disk: `None` while the store fails.
     pub fn keep_on_disk(&self, disk: Option<Drafts>) {
-        let before = std::mem::replace(&mut *self.disk.lock(), disk.map(Arc::new));
+        let before = std::mem::replace(&mut *self.tiers.disk.lock(), disk.map(Arc::new));
         drop(before);
     }
 
     /// Adds the tier in Redis, where there is one.
     #[must_use]
-    pub fn with_redis(self, redis: Option<&Arc<Redis>>) -> Self {
-        Self {
-            remote: redis.map(|redis| RemoteDrafts::new(Arc::clone(redis))),
-            ..self
-        }
+    pub fn with_redis(mut self, redis: Option<&Arc<Redis>>) -> Self {
+        self.tiers.remote = redis.map(|redis| RemoteDrafts::new(Arc::clone(redis)));
+        self
     }
 
     /// Returns the draft under `key` in the tier that several nodes share, or claims the request for
     /// it. Where another node is making it, waits for its draft, at most `longest`. With `None` the
     /// caller makes the request, and calls [`DraftCache::release`] after it.
     pub async fn claim(&self, key: &Key, longest: Duration) -> Option<Draft> {
-        let remote = self.remote.as_ref()?;
+        let remote = self.tiers.remote.as_ref()?;
         // Without a model no draft would be used.
         if self.models().is_empty() || key.phrase().len() > LONGEST_PHRASE {
             return None;
@@ -167,13 +164,18 @@ impl DraftCache {
 
     /// Ends the claim on the request for `key`.
     pub fn release(&self, key: &Key) {
-        if let Some(remote) = &self.remote {
+        if let Some(remote) = &self.tiers.remote {
             remote.release(&key.0);
         }
     }
 
     /// Checks a draft of another node, and keeps it in the nearer tiers.
     fn take_in(&self, key: &Key, found: RemoteDraft) -> Option<Draft> {
+        let DraftTiers {
+            memory,
+            disk,
+            remote: _,
+        } = &self.tiers;
         let RemoteDraft { draft, model, left } = found;
         if !self.models().contains(&model) {
             return None;
@@ -185,10 +187,10 @@ impl DraftCache {
             self.settings.ttl
         };
         let ttl = left.min(longest);
-        self.remember(key, &model, Ok(draft.clone()), ttl);
+        remember(memory, key, (&model, Ok(draft.clone())), ttl);
         if !is_speech
             && draft.question.is_none()
-            && let Some(disk) = self.disk()
+            && let Some(disk) = opened(disk)
             && let Err(error) = disk.put(&key.0, (&model, &draft), SystemTime::now(), ttl)
         {
             self.fault(&error);
@@ -202,7 +204,7 @@ impl DraftCache {
     /// # Panics
     /// On a thread of the asynchronous runtime: it waits for Redis.
     pub fn forget_shared(&self, phrase: Option<&Phrase>) -> Option<u64> {
-        let Some(remote) = &self.remote else {
+        let Some(remote) = &self.tiers.remote else {
             return Some(0);
         };
         let runtime = Handle::try_current().ok()?;
@@ -212,7 +214,13 @@ impl DraftCache {
 
     /// Changes the configured models: drafts of others are not used any more.
     pub fn only_of(&self, models: Vec<String>) {
-        self.memory().keep_only_of(&models);
+        let DraftTiers {
+            memory,
+            // A draft of these is not used, and replaced by that of another model.
+            disk: _,
+            remote: _,
+        } = &self.tiers;
+        memory.lock().keep_only_of(&models);
         *self.models() = models;
     }
 
@@ -238,18 +246,24 @@ impl DraftCache {
     /// Returns the outcome under `key`, unless it has expired. A store that cannot be read is a
     /// miss.
     pub fn said(&self, key: &Key) -> Option<CachedOutcome> {
-        let now = Instant::now();
-        if let Some(said) = self.memory().get(key, now) {
+        let DraftTiers {
+            memory,
+            disk,
+            // It is read by `claim`.
+            remote: _,
+        } = &self.tiers;
+        if let Some(said) = memory.lock().get(key, Instant::now()) {
             return Some(said);
         }
-        let kept = match self.disk()?.get(&key.0, SystemTime::now()) {
+        let kept = match opened(disk)?.get(&key.0, SystemTime::now()) {
             Ok(kept) => kept.filter(|kept| self.models().contains(&kept.model))?,
             Err(error) => {
                 self.fault(&error);
                 return None;
             }
         };
-        self.remember(key, &kept.model, Ok(kept.draft.clone()), kept.left);
+        let draft = kept.draft.clone();
+        remember(memory, key, (&kept.model, Ok(draft)), kept.left);
         Some(Ok(kept.draft))
     }
 
@@ -270,8 +284,13 @@ impl DraftCache {
             draft if is_in_words(draft) => settings.speech_ttl.min(settings.ttl),
             Draft { .. } => settings.ttl,
         };
-        self.remember(key, model, Ok(draft.clone()), ttl);
-        match &self.remote {
+        let DraftTiers {
+            memory,
+            disk,
+            remote,
+        } = &self.tiers;
+        remember(memory, key, (model, Ok(draft.clone())), ttl);
+        match remote {
             Some(remote) if passed && draft.question.is_none() => {
                 // The draft ends the wait of other nodes; the claim on it expires by itself.
                 remote.put(&key.0, (model, draft), ttl);
@@ -283,7 +302,7 @@ impl DraftCache {
         if passed
             && draft.question.is_none()
             && !is_in_words(draft)
-            && let Some(disk) = self.disk()
+            && let Some(disk) = opened(disk)
             && let Err(error) = disk.put(&key.0, (model, draft), SystemTime::now(), ttl)
         {
             self.fault(&error);
@@ -294,16 +313,23 @@ impl DraftCache {
     /// failures are not kept.
     pub fn keep_refusal(&self, key: &Key, refusal: &Refusal) {
         if *refusal == Refusal::Declined && key.phrase().len() <= LONGEST_PHRASE {
-            self.remember(key, "", Err(refusal.clone()), self.settings.negative_ttl);
+            let refused = ("", Err(refusal.clone()));
+            remember(&self.tiers.memory, key, refused, self.settings.negative_ttl);
         }
     }
 
     /// Drops some of the drafts that have expired or belong to homes not seen for a day. Is called
     /// from time to time with the fingerprint of the present home.
     pub fn sweep(&self, edition: PromptFingerprint) {
+        let DraftTiers {
+            memory,
+            disk,
+            // Redis removes what has expired by itself.
+            remote: _,
+        } = &self.tiers;
         let now = Instant::now();
-        self.memory().expire(now);
-        let Some(disk) = self.disk() else { return };
+        memory.lock().expire(now);
+        let Some(disk) = opened(disk) else { return };
         let mut generations = self.generations();
         generations.note(edition.to_string(), now);
         let cursor = std::mem::take(&mut generations.cursor);
@@ -330,22 +356,15 @@ impl DraftCache {
     /// # Errors
     /// When the store cannot be written.
     pub fn forget(&self, phrase: Option<&Phrase>) -> sled::Result<usize> {
-        // A new tier does not compile until it is listed here: it is cleared here, or in
-        // `forget_shared`.
-        let Self {
-            memory: _,
-            disk: _,
+        let DraftTiers {
+            memory,
+            disk,
+            // It is cleared by `forget_shared`.
             remote: _,
-            settings: _,
-            models: _,
-            generations: _,
-            counters: _,
-        } = self;
+        } = &self.tiers;
         let matches = |key: &str| phrase.is_none_or(|phrase| phrase_of(key) == phrase.text());
-        let on_disk = self
-            .disk()
-            .map_or(Ok(Vec::new()), |disk| disk.remove_where(matches))?;
-        let in_memory = self.memory().remove_where(|key| matches(&key.0));
+        let on_disk = opened(disk).map_or(Ok(Vec::new()), |disk| disk.remove_where(matches))?;
+        let in_memory = memory.lock().remove_where(|key| matches(&key.0));
         // A draft in both tiers counts once.
         Ok(on_disk.len()
             + in_memory
@@ -360,47 +379,47 @@ impl DraftCache {
     /// # Errors
     /// When the store cannot be read.
     pub fn trace(&self, key: &Key) -> sled::Result<Vec<Trace>> {
+        let DraftTiers {
+            memory,
+            disk,
+            // Its entries are those of other nodes.
+            remote: _,
+        } = &self.tiers;
         let same_phrase = |other: &str| phrase_of(other) == key.phrase();
-        let in_memory = self
-            .memory()
+        let in_memory = memory
+            .lock()
             .find(|other| same_phrase(&other.0), Instant::now());
-        let on_disk = self.disk().map_or(Ok(Vec::new()), |disk| {
+        let in_memory = in_memory.into_iter().map(|(other, said, left)| Traced {
+            key: other.0.to_string(),
+            draft: said.ok(),
+            left,
+            given_up: false,
+        });
+        let on_disk = opened(disk).map_or(Ok(Vec::new()), |disk| {
             disk.find(same_phrase, SystemTime::now())
         })?;
-        let mut found: Vec<(String, Trace)> = Vec::new();
-        for (other, said, left) in in_memory {
-            let trace = Trace {
-                tier: "memory",
-                draft: said.ok(),
-                good_for: left.as_secs(),
-                unused: difference(&key.0, &other.0),
-            };
-            found.push((other.0.to_string(), trace));
-        }
-        for (other, kept) in on_disk {
-            if !found.iter().any(|(known, _)| *known == other) {
-                let given_up = !self.models().contains(&kept.model);
-                let unused = difference(&key.0, &other)
-                    .or(given_up.then_some("the model that gave it is not configured any more"));
-                found.push((
-                    other,
-                    Trace {
-                        tier: "disk",
-                        draft: Some(kept.draft),
-                        good_for: kept.left.as_secs(),
-                        unused,
-                    },
-                ));
-            }
-        }
-        found.sort_by_key(|(other, trace)| (trace.unused.is_some(), other.clone()));
-        Ok(found.into_iter().map(|(_, trace)| trace).collect())
+        let on_disk = on_disk.into_iter().map(|(other, kept)| Traced {
+            key: other,
+            given_up: !self.models().contains(&kept.model),
+            draft: Some(kept.draft),
+            left: kept.left,
+        });
+        let tiers = Tiers {
+            memory: in_memory.collect(),
+            disk: on_disk.collect(),
+        };
+        Ok(traces(&key.0, tiers))
     }
 
-    /// Returns the contents of the memory and the disk tier.
-    pub fn tiers(&self) -> (Tier, Tier) {
-        let (entries, bytes) = self.memory().held();
+    /// Returns the contents of the tiers of this process.
+    pub fn tiers(&self) -> Tiers<Tier> {
+        let DraftTiers {
+            memory,
+            disk,
+            remote: _,
+        } = &self.tiers;
         let settings = &self.settings;
+        let (entries, bytes) = memory.lock().held();
         let memory = Tier {
             entries,
             most_entries: settings.memory_entries.get(),
@@ -408,33 +427,18 @@ impl DraftCache {
             most_bytes: settings.memory_bytes,
         };
         let StoredDrafts { entries, bytes } =
-            self.disk().map(|disk| disk.held()).unwrap_or_default();
-        (
-            memory,
-            Tier {
-                entries,
-                most_entries: settings.disk_entries,
-                bytes,
-                most_bytes: settings.disk_bytes,
-            },
-        )
-    }
-
-    fn remember(&self, key: &Key, model: &str, said: CachedOutcome, ttl: Duration) {
-        self.memory()
-            .put(key.clone(), (model.into(), said), Instant::now(), ttl);
-    }
-
-    fn disk(&self) -> Option<Arc<Drafts>> {
-        self.disk.lock().clone()
+            opened(disk).map(|disk| disk.held()).unwrap_or_default();
+        let disk = Tier {
+            entries,
+            most_entries: settings.disk_entries,
+            bytes,
+            most_bytes: settings.disk_bytes,
+        };
+        Tiers { memory, disk }
     }
 
     fn models(&self) -> MutexGuard<'_, Vec<String>> {
         self.models.lock()
-    }
-
-    fn memory(&self) -> MutexGuard<'_, Memory<Key>> {
-        self.memory.lock()
     }
 
     fn generations(&self) -> MutexGuard<'_, HomeGenerations> {
@@ -478,6 +482,57 @@ impl HomeGenerations {
     fn was_seen(&self, generation: &str, now: Instant) -> bool {
         self.seen.contains_key(generation) || now.saturating_duration_since(self.begun) < GRACE
     }
+}
+
+/// One entry for a phrase, before it is compared with the command in question.
+struct Traced {
+    key: String,
+    /// The draft; `None` for a refusal of the model.
+    draft: Option<Draft>,
+    /// Its remaining time.
+    left: Duration,
+    /// Whether its model is not configured any more.
+    given_up: bool,
+}
+
+/// Returns the entries of all tiers, those that are used first. Of two under one key the nearer is.
+fn traces(wanted: &str, tiers: Tiers<Vec<Traced>>) -> Vec<Trace> {
+    let mut found: Vec<(String, Trace)> = Vec::new();
+    for (tier, entries) in tiers.named() {
+        for entry in entries {
+            if found.iter().any(|(known, _)| *known == entry.key) {
+                continue;
+            }
+            let given_up = entry.given_up;
+            let unused = difference(wanted, &entry.key)
+                .or(given_up.then_some("the model that gave it is not configured any more"));
+            let trace = Trace {
+                tier,
+                draft: entry.draft,
+                good_for: entry.left.as_secs(),
+                unused,
+            };
+            found.push((entry.key, trace));
+        }
+    }
+    found.sort_by_key(|(other, trace)| (trace.unused.is_some(), other.clone()));
+    found.into_iter().map(|(_, trace)| trace).collect()
+}
+
+/// Returns the drafts on disk. The lock is free again at once: others may replace them.
+fn opened(disk: &Mutex<Option<Arc<Drafts>>>) -> Option<Arc<Drafts>> {
+    disk.lock().clone()
+}
+
+/// Keeps an outcome of `model` in memory.
+fn remember(
+    memory: &Mutex<Memory<Key>>,
+    key: &Key,
+    (model, said): (&str, CachedOutcome),
+    ttl: Duration,
+) {
+    let said = (model.into(), said);
+    memory.lock().put(key.clone(), said, Instant::now(), ttl);
 }
 
 /// Whether a draft is an answer in words alone.

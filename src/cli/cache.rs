@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 
+use crate::cache::Tiers;
 use crate::cli::arguments::source;
 use crate::cli::broker::BrokerOptions;
 use crate::cli::exit::{Exit, Failure};
@@ -111,7 +112,7 @@ pub(super) fn cache(arguments: &Cache, out: &mut impl Write) -> Result<Exit, Fai
 }
 
 fn print_stats(cache: &Json, out: &mut impl Write) -> io::Result<()> {
-    for name in ["memory", "disk"] {
+    for (name, ()) in Tiers::default().named() {
         let tier = &cache[name];
         writeln!(
             out,

@@ -144,15 +144,16 @@ impl Pipeline {
 
     /// Returns the size, the limits and the hits of the cache.
     pub(super) fn cache_figures(&self) -> Json {
-        let (memory, disk) = self.services.cache.tiers();
         let counters = &self.services.counters;
-        json!({
-            "memory": memory,
-            "disk": disk,
+        let mut figures = json!({
             "hits": counters.cache_hits.value(),
             "misses": counters.cache_misses.value(),
             "redis_hits": counters.redis_cache_hits.value(),
-        })
+        });
+        for (name, tier) in self.services.cache.tiers().named() {
+            figures[name] = json!(tier);
+        }
+        figures
     }
 
     fn cache_show(&self, phrase: &Phrase, source: &str) -> Json {

@@ -86,7 +86,7 @@ impl Pipeline {
         let services = self.services();
         let home = self.home();
         let (_, unanswered) = services.journal.counts();
-        let (memory, disk) = services.cache.tiers();
+        let tiers = services.cache.tiers().named();
         let retries = services.router.retries();
         page.set_each(
             &metrics::BUILD_INFO,
@@ -100,9 +100,9 @@ impl Pipeline {
             u8::from(services.journal.is_safe()),
         );
         page.set(&metrics::JOURNAL_UNANSWERED, unanswered);
-        let entries = [("memory", memory.entries), ("disk", disk.entries)];
+        let entries = tiers.map(|(name, tier)| (name, tier.entries));
         page.set_each(&metrics::CACHE_ENTRIES, "tier", entries);
-        let bytes = [("memory", memory.bytes), ("disk", disk.bytes)];
+        let bytes = tiers.map(|(name, tier)| (name, tier.bytes));
         page.set_each(&metrics::CACHE_BYTES, "tier", bytes);
         page.set(
             &metrics::MODEL_REQUESTS_IN_FLIGHT,

@@ -75,8 +75,8 @@ fn draft(recall: &DraftCache, key: &Key) -> Option<Draft> {
 
 /// How many are in memory, and on disk.
 fn len(recall: &DraftCache) -> (usize, usize) {
-    let (memory, disk) = recall.tiers();
-    (memory.entries, disk.entries)
+    let tiers = recall.tiers();
+    (tiers.memory.entries, tiers.disk.entries)
 }
 
 fn in_memory(settings: &CacheSettings) -> DraftCache {
@@ -351,7 +351,7 @@ fn memory_keeps_to_its_bytes() {
             &spoken(&"word ".repeat(200)),
             true,
         );
-        assert!(recall.tiers().0.bytes <= 64 << 10);
+        assert!(recall.tiers().memory.bytes <= 64 << 10);
     }
     assert!(len(&recall).0 > 40, "{:?}", recall.tiers());
     let huge = key_of(
@@ -437,7 +437,11 @@ async fn a_home_that_changes_without_end_does_not_fill_the_disk() {
         );
         recall.sweep(PromptFingerprint::of(&home));
         tokio::time::advance(Duration::from_hours(1)).await;
-        assert!(len(&recall).1 <= 65, "{:?} after {n} h", recall.tiers().1);
+        assert!(
+            len(&recall).1 <= 65,
+            "{:?} after {n} h",
+            recall.tiers().disk
+        );
     }
 }
 
