@@ -224,6 +224,8 @@ impl<'f> Table<'f> {
     }
 
     fn get(&self, key: &'f str) -> Option<&'f Spanned<DeValue<'f>>> {
+        #[cfg(test)]
+        read_keys::record(self.below(key));
         self.known.borrow_mut().push(key);
         self.peek(key)
     }
@@ -242,6 +244,8 @@ impl<'f> Table<'f> {
 
     /// Returns true if the key exists.
     pub(super) fn has(&self, key: &str) -> bool {
+        #[cfg(test)]
+        read_keys::record(self.below(key));
         self.peek(key).is_some()
     }
 
@@ -342,10 +346,20 @@ impl<'f> Table<'f> {
 
     /// Returns the table under `key`, or an empty one if there is none.
     pub(super) fn table(&self, key: &'f str) -> Table<'f> {
+        // A table of `[[provider]]` has no heading that could be written.
+        let expected = if self.path.contains('[') {
+            format!("a table, such as {key} = {{ .. }}")
+        } else {
+            format!("a table, such as [{}]", self.below(key))
+        };
+        self.table_as(key, expected)
+    }
+
+    fn table_as(&self, key: &'f str, expected: String) -> Table<'f> {
         let value = self.get(key);
         let entries = value.and_then(|v| v.get_ref().as_table());
         if value.is_some() && entries.is_none() {
-            self.reject(key, format!("a table, such as [{}]", self.below(key)));
+            self.reject(key, expected);
         }
         let at = value.map_or(self.at, |v| v.span().start);
         Table {
@@ -359,7 +373,8 @@ impl<'f> Table<'f> {
 
     /// Returns the tables below `key` with their names, in the order of the file.
     pub(super) fn tables(&self, key: &'f str) -> Vec<(&'f str, Table<'f>)> {
-        let all = self.table(key);
+        let expected = format!("tables, each under [{}.<name>]", self.below(key));
+        let all = self.table_as(key, expected);
         let mut named: Vec<_> = all.entries.into_iter().flatten().collect();
         named.sort_by_key(|(name, _)| name.span().start);
         let named = named.into_iter().map(|(name, _)| name.get_ref().as_ref());
@@ -648,5 +663,26 @@ fn json(value: &DeValue<'_>) -> Option<serde_json::Value> {
             .collect::<Option<Vec<_>>>()
             .map(Into::into),
         DeValue::Datetime(_) | DeValue::Table(_) => None,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod read_keys {
+    //! The keys that were read or looked for on this thread, so that tests know all there are.
+
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    thread_local! {
+        static PATHS: RefCell<BTreeSet<String>> = RefCell::default();
+    }
+
+    pub(super) fn record(path: String) {
+        PATHS.with_borrow_mut(|paths| paths.insert(path));
+    }
+
+    /// Takes the paths recorded so far, such as `provider[1].timeouts.total`.
+    pub(in crate::config) fn take() -> BTreeSet<String> {
+        PATHS.take()
     }
 }

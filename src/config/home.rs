@@ -22,8 +22,10 @@ use crate::config::topics::{loops, topic, topic_prefix};
 /// Reads the position and the time zone. Without a zone that of the machine holds.
 pub(super) fn location(root: &Table<'_>) -> HomeLocation {
     let table = root.table("home");
-    let latitude = table.number("latitude", "degrees from -90 to 90", |n| n.abs() <= 90.0);
-    let longitude = table.number("longitude", "degrees from -180 to 180", |n| {
+    let latitude = table.number("latitude", "a number of degrees from -90 to 90", |n| {
+        n.abs() <= 90.0
+    });
+    let longitude = table.number("longitude", "a number of degrees from -180 to 180", |n| {
         n.abs() <= 180.0
     });
     let zone = table.text_as("time_zone", |name| {

@@ -22,6 +22,8 @@ mod redis;
 mod rights;
 mod scope;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod topics;
 pub mod units;

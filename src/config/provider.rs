@@ -226,9 +226,11 @@ fn headers(table: &Table<'_>, spec: &ApiSpec, version: Option<String>) -> Header
 /// Reads prices in dollars per million tokens, as providers list them.
 fn prices(table: &Table<'_>) -> Option<Prices> {
     let price = |key| {
-        table.number(key, "dollars per million tokens, from 0 to 10000", |n| {
-            (0.0..=10_000.0).contains(&n)
-        })
+        table.number(
+            key,
+            "a number of dollars per million tokens, from 0 to 10000",
+            |n| (0.0..=10_000.0).contains(&n),
+        )
     };
     let (input, cached, written, output) = (
         price("in"),

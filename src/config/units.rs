@@ -46,20 +46,24 @@ pub fn show_duration(duration: Duration) -> String {
     format_in(
         u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
         &DURATIONS,
+        "s",
     )
 }
 
 /// Formats a number of bytes in the largest unit in which it is a whole number.
 pub fn show_size(bytes: u64) -> String {
-    format_in(bytes, &SIZES)
+    format_in(bytes, &SIZES, "B")
 }
 
-fn format_in(amount: u64, units: &[(&str, u64)]) -> String {
+/// Zero is a whole number in every unit, and has the `unit_of_zero`.
+fn format_in(amount: u64, units: &[(&str, u64)], unit_of_zero: &str) -> String {
     let whole = units
         .iter()
-        .filter(|(_, each)| amount >= *each && amount.is_multiple_of(*each));
-    let (name, each) = whole.max_by_key(|(_, each)| *each).unwrap_or(&units[0]);
-    format!("{}{name}", amount / each)
+        .filter(|(_, each)| amount > 0 && amount.is_multiple_of(*each));
+    match whole.max_by_key(|(_, each)| *each) {
+        Some((name, each)) => format!("{}{name}", amount / each),
+        None => format!("{amount}{unit_of_zero}"),
+    }
 }
 
 #[cfg(test)]
@@ -68,10 +72,10 @@ mod tests {
 
     #[test]
     fn formatted_values_can_be_parsed() {
-        for text in ["500ms", "5s", "2m", "1h", "30d", "90s"] {
+        for text in ["500ms", "5s", "2m", "1h", "30d", "90s", "0s"] {
             assert_eq!(show_duration(duration(text).unwrap()), text);
         }
-        for text in ["100B", "8MiB", "1GiB", "3KiB"] {
+        for text in ["100B", "8MiB", "1GiB", "3KiB", "0B"] {
             assert_eq!(show_size(size(text).unwrap()), text);
         }
     }

@@ -75,7 +75,7 @@ pub(super) fn secret<'f>(
 /// Reads the spend limits of a day and a month, in dollars.
 pub(super) fn spend(table: &Table<'_>) -> Limits {
     let dollars = |key| {
-        let amount = table.number(key, "dollars, from 0 to 1000000", |n| {
+        let amount = table.number(key, "a number of dollars from 0 to 1000000", |n| {
             (0.0..=1e6).contains(&n)
         });
         amount.map(Money::dollars)

@@ -306,35 +306,6 @@ fn the_log_lines_explained_are_those_of_the_program() {
     }
 }
 
-/// Every key the program reads stands in the shipped files, which are its reference.
-#[test]
-fn every_key_is_in_the_shipped_files() {
-    let mut source = String::new();
-    sources(&root().join("src/config"), &mut source);
-    // A call may be broken over several lines.
-    let source: String = source.split_whitespace().collect();
-    let shipped = read("config/sayso.toml") + &read("config/home.toml");
-    let keys = source.split("table.").skip(1).filter_map(|call| {
-        let (method, rest) = call.split_once("(\"")?;
-        let reads = method.chars().all(|c| c.is_ascii_lowercase() || c == '_')
-            && !["report", "report_unreadable", "reject", "mark_known", "has"].contains(&method);
-        rest.split('"').next().filter(|key| {
-            reads && !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
-        })
-    });
-    let keys: std::collections::BTreeSet<&str> = keys.collect();
-    assert!(keys.len() >= 60, "{keys:?}");
-    let there = |key: &str| {
-        ["# ", "#   ", " or ", "\n", "{ ", ", ", "("]
-            .iter()
-            .any(|before| shipped.contains(&format!("{before}{key} =")))
-            || shipped.contains(&format!("[{key}"))
-            || shipped.contains(&format!(".{key}"))
-    };
-    let missing: Vec<&&str> = keys.iter().filter(|key| !there(key)).collect();
-    assert!(missing.is_empty(), "not in config/: {missing:?}");
-}
-
 /// The access list of the page lets sayso work and the kiosk speak as itself, and nothing else.
 #[tokio::test]
 async fn the_access_list_of_the_page_does() {
