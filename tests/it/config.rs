@@ -77,8 +77,10 @@ fn the_shipped_files_load_and_say_the_defaults() {
 fn everything_shown() -> String {
     let text = fs::read_to_string(root().join("config/sayso.toml")).unwrap();
     let key = |line: &str| {
-        line.split_once(" = ")
-            .is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        line.split_once(" = ").is_some_and(|(key, _)| {
+            key.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        })
     };
     let shown = |line: &str| {
         line.strip_prefix("# ")

@@ -15,6 +15,30 @@ pub(super) struct ShownKey {
     /// Path without names.
     pub(super) path: String,
     pub(super) value: String,
+    /// Comment above it, also of the keys beside it, as one line.
+    pub(super) comment: String,
+    /// Whether it is no comment itself.
+    pub(super) is_in_force: bool,
+    /// Whether it is in an inline table.
+    pub(super) is_inside: bool,
+}
+
+impl ShownKey {
+    /// Returns the keys of an inline table, whose values have no comma.
+    fn inside(&self) -> Vec<Self> {
+        let Some(entries) = self.value.strip_prefix("{ ") else {
+            return Vec::new();
+        };
+        let entries = entries.trim_end_matches('}').split(", ").filter_map(key);
+        let keys = entries.map(|(key, value)| Self {
+            path: format!("{}.{key}", self.path),
+            value: value.trim().to_owned(),
+            comment: self.comment.clone(),
+            is_in_force: self.is_in_force,
+            is_inside: true,
+        });
+        keys.collect()
+    }
 }
 
 /// Type of a value, as far as its first character shows.
@@ -66,17 +90,31 @@ impl ShippedFile {
     /// Returns the keys in the order of the file.
     pub(super) fn keys(&self) -> Vec<ShownKey> {
         let mut table = String::new();
+        let mut comment = String::new();
+        let mut is_below_key = false;
         let mut keys = Vec::new();
         for line in self.text.lines() {
-            let line = line.trim_start_matches("# ");
-            if let Some(heading) = line.strip_prefix('[') {
+            let shown = line.strip_prefix("# ").unwrap_or(line);
+            if let Some(heading) = shown.strip_prefix('[') {
                 table = without_names(&heading.replace(['[', ']'], ""));
-            } else if let Some((key, value)) = key(line) {
+            } else if let Some((key, value)) = key(shown) {
                 let path = [&table, ".", key].concat();
-                let path = path.trim_start_matches('.').to_owned();
-                keys.extend(inside(&path, value));
-                let value = value.to_owned();
-                keys.push(ShownKey { path, value });
+                let shown = ShownKey {
+                    path: path.trim_start_matches('.').to_owned(),
+                    value: value.to_owned(),
+                    comment: comment.clone(),
+                    is_in_force: line == shown,
+                    is_inside: false,
+                };
+                keys.extend(shown.inside());
+                keys.push(shown);
+                is_below_key = true;
+            } else {
+                if is_below_key || line.is_empty() {
+                    comment.clear();
+                    is_below_key = false;
+                }
+                comment.extend([shown, " "]);
             }
         }
         assert!(keys.len() >= 40, "{}: only {}", self.name, keys.len());
@@ -104,20 +142,9 @@ impl ShippedFile {
 
 /// Returns key and value of a line `key = value`.
 fn key(line: &str) -> Option<(&str, &str)> {
-    let (key, value) = line.trim_start().split_once(" = ")?;
-    let is_key = key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let (key, value) = line.split_once(" = ")?;
+    let is_key = key
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     is_key.then_some((key, value))
-}
-
-/// Returns the keys of an inline table, whose values have no comma.
-fn inside(path: &str, value: &str) -> Vec<ShownKey> {
-    let Some(entries) = value.strip_prefix('{') else {
-        return Vec::new();
-    };
-    let entries = entries.trim_end_matches('}').split(", ").filter_map(key);
-    let keys = entries.map(|(key, value)| ShownKey {
-        path: format!("{path}.{key}"),
-        value: value.trim().to_owned(),
-    });
-    keys.collect()
 }
