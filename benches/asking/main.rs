@@ -9,6 +9,8 @@
 //! - `cargo bench -p sayso-benches --bench asking -- --memory [COMMANDS]`: memory, tasks, threads
 //!   and open files over many commands; some minutes for 100,000.
 //!
+//! `--program PATH` measures that program instead of the one built with the benchmark.
+//!
 //! The bare program makes as many calls at a time as there are commands. The default of sayso is 16
 //! for a hosted model; here it is 64, so that the limit is not measured. Everything else is as on a
 //! gateway: the journal and the drafts on disk, the whole home in every prompt, and a rate limit
@@ -337,7 +339,7 @@ fn sayso(folder: &Path, port: u16, models: &[&Fake]) -> Result<Program, BenchErr
     let file = folder.join("sayso.toml");
     std::fs::write(&file, settings)?;
     Program::start(
-        Command::new(env!("CARGO_BIN_EXE_sayso-under-measure"))
+        Command::new(program::sayso()?)
             .arg("run")
             .arg("--config")
             .arg(file),

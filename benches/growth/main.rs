@@ -59,7 +59,7 @@ struct Options {
 impl Options {
     fn parse() -> Result<Self, BenchError> {
         let mut options = Self {
-            program: PathBuf::from(env!("CARGO_BIN_EXE_sayso-under-measure")),
+            program: program::sayso()?,
             commands: 1_500,
             writes_chart: true,
         };
@@ -71,8 +71,9 @@ impl Options {
                     options.commands = 250;
                     options.writes_chart = false;
                 }
+                // Read by `program::sayso`.
                 "--program" => {
-                    options.program = arguments.next().ok_or("`--program` needs a path")?.into();
+                    arguments.next();
                 }
                 other => return Err(format!("unknown argument `{other}`").into()),
             }

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::BenchError;
-use crate::program::Program;
+use crate::program::{self, Program};
 
 /// A broker and a model server on free ports, and a folder for the store.
 pub(crate) struct Stage {
@@ -120,7 +120,7 @@ fn sayso(
         folder.join("home.toml"),
         "[device.lamp]\nkind = \"light\"\n",
     )?;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sayso-under-measure"));
+    let mut command = Command::new(program::sayso()?);
     command
         .args(["run", "--config"])
         .arg(folder.join("sayso.toml"))

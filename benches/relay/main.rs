@@ -1,10 +1,11 @@
 //! The cost of sayso compared with a bare relay: the same commands through the same real broker in
 //! one run.
 //!
-//! `cargo bench -p sayso-benches --bench relay [-- --quick]`. The relay is a rumqttc client that
+//! `cargo bench -p sayso-benches --bench relay [-- --quick] [--program PATH]`. The relay is a rumqttc client that
 //! publishes the same two messages for a command without understanding, recording or checking
-//! anything: the work that remains when the purpose of sayso is taken away. It needs mosquitto,
-//! uses only loopback, and ends after a minute and a half.
+//! anything: the work that remains when the purpose of sayso is taken away. `--program` measures
+//! that program instead of the one built with the benchmark. It needs mosquitto, uses only loopback,
+//! and ends after a minute and a half.
 
 use std::error::Error;
 use std::io::{self, Write};

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::load::{AREAS, THINGS};
-use crate::program::{Program, mosquitto};
+use crate::program::{self, Program, mosquitto};
 use crate::{BenchError, bare};
 
 /// The broker, and a folder for all files.
@@ -50,7 +50,7 @@ impl Stage {
         let file = folder.join("sayso.toml");
         fs::write(&file, settings(folder, self.port))?;
         Program::start(
-            Command::new(env!("CARGO_BIN_EXE_sayso-under-measure"))
+            Command::new(program::sayso()?)
                 .arg("run")
                 .arg("--config")
                 .arg(file),

@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::BenchError;
@@ -17,13 +18,40 @@ const MOSQUITTO: [&str; 2] = ["mosquitto", "/usr/sbin/mosquitto"];
 const START: Duration = Duration::from_secs(10);
 /// The unit of CPU time in `/proc`: a hundredth of a second on Linux.
 const TICK: Duration = Duration::from_millis(10);
+/// How often a program is asked whether it has ended by itself, and the time between: five seconds.
+const ASKED: u32 = 500;
+const PAUSE: Duration = Duration::from_millis(10);
 
-/// A running program; it is killed when it is dropped.
+/// The path of the sayso to measure: the argument after `--program`, or the program that was built
+/// with the benchmark.
+///
+/// # Errors
+///
+/// If `--program` is the last argument.
+pub(crate) fn sayso() -> Result<PathBuf, BenchError> {
+    let mut arguments = std::env::args_os().skip_while(|argument| argument != "--program");
+    match (arguments.next(), arguments.next()) {
+        (None, _) => Ok(env!("CARGO_BIN_EXE_sayso-under-measure").into()),
+        (_, Some(path)) => Ok(path.into()),
+        _ => Err("`--program` needs a path".into()),
+    }
+}
+
+/// A running program. It is terminated when it is dropped, and killed if it does not end: a program
+/// that ends by itself writes its profile.
 pub(crate) struct Program(Child);
 
 impl Drop for Program {
+    #[expect(clippy::disallowed_methods, reason = "a drop cannot wait otherwise")]
     fn drop(&mut self) {
-        // The process may have ended already.
+        // Each of these fails only if the process has ended already.
+        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
+        for _ in 0..ASKED {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(PAUSE);
+        }
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
