@@ -86,6 +86,22 @@ pub struct Endpoint {
     remaining: Mutex<Option<(Remaining, Instant)>>,
 }
 
+/// The time limit of one call: the configured one, or what was left to the command.
+#[derive(Debug, Clone, Copy)]
+struct CallLimit {
+    within: Duration,
+    end: Instant,
+}
+
+impl CallLimit {
+    fn from_now(within: Duration) -> Self {
+        Self {
+            within,
+            end: Instant::now() + within,
+        }
+    }
+}
+
 /// The result of one call and how long it took.
 #[derive(Debug)]
 pub struct Probe {
@@ -173,25 +189,24 @@ impl Endpoint {
         prompt: &Prompt,
         within: Duration,
     ) -> Result<Completion, ProviderError> {
-        let limit = self.timeouts.total.min(within);
-        let end = Instant::now() + limit;
+        let limit = CallLimit::from_now(self.timeouts.total.min(within));
         let request = self.encode(prompt, false);
-        let response = self.send(request, end, limit).await?;
-        self.redact.outcome(self.read(response, end, None).await)
+        let response = self.send(request, limit).await?;
+        self.redact.outcome(self.read(response, limit, None).await)
     }
 
     /// Sends `prompt` once, like [`call`](Self::call), and measures the times.
     pub async fn probe(&self, prompt: &Prompt) -> Probe {
         let begun = Instant::now();
-        let limit = self.timeouts.total;
+        let limit = CallLimit::from_now(self.timeouts.total);
         let mut first_byte = None;
         let mut clock = None;
         let answer = async {
             let request = self.encode(prompt, false);
-            let response = self.send(request, begun + limit, limit).await?;
+            let response = self.send(request, limit).await?;
             first_byte = Some(begun.elapsed());
             clock = headers::date_of(response.headers());
-            self.read(response, begun + limit, None).await
+            self.read(response, limit, None).await
         };
         let answer = self.redact.outcome(answer.await);
         Probe {
@@ -214,19 +229,18 @@ impl Endpoint {
         within: Duration,
         pieces: Sender<AnswerPiece>,
     ) -> Result<Completion, ProviderError> {
-        let limit = self.timeouts.total.min(within);
-        let end = Instant::now() + limit;
+        let limit = CallLimit::from_now(self.timeouts.total.min(within));
         let request = self.encode(prompt, true);
-        let response = self.send(request, end, limit).await?;
+        let response = self.send(request, limit).await?;
         self.redact
-            .outcome(self.read(response, end, Some(pieces)).await)
+            .outcome(self.read(response, limit, Some(pieces)).await)
     }
 
     /// Reads an answer, whole or in parts, whichever the server sends.
     async fn read(
         &self,
         mut response: Response,
-        end: Instant,
+        limit: CallLimit,
         pieces: Option<Sender<AnswerPiece>>,
     ) -> Result<Completion, ProviderError> {
         let mut reader = AnswerReader::new(self.origin(), &self.redact);
@@ -234,13 +248,13 @@ impl Endpoint {
         let mut body = Body::of(&response, LARGEST_BODY)?;
         let mut patience = self.timeouts.between_bytes;
         loop {
-            let bytes = match self.chunk(&mut response, patience, end).await {
+            let bytes = match self.chunk(&mut response, patience, limit).await {
                 Ok(Some(bytes)) => body.add(&bytes)?,
                 Ok(None) => {
                     let mut piece = reader.push(&body.finish()?);
                     piece.push_str(&reader.end());
                     if let Some(pieces) = &pieces {
-                        pass_on(pieces, redacted.pass(piece), end).await?;
+                        pass_on(pieces, redacted.pass(piece), limit.end).await?;
                     }
                     return reader.finish();
                 }
@@ -250,7 +264,7 @@ impl Endpoint {
             };
             let piece = reader.push(&bytes);
             if let Some(pieces) = &pieces {
-                pass_on(pieces, redacted.pass(piece), end).await?;
+                pass_on(pieces, redacted.pass(piece), limit.end).await?;
             }
             if reader.is_over() {
                 patience = LINGER;
@@ -287,21 +301,21 @@ impl Endpoint {
         let Some(path) = self.spec.free_probe else {
             return Ok(None);
         };
-        let limit = PROBE_TIMEOUT.min(self.timeouts.first_byte);
-        let end = Instant::now() + limit;
+        let patience = PROBE_TIMEOUT.min(self.timeouts.first_byte);
+        let limit = CallLimit::from_now(patience);
         let request = self.client()?.get(format!("{}{path}", self.base_url));
         let sending = request.headers(self.headers.clone()).send();
-        let mut response = match timeout_at(end, sending).await {
+        let mut response = match timeout_at(limit.end, sending).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(unreachable(&error)),
-            Err(_) => return Err(too_late(limit)),
+            Err(_) => return Err(too_late(limit.within)),
         };
         if !response.status().is_success() {
             return Ok(None);
         }
         let mut body = Body::of(&response, LARGEST_BODY)?;
         let mut text = Vec::new();
-        while let Some(bytes) = self.chunk(&mut response, limit, end).await? {
+        while let Some(bytes) = self.chunk(&mut response, patience, limit).await? {
             text.extend(body.add(&bytes)?);
         }
         text.extend(body.finish()?);
@@ -331,8 +345,7 @@ impl Endpoint {
     async fn send(
         &self,
         request: HttpRequest,
-        end: Instant,
-        limit: Duration,
+        limit: CallLimit,
     ) -> Result<Response, ProviderError> {
         let sending = self
             .client()?
@@ -340,8 +353,8 @@ impl Endpoint {
             .headers(self.headers.clone())
             .body(request.body)
             .send();
-        let first_byte = self.timeouts.first_byte.min(limit);
-        let response = match timeout_at(end.min(Instant::now() + first_byte), sending).await {
+        let first_byte = self.timeouts.first_byte.min(limit.within);
+        let response = match timeout_at(limit.end.min(Instant::now() + first_byte), sending).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(unreachable(&error)),
             Err(_) => return Err(too_late(first_byte)),
@@ -353,19 +366,19 @@ impl Endpoint {
         if response.status().is_success() {
             Ok(response)
         } else {
-            Err(self.error(response, end).await)
+            Err(self.error(response, limit).await)
         }
     }
 
     /// Returns the error of a response whose status is not 2xx. The status counts even where the
     /// body does not come.
-    async fn error(&self, mut response: Response, end: Instant) -> ProviderError {
+    async fn error(&self, mut response: Response, limit: CallLimit) -> ProviderError {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let mut text = Vec::new();
         if let Ok(mut body) = Body::of(&response, LARGEST_ERROR) {
             let patience = self.timeouts.between_bytes;
-            while let Ok(Some(bytes)) = self.chunk(&mut response, patience, end).await {
+            while let Ok(Some(bytes)) = self.chunk(&mut response, patience, limit).await {
                 match body.add(&bytes) {
                     Ok(bytes) => text.extend(bytes),
                     Err(_) => break,
@@ -383,14 +396,14 @@ impl Endpoint {
         &self,
         response: &mut Response,
         patience: Duration,
-        end: Instant,
+        limit: CallLimit,
     ) -> Result<Option<Bytes>, ProviderError> {
         let next = Instant::now() + patience;
-        match timeout_at(end.min(next), response.chunk()).await {
+        match timeout_at(limit.end.min(next), response.chunk()).await {
             Ok(Ok(bytes)) => Ok(bytes),
             Ok(Err(error)) => Err(unreachable(&error)),
-            Err(_) if next < end => Err(too_late(patience)),
-            Err(_) => Err(too_late(self.timeouts.total)),
+            Err(_) if next < limit.end => Err(too_late(patience)),
+            Err(_) => Err(too_late(limit.within)),
         }
     }
 

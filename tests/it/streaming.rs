@@ -71,6 +71,10 @@ fn prompt() -> Prompt {
 }
 
 async fn asked(head: &'static str, script: &'static [Does]) -> Asked {
+    asked_within(Duration::from_secs(5), head, script).await
+}
+
+async fn asked_within(within: Duration, head: &'static str, script: &'static [Does]) -> Asked {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = Client::new(
         &settings(format!("http://{}/v1", listener.local_addr().unwrap())),
@@ -102,11 +106,7 @@ async fn asked(head: &'static str, script: &'static [Does]) -> Asked {
     });
     let (sender, pieces) = mpsc::channel(4);
     let mut answer = JoinSet::new();
-    answer.spawn(async move {
-        endpoint
-            .call_streaming(&prompt(), Duration::from_secs(5), sender)
-            .await
-    });
+    answer.spawn(async move { endpoint.call_streaming(&prompt(), within, sender).await });
     Asked {
         pieces,
         go_on,
@@ -187,6 +187,23 @@ async fn silence_between_pieces_has_an_end() {
         })
     );
     assert!(begun.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn the_error_names_the_time_that_was_left_to_the_command() {
+    let within = Duration::from_millis(300);
+    let script = &[Does::Says("once"), Does::Hangs];
+    let (answer, _) = asked_within(within, EVENT_STREAM, script)
+        .await
+        .whole()
+        .await;
+    assert_eq!(
+        answer,
+        Err(ProviderError::Unreachable {
+            why: "no answer within 0.3 s".to_owned(),
+            sent: true,
+        })
+    );
 }
 
 #[tokio::test]
