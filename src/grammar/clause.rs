@@ -2,6 +2,8 @@
 //!
 //! A clause knows no devices: names and nouns are indexes into [`super::names::Names`].
 
+use smallvec::SmallVec;
+
 use crate::grammar::sense::{Comparative, Level, Place, StateWord, Verb};
 
 /// The preposition before an amount.
@@ -133,7 +135,7 @@ pub(super) struct Clause {
     pub(super) amount: Option<Amount>,
     /// The preposition before the amount.
     pub(super) preposition: Preposition,
-    pub(super) targets: Vec<Target>,
+    pub(super) targets: SmallVec<[Target; 1]>,
     /// Places of the whole clause: "in the kitchen turn off ..", "the temperature in the kitchen".
     pub(super) places: Vec<Place>,
     pub(super) except: Vec<Target>,

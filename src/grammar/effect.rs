@@ -2,6 +2,8 @@
 //!
 //! The result is `None` where the device cannot do it or the meaning is not certain.
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::grammar::clause::Amount;
 use crate::grammar::intent::{Intent, QueryFocus, RelativeChange};
 use crate::grammar::lexicon::Lexicon;
@@ -37,6 +39,9 @@ const NOT_BY_POWER: [&str; 7] = [
 /// A property, the operation on it, and the value.
 pub(super) type Effect = (Property, Op, Option<Value>);
 
+/// The effects of one intent on one device; only a few intents have two.
+pub(super) type DeviceEffects = SmallVec<[Effect; 1]>;
+
 /// Rules that turn an intent into effects on a device.
 pub(super) struct Effects<'a> {
     pub(super) lexicon: &'a Lexicon,
@@ -52,11 +57,11 @@ impl Effects<'_> {
         intent: Intent,
         device: &Device,
         mode: Option<&str>,
-    ) -> Option<Vec<Effect>> {
-        let one = |effect: Option<Effect>| effect.map(|effect| vec![effect]);
+    ) -> Option<DeviceEffects> {
+        let one = |effect: Option<Effect>| effect.map(|effect| smallvec![effect]);
         match intent {
             Intent::OnAt(property, amount) => {
-                let mut effects = vec![set(device, &Property::Power, "on")?];
+                let mut effects = smallvec![set(device, &Property::Power, "on")?];
                 effects.push(self.set_value(device, property, amount)?);
                 Some(effects)
             }

@@ -1,5 +1,7 @@
 //! Clause → intent: different wordings of one request become one value, before any device is known.
 
+use smallvec::SmallVec;
+
 use crate::grammar::clause::{Amount, Clause, Head, Preposition, QuestionType, Target};
 use crate::grammar::lexicon::standard;
 use crate::grammar::sense::{Comparative, Level, StateWord, Verb};
@@ -251,7 +253,7 @@ fn is_reading(clause: &Clause) -> bool {
         return false;
     }
     let rest = Clause {
-        targets: Vec::new(),
+        targets: SmallVec::new(),
         places: Vec::new(),
         property: None,
         ..clause.clone()

@@ -2,13 +2,14 @@
 //!
 //! There is a draft only if all combinations that form a sentence give the same one.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
+
+use smallvec::SmallVec;
 
 use crate::grammar::antecedents::Remembered;
 use crate::grammar::clause::{Clause, QuestionType};
 use crate::grammar::disambiguate::question;
-use crate::grammar::effect::{Effect, Effects};
+use crate::grammar::effect::{DeviceEffects, Effects};
 use crate::grammar::intent::intent_of;
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::members::left_out;
@@ -46,7 +47,7 @@ impl Interpreter<'_> {
 
     /// Returns the draft of a sentence in spans, if it is certain.
     pub(super) fn draft_of(&self, spans: &Spans) -> Option<Draft> {
-        let mut chosen = Vec::with_capacity(16);
+        let mut chosen: SmallVec<[Sense; 16]> = SmallVec::new();
         let mut agreed: Option<Draft> = None;
         for combination in 0..Self::combinations(spans)? {
             chosen.clear();
@@ -108,7 +109,8 @@ impl Interpreter<'_> {
 
     /// Returns the draft of one combination of senses.
     pub(super) fn one(&self, senses: &[Sense], asked: bool) -> Option<Draft> {
-        let (senses, mut previous) = self.remembered.resolve(senses)?;
+        let (senses, referents) = self.remembered.resolve(senses)?;
+        let mut previous: SmallVec<[u32; 4]> = SmallVec::from_slice(&referents);
         let clauses = clauses(&senses, asked, &self.lexicon.grammar).ok()?;
         let resolver = self.resolver();
         let mut actions: Vec<Action> = Vec::new();
@@ -120,7 +122,7 @@ impl Interpreter<'_> {
                 intent: intent_of(clause)?,
                 before: &previous,
             };
-            let mut current = Vec::new();
+            let mut current = SmallVec::new();
             for resolution in resolver.all(&request)? {
                 match resolution {
                     Resolution::Devices { able, left_out } => {
@@ -139,7 +141,7 @@ impl Interpreter<'_> {
                     }
                 }
             }
-            previous = Cow::Owned(current);
+            previous = current;
         }
         if let Some(question) = question {
             // An answer can complete only a sentence with one clause and one target.
@@ -167,7 +169,7 @@ impl Interpreter<'_> {
     }
 
     /// Adds the effects on a device to the actions, without duplicates.
-    fn add(&self, actions: &mut Vec<Action>, device: u32, effects: Vec<Effect>) {
+    fn add(&self, actions: &mut Vec<Action>, device: u32, effects: DeviceEffects) {
         for (property, op, value) in effects {
             let action = Action {
                 device: (&self.home.devices()[device as usize].id).into(),

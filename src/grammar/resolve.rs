@@ -1,7 +1,9 @@
 //! Targets of a clause → devices: one, a group, or several candidates to ask about.
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::grammar::clause::{Amount, Clause, Head, QuestionType, Target};
-use crate::grammar::effect::{Effect, Effects, is_robot, measured};
+use crate::grammar::effect::{DeviceEffects, Effects, is_robot, measured};
 use crate::grammar::intent::{Intent, QueryFocus, RelativeChange};
 use crate::grammar::lexicon::{Noun, index, standard};
 use crate::grammar::names::{Names, Referent};
@@ -13,12 +15,15 @@ use crate::home::device::Device;
 use crate::vocabulary::properties::ImpliedDevices;
 use crate::vocabulary::{Domain, Property};
 
+/// Devices with the effects on each; most targets stand for one device.
+type Affected = SmallVec<[(u32, DeviceEffects); 1]>;
+
 /// The devices a target stands for.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Resolution {
     /// Exactly these, with the effects on each.
     Devices {
-        able: Vec<(u32, Vec<Effect>)>,
+        able: Affected,
         /// Members of the group that cannot do it.
         left_out: Vec<Unable>,
     },
@@ -41,7 +46,7 @@ impl Resolution {
         self
     }
 
-    fn of(able: Vec<(u32, Vec<Effect>)>) -> Self {
+    fn of(able: Affected) -> Self {
         Self::Devices {
             able,
             left_out: Vec::new(),
@@ -85,7 +90,7 @@ pub(super) struct ClauseIntent<'a> {
 
 impl Resolver<'_> {
     /// Resolves all targets of the clause. Returns `None` if there is no device or it is uncertain.
-    pub(super) fn all(&self, request: &ClauseIntent<'_>) -> Option<Vec<Resolution>> {
+    pub(super) fn all(&self, request: &ClauseIntent<'_>) -> Option<SmallVec<[Resolution; 1]>> {
         let clause = request.clause;
         if clause
             .places
@@ -97,13 +102,13 @@ impl Resolver<'_> {
             return None;
         }
         if matches!(clause.verb, Some(Verb::Water | Verb::StopWater)) {
-            return Some(vec![self.watering(request)?]);
+            return Some(smallvec![self.watering(request)?]);
         }
         if clause.targets.is_empty() {
             let same = self
                 .repeat_previous(request)
                 .filter(|_| clause.places.is_empty() && clause.verb != Some(Verb::LockUp));
-            return Some(vec![same.or_else(|| self.implied(request, None))?]);
+            return Some(smallvec![same.or_else(|| self.implied(request, None))?]);
         }
         clause
             .targets
@@ -269,7 +274,7 @@ impl Resolver<'_> {
         request: &ClauseIntent<'_>,
         device: u32,
         mode: Option<&str>,
-    ) -> Option<Vec<Effect>> {
+    ) -> Option<DeviceEffects> {
         let device = self.device(device);
         let as_mode = request.clause.mode
             && request.clause.amount.is_none()
@@ -326,7 +331,7 @@ impl Resolver<'_> {
 
     /// Returns those devices of the previous clause that can do this as well.
     fn repeat_previous(&self, request: &ClauseIntent<'_>) -> Option<Resolution> {
-        let able: Vec<_> = request
+        let able: Affected = request
             .before
             .iter()
             .filter_map(|&d| Some((d, self.effects(request, d, None)?)))
@@ -347,13 +352,18 @@ impl Resolver<'_> {
         self.able(request, &others, None)
     }
 
-    fn devices_named(&self, request: &ClauseIntent<'_>, target: &Target, id: u32) -> Vec<u32> {
+    fn devices_named(
+        &self,
+        request: &ClauseIntent<'_>,
+        target: &Target,
+        id: u32,
+    ) -> SmallVec<[u32; 4]> {
         let called = &self.names.entries[id as usize].devices;
         let fits = |&&(device, _): &&(u32, bool)| {
             self.inside(request, Some(target), device)
                 && target.extra_noun.is_none_or(|noun| self.is_a(noun, device))
         };
-        let here: Vec<(u32, bool)> = called.iter().filter(fits).copied().collect();
+        let here: SmallVec<[(u32, bool); 4]> = called.iter().filter(fits).copied().collect();
         let whole = here.iter().any(|(_, whole)| *whole);
         here.into_iter()
             .filter(|(_, is_whole)| !whole || *is_whole)
@@ -375,7 +385,7 @@ impl Resolver<'_> {
         {
             let others = self.sensors_named(request, target, id);
             if !others.is_empty() {
-                found = others;
+                found = others.into();
             }
         }
         let mode = match target.head {
@@ -485,10 +495,16 @@ impl Resolver<'_> {
 
     /// Returns the HVAC mode "on" stands for, from the nouns in the name: "bedroom heating".
     fn mode_in_name(&self, device: u32) -> Option<&str> {
-        let nouns = (0..self.names.nouns.len()).filter_map(|noun| u16::try_from(noun).ok());
-        nouns
-            .filter(|&noun| self.has_noun(noun, device))
-            .find_map(|noun| self.mode(noun))
+        let mut nouns = self.names.referents[device as usize].nouns;
+        while nouns != 0 {
+            let noun = &self.names.nouns[nouns.trailing_zeros() as usize];
+            if let Some(mode) = &noun.mode {
+                return Some(mode);
+            }
+            // Clears the lowest bit.
+            nouns &= nouns - 1;
+        }
+        None
     }
 
     /// Returns the devices with the abilities the intent needs.
@@ -525,7 +541,7 @@ impl Resolver<'_> {
         devices: &[u32],
         mode: Option<&str>,
     ) -> Option<Resolution> {
-        let done: Option<Vec<_>> = devices
+        let done: Option<Affected> = devices
             .iter()
             .map(|&d| Some((d, self.effects(request, d, mode)?)))
             .collect();

@@ -3,6 +3,8 @@
 mod join;
 mod targets;
 
+use smallvec::SmallVec;
+
 use crate::grammar::clause::{Amount, Clause, Preposition, QuestionType};
 use crate::grammar::lexicon::Grammar;
 use crate::grammar::sense::{Comparative, Place, Sense, StateWord, Verb};
@@ -10,15 +12,14 @@ use crate::grammar::sense::{Comparative, Place, Sense, StateWord, Verb};
 /// Most clauses of one sentence.
 const MOST_CLAUSES: usize = 5;
 
+/// The clauses of a sentence; nearly every one has a single clause.
+pub(super) type Clauses = SmallVec<[Clause; 1]>;
+
 /// Parses one sense for each span.
 ///
 /// # Errors
 /// The index of the span at which the senses cease to form a sentence.
-pub(super) fn clauses(
-    senses: &[Sense],
-    asked: bool,
-    grammar: &Grammar,
-) -> Result<Vec<Clause>, usize> {
+pub(super) fn clauses(senses: &[Sense], asked: bool, grammar: &Grammar) -> Result<Clauses, usize> {
     let mut parser = Parser::new(senses, asked, grammar);
     for (at, &sense) in senses.iter().enumerate() {
         if at + 1 == senses.len() && parser.ends_a_question(sense) {
@@ -88,7 +89,7 @@ struct Parser<'a> {
     whether: bool,
     /// Whether a complaint is all that the sentence says.
     only_complains: bool,
-    done: Vec<Clause>,
+    done: Clauses,
 }
 
 impl<'a> Parser<'a> {
@@ -107,7 +108,7 @@ impl<'a> Parser<'a> {
             polite: false,
             whether: false,
             only_complains: senses.iter().all(is_part_of_complaint),
-            done: Vec::new(),
+            done: Clauses::new(),
         }
     }
 

@@ -213,12 +213,12 @@ impl Parser<'_> {
     /// Merges a name and an adjacent noun to one target: "movie scene", "the switch coffee
     /// machine".
     pub(super) fn merge(&mut self, head: Head) -> Option<()> {
-        let list = if self.excepting {
-            &mut self.now.except
+        let last = if self.excepting {
+            self.now.except.last_mut()
         } else {
-            &mut self.now.targets
+            self.now.targets.last_mut()
         };
-        let target = list.last_mut()?;
+        let target = last?;
         match (target.head, head) {
             // The noun may be a name as well: "bedside lamp", in a home with a "Lamp".
             (Head::Name(..), Head::Noun(noun, many) | Head::Name(_, Some((noun, many))))
