@@ -1,7 +1,7 @@
 //! The words of one language, read from `config/language/<code>.toml`, with their senses.
 //! Data only: it knows neither the home nor the grammar.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::str::FromStr;
 
 use serde::Deserialize;
@@ -326,7 +326,7 @@ pub(super) struct Lexicon {
     pub(super) grammar: Grammar,
     /// Spoken forms of options of devices, by option.
     pub(super) options: BTreeMap<String, Vec<String>>,
-    pub(super) numbers: HashMap<Box<str>, f64>,
+    pub(super) numbers: foldhash::HashMap<Box<str>, f64>,
     pub(super) counting: Counting,
     pub(super) nouns: Vec<Noun>,
     pub(super) units: Vec<String>,

@@ -62,12 +62,12 @@ pub mod timer_request;
 mod tokens;
 mod unable;
 
-use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use flate2::read::DeflateDecoder;
+use foldhash::HashMap;
 use parking_lot::Mutex;
 
 use crate::command::misunderstanding::Misunderstanding;
@@ -278,7 +278,7 @@ impl LocalGrammar {
     /// If the folder or a file in it cannot be read, a file is invalid, or `settings.language` has
     /// no file.
     pub fn new(settings: &Settings) -> Result<Self, LanguageError> {
-        let mut languages = HashMap::new();
+        let mut languages = HashMap::default();
         for (code, language) in all(settings) {
             languages.insert(code, language?);
         }

@@ -16,7 +16,7 @@ pub(super) struct ReachIndex {
     by_member_id: HashMap<String, Vec<usize>>,
     /// Topics whose messages are addressed to one device alone, whatever the payload, with that
     /// device.
-    own_topics: HashMap<SharedStr, usize>,
+    own_topics: foldhash::HashMap<SharedStr, usize>,
 }
 
 /// One device that a message can move.
