@@ -579,7 +579,14 @@ pub fn within_sentence(name: &str) -> String {
 
 /// Replaces the placeholders of a form: `("device", "Lamp")` for `{device}`.
 pub fn fill(form: &str, places: &[(&str, &str)]) -> String {
-    let mut filled = String::with_capacity(form.len() + 24);
+    let mut filled = String::new();
+    fill_into(&mut filled, form, places);
+    filled
+}
+
+/// Does the same, and adds the result to a text.
+pub fn fill_into(filled: &mut String, form: &str, places: &[(&str, &str)]) {
+    filled.reserve(form.len() + 24);
     let mut rest = form;
     while let Some((before, after)) = rest.split_once('{') {
         filled.push_str(before);
@@ -594,7 +601,6 @@ pub fn fill(form: &str, places: &[(&str, &str)]) -> String {
         rest = behind;
     }
     filled.push_str(rest);
-    filled
 }
 
 #[cfg(test)]

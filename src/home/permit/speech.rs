@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::home::capability::Capability;
 use crate::home::device::Device;
 use crate::home::is_no_state;
@@ -13,7 +15,7 @@ use crate::home::permit::resolved::Resolved;
 use crate::home::permit::target::Unchanged;
 use crate::home::state::{Known, Observation};
 use crate::vocabulary::action::{Op, StateQuery, Unfit};
-use crate::vocabulary::speech::{Speech, capitalized, fill};
+use crate::vocabulary::speech::{Speech, capitalized, fill, fill_into};
 use crate::vocabulary::{Domain, Property, Value};
 
 /// The most devices listed in an answer: "which lights are on" asks for all, but nobody listens to
@@ -71,14 +73,18 @@ pub(super) struct SpeechBuilder<'a> {
 
 /// Names of devices by the text they share, in the order of first use.
 #[derive(Default)]
-struct Groups<'a>(Vec<(Cow<'a, str>, Vec<&'a str>)>);
+struct Groups<'a>(SmallVec<[Group<'a>; 1]>);
+
+/// A text, and the names of the devices that share it.
+type Group<'a> = (Cow<'a, str>, SmallVec<[&'a str; 1]>);
 
 impl<'a> Groups<'a> {
     fn add(&mut self, text: impl Into<Cow<'a, str>>, device: &'a Device) {
         let text = text.into();
         match self.0.iter_mut().find(|(known, _)| *known == text) {
-            Some((_, devices)) => push_once(devices, &device.name),
-            None => self.0.push((text, vec![&device.name])),
+            Some((_, devices)) if devices.contains(&device.name.as_str()) => {}
+            Some((_, devices)) => devices.push(&device.name),
+            None => self.0.push((text, smallvec![device.name.as_str()])),
         }
     }
 }
@@ -182,15 +188,20 @@ impl<'a> SpeechBuilder<'a> {
     /// Returns the whole text.
     pub(super) fn text(&self, query: Option<&StateQuery>) -> PlanSpeech {
         let speech = self.speech;
-        let mut sentences: Vec<String> = Vec::new();
+        let mut text = String::new();
         for (what, devices) in &self.done.0 {
             let devices = speech.list(devices);
-            sentences.push(fill(&speech.done, &[("devices", &devices), ("what", what)]));
+            begin_sentence(&mut text);
+            fill_into(
+                &mut text,
+                &speech.done,
+                &[("devices", &devices), ("what", what)],
+            );
         }
-        let lengths: usize = sentences.iter().map(String::len).sum();
-        let changes = lengths + SEPARATOR.len() * sentences.len().saturating_sub(1);
-        sentences.extend(self.answers(query));
-        sentences.extend(self.unrecognized.iter().cloned());
+        let changes = text.len();
+        for sentence in self.answers(query).iter().chain(&self.unrecognized) {
+            add_sentence(&mut text, sentence);
+        }
         let forms = [
             (&speech.answer.unheard, &self.unheard),
             (&speech.state.offline, &self.offline),
@@ -200,22 +211,17 @@ impl<'a> SpeechBuilder<'a> {
             if !devices.is_empty() {
                 let devices = speech.list(devices);
                 let places = [("devices", &*devices), ("the_devices", &devices)];
-                sentences.push(speech.begun(&fill(form, &places)));
+                add_sentence(&mut text, &speech.begun(&fill(form, &places)));
             }
         }
         for (form, devices) in &self.skipped.0 {
             let devices = speech.list_up_to(devices, MOST_LISTED);
             let places = [("devices", &*devices), ("source", self.context.source)];
-            sentences.push(capitalized(&fill(form, &places)));
+            add_sentence(&mut text, &capitalized(&fill(form, &places)));
         }
-        let Some(last) = sentences.last_mut() else {
-            return PlanSpeech::default();
-        };
-        last.push('.');
-        let text = match sentences.len() {
-            1 => sentences.swap_remove(0),
-            _ => sentences.join(SEPARATOR),
-        };
+        if !text.is_empty() {
+            text.push('.');
+        }
         PlanSpeech { text, changes }
     }
 
@@ -386,6 +392,18 @@ impl<'a> SpeechBuilder<'a> {
     }
 }
 
+/// Ends the sentence before the next one. The full stop of the last one is added at the end.
+fn begin_sentence(text: &mut String) {
+    if !text.is_empty() {
+        text.push_str(SEPARATOR);
+    }
+}
+
+fn add_sentence(text: &mut String, sentence: &str) {
+    begin_sentence(text);
+    text.push_str(sentence);
+}
+
 fn push_once<T: PartialEq>(names: &mut Vec<T>, name: T) {
     if !names.contains(&name) {
         names.push(name);
@@ -543,7 +561,7 @@ pub(super) fn changes_in_words(speech: &Speech, steps: &[(&Device, &Step)]) -> V
         let change = in_words(speech, subject, step.target_value.as_ref(), unit);
         groups.add(change, device);
     }
-    let phrase = |(change, devices): &(Cow<'_, str>, Vec<&str>)| {
+    let phrase = |(change, devices): &Group<'_>| {
         let devices = speech.list_up_to(devices, MOST_LISTED);
         fill(&speech.done, &[("devices", &devices), ("what", change)])
     };
