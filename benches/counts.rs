@@ -27,6 +27,7 @@ use sayso::testing::command::Redelivery;
 use sayso::testing::config::{Config, ConfigLocation};
 use sayso::testing::daemon::pipeline;
 use sayso::testing::discovery::finder::Finder;
+use sayso::testing::mqtt::outbox::Delivery;
 use sayso::testing::pipeline::{OutboundAction, Pipeline};
 use sayso::testing::store::journal::{Journal, JournalEntry, Received};
 use sayso::testing::telemetry::counters::Counters;
@@ -299,9 +300,7 @@ impl Stage {
         };
         let config = Config::load(&location).map_err(|faults| faults.to_string())?;
         let journal = Arc::new(Journal::in_memory(Duration::from_mins(1)));
-        let publish = Box::new(|_: OutboundAction| {
-            Box::pin(std::future::ready(Ok(()))) as sayso::testing::pipeline::PublishFuture
-        });
+        let publish = Box::new(|_: OutboundAction| Delivery::ended(Ok(())));
         let counters = Arc::new(Counters::default());
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
@@ -339,7 +338,7 @@ impl Stage {
             payload: payload.to_vec(),
             response_topic: Some(command.reply_to.topic.clone()),
             correlation: None,
-            id: command.id_given.then(|| command.id.clone()),
+            id: command.id_given.then(|| command.id.to_string()),
             packet: None,
             identity: None,
             is_dated: false,

@@ -97,11 +97,11 @@ pub mod mqtt {
         pub use crate::mqtt::inbox::{InboundCommand, Inbox, Incoming};
     }
     pub mod outbox {
-        pub use crate::mqtt::outbox::{OutboundMessage, Outbox, Undelivered};
+        pub use crate::mqtt::outbox::{Delivery, OutboundMessage, Outbox, Undelivered};
     }
 }
 pub mod pipeline {
-    pub use crate::pipeline::{CommandOrder, OutboundAction, Pipeline, PublishFuture};
+    pub use crate::pipeline::{CommandOrder, OutboundAction, Pipeline};
     pub mod single_flight {
         pub use crate::pipeline::single_flight::SingleFlight;
     }

@@ -17,7 +17,7 @@ use crate::config::{Config, ConfigLocation, Scope};
 use crate::daemon;
 use crate::grammar::When;
 use crate::home::state::State;
-use crate::mqtt::outbox::Undelivered;
+use crate::mqtt::outbox::{Delivery, Undelivered};
 use crate::pipeline::{Pipeline, PublishFn};
 use crate::store::journal::Journal;
 
@@ -189,8 +189,7 @@ impl<'a> TrialRun<'a> {
             config.local.when = When::First;
         }
         // A dry run publishes nothing, so this is never called.
-        let publish: PublishFn =
-            Box::new(|_| Box::pin(std::future::ready(Err(Undelivered::Closed))));
+        let publish: PublishFn = Box::new(|_| Delivery::ended(Err(Undelivered::Closed)));
         let journal = Arc::new(Journal::in_memory(config.mqtt.ttl));
         let pipeline = daemon::pipeline(&config, None, journal, Arc::default(), publish)
             .map_err(|error| Failure::new(Exit::Config, error))?;
@@ -234,7 +233,11 @@ impl<'a> TrialRun<'a> {
             Err(why) => {
                 as_json |= line.trim_ascii_start().starts_with(b"{");
                 let text = String::from_utf8_lossy(line).into_owned();
-                Reply::refused(number.to_string(), text.into(), &Refusal::Malformed { why })
+                Reply::refused(
+                    number.to_string().into(),
+                    text.into(),
+                    &Refusal::Malformed { why },
+                )
             }
         };
         self.all_done &= reply_text::exit(&reply) == Exit::Done;
@@ -267,7 +270,7 @@ impl<'a> TrialRun<'a> {
             None => number.to_string(),
         };
         Command {
-            id,
+            id: id.into(),
             id_given: true,
             text: line.text.into(),
             source: Source::new(&self.arguments.source),

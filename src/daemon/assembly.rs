@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::daemon::error::DaemonError;
 use crate::daemon::storage::open_spending;
 use crate::grammar::LocalGrammar;
-use crate::mqtt::outbox::{OutboundMessage, Outbox, Undelivered};
+use crate::mqtt::outbox::{Delivery, OutboundMessage, Outbox, Undelivered};
 use crate::pipeline::admission::Admission;
 use crate::pipeline::{OutboundAction, Pipeline, PipelineSettings, PublishFn, Services, StreamFn};
 use crate::prompt::Composer;
@@ -84,7 +84,7 @@ pub(super) fn publish_fn(outbox: &Outbox) -> PublishFn {
             .repeatable(outbound.repeatable)
             .with_hops(outbound.hops);
         let queued = outbox.publish(message);
-        Box::pin(async move { queued.map_err(|_| Undelivered::Full)?.await })
+        queued.unwrap_or_else(|_| Delivery::ended(Err(Undelivered::Full)))
     })
 }
 

@@ -2,18 +2,17 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use crate::grammar::names::Names;
 use crate::grammar::sense::{Place, Sense};
 use crate::home::Home;
-use crate::vocabulary::action::Action;
+use crate::vocabulary::action::ActionList;
 
 /// Things that a sentence may refer to without naming them: the last command of its source.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Antecedents {
     /// The actions of the last command.
-    pub actions: Arc<[Action]>,
+    pub actions: ActionList,
     /// The device that a question offered beside the one that was chosen.
     pub other: Option<String>,
 }

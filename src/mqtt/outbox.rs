@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::{Ready, ready};
 use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -289,15 +290,30 @@ pub enum Undelivered {
 /// Dropping it has no effect on the message.
 #[derive(Debug)]
 #[must_use = "without it the fate of the message is unknown"]
-pub struct Delivery(oneshot::Receiver<Result<(), Undelivered>>);
+pub enum Delivery {
+    /// The message is queued or sent.
+    Pending(oneshot::Receiver<Result<(), Undelivered>>),
+    /// The result was known at once.
+    Ended(Ready<Result<(), Undelivered>>),
+}
+
+impl Delivery {
+    /// Makes the delivery of a message whose result is known.
+    pub fn ended(result: Result<(), Undelivered>) -> Self {
+        Self::Ended(ready(result))
+    }
+}
 
 impl Future for Delivery {
     type Output = Result<(), Undelivered>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0)
-            .poll(context)
-            .map(|result| result.unwrap_or(Err(Undelivered::Closed)))
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Pending(receiver) => Pin::new(receiver)
+                .poll(context)
+                .map(|result| result.unwrap_or(Err(Undelivered::Closed))),
+            Self::Ended(result) => Pin::new(result).poll(context),
+        }
     }
 }
 
@@ -529,7 +545,7 @@ impl Outbox {
             drop(queues);
             self.shared.wake.notify_one();
         }
-        Ok(Delivery(receiver))
+        Ok(Delivery::Pending(receiver))
     }
 
     /// Queues an encoded reply. It may be delivered twice; its id shows that. `identity` is that of

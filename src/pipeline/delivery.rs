@@ -13,7 +13,7 @@ use crate::command::Command;
 use crate::command::phrase::Phrase;
 use crate::command::reply::{Outcome, Refusal, Reply};
 use crate::home::permit::Step;
-use crate::pipeline::dispatch::InFlightAction;
+use crate::pipeline::dispatch::{InFlightAction, InFlightActions};
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::publish::{OutboundAction, planned_publish};
 use crate::pipeline::reply::{Handled, Success};
@@ -135,14 +135,14 @@ impl Pipeline {
         let speech = self.services.grammar.speech(&Phrase::of(command));
         let mut handled = Handled::resumed(&planned);
         let mut uncertain = false;
-        let mut in_flight = Vec::new();
         let claimed: Vec<_> = planned
             .iter()
             .map(|publish| self.claim_again(command, publish))
             .collect();
+        let mut in_flight = InFlightActions::new();
         let is_marked = claimed.iter().all(Option::is_none) || self.mark_again(command, &planned);
-        for (publish, device) in planned.iter().zip(claimed) {
-            if let Some(device) = device.filter(|_| is_marked) {
+        for (publish, device) in planned.iter().zip(&claimed) {
+            if let Some(device) = device.as_ref().filter(|_| is_marked) {
                 in_flight.push(self.republish(command, publish, device));
                 continue;
             }
@@ -185,21 +185,21 @@ impl Pipeline {
     }
 
     /// Publishes a message again.
-    fn republish(
+    fn republish<'a>(
         &self,
         command: &Command,
-        planned: &PlannedPublish,
-        device: Slug,
-    ) -> InFlightAction {
+        planned: &'a PlannedPublish,
+        device: &'a Slug,
+    ) -> InFlightAction<'a> {
         let property = &planned.action.property;
         if let Some(value) = &planned.becomes {
             let change = (property, value.clone());
             self.home()
-                .assume(&mut self.shared.state(), &device, change, now());
+                .assume(&mut self.shared.state(), device, change, now());
         }
         let outbound = OutboundAction {
             publication: Publication::new(planned.topic.clone(), planned.payload.clone()),
-            device: (&device).into(),
+            device: device.into(),
             seq: command.seq,
             deadline: command.deadline,
             repeatable: true,
@@ -207,7 +207,7 @@ impl Pipeline {
         };
         InFlightAction {
             device,
-            action: planned.action.clone(),
+            action: &planned.action,
             acknowledged: (self.shared.publish)(outbound),
         }
     }
@@ -234,7 +234,7 @@ impl Pipeline {
         let handled = Handled::refused(Refusal::Dead);
         let payload = self.end_without_plan(command, seq, handled).await;
         tracing::error!(
-            command_id = command.id,
+            command_id = command.id.as_str(),
             source = %command.source,
             "a command was begun and not finished three times: given up, see the dead letters"
         );

@@ -5,13 +5,12 @@
 //! ten. A command that failed refers to nothing: "it" would be the device that was not understood.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::command::reply::{Outcome, Via};
 use crate::command::{Command, Source};
 use crate::vocabulary::Value;
-use crate::vocabulary::action::Action;
+use crate::vocabulary::action::{Action, ActionList};
 use crate::vocabulary::shared_str::SharedStr;
 
 /// The time for which a command can be referred to.
@@ -68,7 +67,7 @@ pub(super) struct Turn {
     pub(super) speech: String,
     pub(super) via: Via,
     /// The actions that were done.
-    pub(super) actions: Arc<[Action]>,
+    pub(super) actions: ActionList,
     /// The device that was offered beside the chosen one.
     pub(super) other: Option<String>,
     /// The states before the command.
@@ -267,7 +266,7 @@ mod tests {
 
     fn command(seq: u64, context: Option<&str>) -> Command {
         Command {
-            id: seq.to_string(),
+            id: seq.to_string().into(),
             context: context.map(str::to_owned),
             seq,
             ..Command::for_test("panel", "x")
@@ -288,7 +287,7 @@ mod tests {
             text: "x".into(),
             speech: String::new(),
             via: Via::Local,
-            actions: [action.clone()].into(),
+            actions: [action.clone()].into_iter().collect(),
             other: None,
             earlier: vec![Earlier {
                 action,

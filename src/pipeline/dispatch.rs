@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use crate::clock::now;
 use crate::command::Command;
 use crate::command::reply::Refusal;
 use crate::home::permit::{Plan, Step};
-use crate::mqtt::outbox::Undelivered;
+use crate::mqtt::outbox::{Delivery, Undelivered};
 use crate::pipeline::handle::Pipeline;
-use crate::pipeline::publish::{OutboundAction, PublishFuture, planned_publish};
+use crate::pipeline::publish::{OutboundAction, planned_publish};
 use crate::store::journal::{Durability, Seq};
 use crate::vocabulary::action::{Action, Op};
 use crate::vocabulary::slug::Slug;
@@ -31,12 +33,15 @@ pub(super) struct Dispatched {
     pub(super) durability: Durability,
 }
 
+/// Some steps of a plan; most plans have one.
+type StepList<'a> = SmallVec<[&'a Step; 1]>;
+
 /// The steps of a plan before they are published.
 struct ClaimedSteps<'a> {
     /// Those that may be published.
-    claimed: Vec<&'a Step>,
+    claimed: StepList<'a>,
     /// Those whose device belongs to a newer command.
-    superseded: Vec<&'a Step>,
+    superseded: StepList<'a>,
     /// Whether an older command without a reply may be for one of the devices. The plan then goes
     /// into the journal before it is published, so that the older command is not carried out behind
     /// it after a crash.
@@ -44,11 +49,14 @@ struct ClaimedSteps<'a> {
 }
 
 /// A published message whose acknowledgement is awaited.
-pub(super) struct InFlightAction {
-    pub(super) device: Slug,
-    pub(super) action: Action,
-    pub(super) acknowledged: PublishFuture,
+pub(super) struct InFlightAction<'a> {
+    pub(super) device: &'a Slug,
+    pub(super) action: &'a Action,
+    pub(super) acknowledged: Delivery,
 }
+
+/// The messages of a command in flight; most commands have one.
+pub(super) type InFlightActions<'a> = SmallVec<[InFlightAction<'a>; 1]>;
 
 impl Pipeline {
     /// Publishes a plan and waits until the broker has it. `durability` is how durable the plan has
@@ -128,7 +136,7 @@ impl Pipeline {
         let mut order = self.shared.device_order();
         let devices = plan.steps().iter().map(Step::device);
         let is_behind_unfinished = order.decide(command.seq, devices);
-        let (claimed, superseded): (Vec<&Step>, Vec<&Step>) = plan
+        let (claimed, superseded): (StepList<'_>, StepList<'_>) = plan
             .steps()
             .iter()
             .partition(|step| order.claim(step.device(), command.seq));
@@ -160,13 +168,13 @@ impl Pipeline {
     fn without_doubtful<'a>(
         &self,
         command: &Command,
-        claimed: Vec<&'a Step>,
-    ) -> (Vec<&'a Step>, Vec<ActionFailure>) {
+        claimed: StepList<'a>,
+    ) -> (StepList<'a>, Vec<ActionFailure>) {
         if !self.may_have_begun(command) {
             return (claimed, Vec::new());
         }
         let is_harmless = |step: &&Step| durability_of(step) == Durability::None;
-        let (claimed, doubtful): (Vec<&Step>, Vec<&Step>) =
+        let (claimed, doubtful): (StepList<'a>, StepList<'a>) =
             claimed.into_iter().partition(is_harmless);
         self.forget_assumed(doubtful.iter().map(|step| step.device()));
         let failures = doubtful
@@ -223,8 +231,8 @@ impl Pipeline {
     }
 
     /// Hands the messages to the broker connection, in order.
-    fn publish(&self, command: &Command, steps: &[&Step]) -> Vec<InFlightAction> {
-        let mut in_flight = Vec::with_capacity(steps.len());
+    fn publish<'a>(&self, command: &Command, steps: &[&'a Step]) -> InFlightActions<'a> {
+        let mut in_flight = InFlightActions::with_capacity(steps.len());
         let is_marked = match &self.replica {
             Some(replica) => {
                 let planned = steps.iter().map(|step| planned_publish(step));
@@ -235,9 +243,9 @@ impl Pipeline {
         for step in steps {
             if !is_marked {
                 in_flight.push(InFlightAction {
-                    device: step.device().clone(),
-                    action: step.action().clone(),
-                    acknowledged: Box::pin(std::future::ready(Err(Undelivered::Full))),
+                    device: step.device(),
+                    action: step.action(),
+                    acknowledged: Delivery::ended(Err(Undelivered::Full)),
                 });
                 continue;
             }
@@ -250,8 +258,8 @@ impl Pipeline {
                 hops: command.hops + 1,
             };
             in_flight.push(InFlightAction {
-                device: step.device().clone(),
-                action: step.action().clone(),
+                device: step.device(),
+                action: step.action(),
                 acknowledged: (self.shared.publish)(outbound),
             });
         }
@@ -259,15 +267,15 @@ impl Pipeline {
     }
 
     /// Waits until the broker has every message, and returns those that failed.
-    pub(super) async fn acknowledged(&self, in_flight: Vec<InFlightAction>) -> Vec<ActionFailure> {
+    pub(super) async fn acknowledged(&self, in_flight: InFlightActions<'_>) -> Vec<ActionFailure> {
         let mut failures = Vec::new();
         for published in in_flight {
             match published.acknowledged.await {
                 Ok(()) => self.services.counters.actions_delivered.increment(),
                 Err(undelivered) => {
-                    self.forget_assumed([&published.device]);
+                    self.forget_assumed([published.device]);
                     failures.push(ActionFailure {
-                        action: published.action,
+                        action: published.action.clone(),
                         refusal: refusal_of(&undelivered),
                     });
                 }

@@ -1,8 +1,6 @@
 //! Commands that refer to earlier ones of their source: pronouns, repetitions, corrections, undo,
 //! and questions for the last result.
 
-use std::sync::Arc;
-
 use crate::clock::now;
 use crate::command::Command;
 use crate::command::reply::{Outcome, Refusal, Reply, Via};
@@ -15,7 +13,7 @@ use crate::pipeline::dialogue::{Earlier, Turn, TurnResult, shortened, shortened_
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::{Interpretation, Reference, Request};
 use crate::pipeline::undo::Restoration;
-use crate::vocabulary::action::{Action, Draft, Op};
+use crate::vocabulary::action::{Action, ActionList, Draft, Op};
 use crate::vocabulary::speech::{fill, sentence};
 use crate::vocabulary::{Property, Value};
 
@@ -104,7 +102,7 @@ impl Pipeline {
         let dialogue = self.shared.dialogue();
         let turn = dialogue.referent(command, now())?;
         Some(Antecedents {
-            actions: Arc::clone(&turn.actions),
+            actions: turn.actions.clone(),
             other: turn.other.clone(),
         })
     }
@@ -308,7 +306,7 @@ impl Pipeline {
         }
         let done = reply.actions.iter().filter(|report| report.why.is_none());
         let done = done.map(|report| &report.action);
-        let actions: Arc<[Action]> = match meant {
+        let actions: ActionList = match meant {
             Some(meant) => {
                 let is_done = |action: &Action| done.clone().any(|done| done == action);
                 meant.into_iter().filter(is_done).collect()

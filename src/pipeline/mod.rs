@@ -58,7 +58,7 @@ pub use crate::pipeline::delivery::InProgress;
 pub use crate::pipeline::device_confirmation::DeviceConfirmation;
 pub use crate::pipeline::firing::TimerEvent;
 pub use crate::pipeline::handle::{Pipeline, StreamFn};
-pub use crate::pipeline::publish::{OutboundAction, PublishFn, PublishFuture};
+pub use crate::pipeline::publish::{OutboundAction, PublishFn};
 pub use crate::pipeline::replica::Replica;
 pub use crate::pipeline::reply::CommandAnswer;
 pub use crate::pipeline::services::Services;
@@ -147,7 +147,7 @@ impl Pipeline {
         let phrase = Phrase::of(command);
         let pending = (!command.dry_run).then(|| self.pending(command));
         let stream = self.answer_stream(command, &phrase);
-        let span = debug_span!("command", command_id = command.id);
+        let span = debug_span!("command", command_id = command.id.as_str());
         let mut handled = self
             .handle_in_order(command, &phrase, seq, stream.as_ref())
             .instrument(span)

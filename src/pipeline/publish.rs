@@ -1,12 +1,10 @@
 //! Messages to devices, as they are handed to the broker connection.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Instant;
 
 use crate::binding::Publication;
 use crate::home::permit::Step;
-use crate::mqtt::outbox::Undelivered;
+use crate::mqtt::outbox::Delivery;
 use crate::store::journal::PlannedPublish;
 use crate::vocabulary::shared_str::SharedStr;
 
@@ -27,11 +25,8 @@ pub struct OutboundAction {
     pub hops: u8,
 }
 
-/// Queues a message at once, in order of the calls; the future ends when the broker has it.
-pub type PublishFn = Box<dyn Fn(OutboundAction) -> PublishFuture + Send + Sync>;
-
-/// A message on its way to the broker.
-pub type PublishFuture = Pin<Box<dyn Future<Output = Result<(), Undelivered>> + Send>>;
+/// Queues a message at once, in order of the calls; the delivery ends when the broker has it.
+pub type PublishFn = Box<dyn Fn(OutboundAction) -> Delivery + Send + Sync>;
 
 /// Returns the entry of a step in the journal, and in the mark of a pair.
 pub(super) fn planned_publish(step: &Step) -> PlannedPublish {

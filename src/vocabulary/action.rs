@@ -2,6 +2,7 @@
 //! it.
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::vocabulary::condition::Condition;
 use crate::vocabulary::shared_str::SharedStr;
@@ -39,6 +40,9 @@ pub struct Action {
     /// The value to set, the amount of a relative change, or the value asked about.
     pub value: Option<Value>,
 }
+
+/// The actions of one command; most commands have one.
+pub type ActionList = SmallVec<[Action; 1]>;
 
 /// The form of a question about several devices, with the word of the state it asks about: `on`,
 /// `open`, `locked`.

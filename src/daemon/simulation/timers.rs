@@ -17,6 +17,7 @@ use crate::command::Command;
 use crate::command::reply::Outcome;
 use crate::config::{Config, ConfigLocation};
 use crate::daemon::assembly;
+use crate::mqtt::outbox::Delivery;
 use crate::pipeline::{OutboundAction, Pipeline, PublishFn};
 use crate::store::journal::Journal;
 use crate::store::journal::simulated_disk::{DiskBehaviour, copied, simulate_disk};
@@ -135,7 +136,7 @@ impl Run {
                     let message = (outbound.device.to_string(), outbound.publication.payload);
                     seen.lock().published.push(message);
                 }
-                Box::pin(std::future::ready(Ok(())))
+                Delivery::ended(Ok(()))
             })
         };
         let counters = Arc::new(Counters::default());
@@ -167,7 +168,7 @@ impl Run {
     /// Processes a command with this number in the journal.
     async fn say(&self, seq: u64, text: &str) {
         let mut command = Command::for_test("wall", text);
-        command.id = seq.to_string();
+        command.id = seq.to_string().into();
         command.seq = seq;
         command.deadline = now() + MINUTE;
         let reply = self.pipeline.answer(&command, None).await;
