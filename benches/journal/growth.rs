@@ -70,7 +70,7 @@ fn command(journal: &Journal, n: u32) {
     };
     let (id, speech, via) = (n.to_string(), "Kitchen light: on.".into(), Via::Local);
     let reply = Reply {
-        id,
+        id: id.into(),
         text: text.into(),
         outcome: Outcome::Done,
         actions: Vec::new(),

@@ -52,8 +52,8 @@ pub struct ReplyTo {
 /// One command as it was received.
 #[derive(Debug, Clone)]
 pub struct Command {
-    /// The id given by the source, or a generated one.
-    pub id: String,
+    /// The id given by the source, or a generated one. Its reply shares it.
+    pub id: SharedStr,
     /// True where the source gave the id: only then does it identify duplicates.
     pub id_given: bool,
     /// The text, unchanged. Its reply shares it.
@@ -92,7 +92,7 @@ impl Command {
     pub(crate) fn for_test(source: &str, text: &str) -> Self {
         let now = crate::clock::now();
         Self {
-            id: text.to_owned(),
+            id: text.into(),
             id_given: false,
             text: text.into(),
             source: Source::new(source),

@@ -138,7 +138,7 @@ const MAX_REFUSED_TEXT: usize = 1 << 10;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reply {
     /// The command's id.
-    pub id: String,
+    pub id: SharedStr,
     /// The command's text.
     pub text: SharedStr,
     /// The end of the command.
@@ -189,7 +189,7 @@ pub struct Scheduled {
 impl Reply {
     /// Makes the reply to a command that is refused before anything was understood of it. A long
     /// text is cut: in a flood of long commands, to repeat each would be most of the work.
-    pub fn refused(id: String, text: SharedStr, refusal: &Refusal) -> Self {
+    pub fn refused(id: SharedStr, text: SharedStr, refusal: &Refusal) -> Self {
         let code = refusal.code();
         let text = if text.len() > MAX_REFUSED_TEXT {
             let mut beginning = text.to_string();
@@ -251,7 +251,7 @@ impl ActionReport {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConfirmationEvent {
     /// The command's id.
-    pub id: String,
+    pub id: SharedStr,
     /// `confirmed`, or `not confirmed within 5 s`.
     pub event: String,
     /// Each state that a device was commanded to, with the one it reported.
@@ -283,7 +283,7 @@ pub struct DeviceReport {
 impl ConfirmationEvent {
     /// Makes the event of a command that waited `waited`, and at most `patience`.
     pub fn new(
-        id: String,
+        id: SharedStr,
         devices: Vec<DeviceReport>,
         waited: Duration,
         patience: Duration,
@@ -326,7 +326,7 @@ impl ConfirmationEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Piece {
     /// The command's id.
-    pub id: String,
+    pub id: SharedStr,
     /// The number of the answer: after an answer breaks off, the next one has the next number.
     pub answer: u32,
     /// The number of the piece within its answer, from 1.
@@ -350,9 +350,9 @@ mod tests {
             retry_after: Duration::from_secs(1),
         };
         let usual = SharedStr::from("turn on the kitchen light");
-        let reply = Reply::refused("1".to_owned(), usual.clone(), &busy);
+        let reply = Reply::refused("1".into(), usual.clone(), &busy);
         assert_eq!(reply.text, usual);
-        let reply = Reply::refused("2".to_owned(), "ä".repeat(8 << 10).into(), &busy);
+        let reply = Reply::refused("2".into(), "ä".repeat(8 << 10).into(), &busy);
         assert!(reply.text.len() <= MAX_REFUSED_TEXT);
         assert!(reply.text.ends_with("ä…"), "{}", reply.text);
     }

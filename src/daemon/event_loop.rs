@@ -352,7 +352,7 @@ impl EventLoop {
             JournalEntry::New(seq) => {
                 self.number(&mut command, seq);
                 debug!(
-                    command_id = command.id,
+                    command_id = command.id.as_str(),
                     seq = command.seq,
                     ?redelivery,
                     "received"
@@ -396,7 +396,7 @@ impl EventLoop {
             payload: payload.into(),
             response_topic: Some(command.reply_to.topic.clone()),
             correlation: command.reply_to.correlation.clone(),
-            id: command.id_given.then(|| command.id.clone()),
+            id: command.id_given.then(|| command.id.to_string()),
             packet: None,
             identity: None,
             is_dated: command.is_dated,

@@ -417,7 +417,7 @@ impl EventLoop {
         let pair = Arc::clone(node.pair());
         if !inbound.command.id_given {
             // The same on both nodes.
-            identity.to_string()[..9].clone_into(&mut inbound.command.id);
+            inbound.command.id = identity.to_string()[..9].into();
         }
         let may_have_begun = is_of_earlier_leader(&inbound, identity) && pair.is_uninformed();
         inbound.redelivery = repetition(&inbound, identity);

@@ -86,7 +86,7 @@ impl EventLoop {
         command.deadline = command.received_at + left;
         command.seq = seq.number();
         info!(
-            command_id = command.id,
+            command_id = command.id.as_str(),
             source = %command.source,
             crashes,
             "taking up a command from before the restart"

@@ -19,6 +19,7 @@ use crate::home::state::{Known, Observation};
 use crate::pipeline::dispatch::Dispatched;
 use crate::pipeline::shared::Shared;
 use crate::telemetry::counters::Counters;
+use crate::vocabulary::shared_str::SharedStr;
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::{Property, Value};
 
@@ -34,7 +35,7 @@ const MAX_STATES: usize = 64;
 
 /// The states that a command waits for.
 pub struct DeviceConfirmation {
-    id: String,
+    id: SharedStr,
     source: Source,
     seq: u64,
     /// The time before the first message was published: what is reported later is an answer to it.
@@ -66,7 +67,7 @@ impl DeviceConfirmation {
     ) -> Option<Self> {
         let Ok(permit) = Arc::clone(&shared.confirming).try_acquire_owned() else {
             debug!(
-                command_id = command.id,
+                command_id = command.id.as_str(),
                 "too many commands wait for their devices"
             );
             return None;
@@ -146,7 +147,7 @@ impl DeviceConfirmation {
         counter.increment();
         let unconfirmed = event.unconfirmed().join(", ");
         info!(
-            command_id = self.id,
+            command_id = self.id.as_str(),
             source = self.source.as_str(),
             confirmed,
             unconfirmed = (!confirmed).then_some(unconfirmed),

@@ -355,7 +355,7 @@ impl Pipeline {
     /// Returns the command as which a timer is carried out.
     fn command_of(&self, timer: &Timer, patience: Duration) -> Command {
         Command {
-            id: timer.command.clone(),
+            id: timer.command.as_str().into(),
             id_given: false,
             text: timer.text.as_str().into(),
             source: timer.source.clone(),

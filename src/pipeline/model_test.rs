@@ -205,7 +205,7 @@ impl ModelWorld {
             ..action.into()
         };
         let reply = Reply {
-            id: n.to_string(),
+            id: n.to_string().into(),
             text: "".into(),
             outcome: Outcome::Done,
             actions: vec![done],

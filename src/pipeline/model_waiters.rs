@@ -158,7 +158,7 @@ mod tests {
 
     fn command(source: &str, text: &str) -> Command {
         Command {
-            id: "a".to_owned(),
+            id: "a".into(),
             reply_to: ReplyTo {
                 topic: "sayso/reply/a".to_owned(),
                 correlation: None,

@@ -26,7 +26,7 @@ impl Pipeline {
         let source = &command.source;
         let actions = reply.actions.len();
         let dry_run = command.dry_run.then_some(true);
-        info!(command_id = command.id, %source, outcome, via, why, actions, latency_us, dry_run, "command");
+        info!(command_id = command.id.as_str(), %source, outcome, via, why, actions, latency_us, dry_run, "command");
         self.services().counters.outcomes.record(via, outcome, took);
     }
 

@@ -303,7 +303,7 @@ impl Pipeline {
         let timer = Timer {
             id: 0,
             source: command.source.clone(),
-            command: command.id.clone(),
+            command: command.id.to_string(),
             seq: command.seq,
             text: shortened(&command.text).to_owned(),
             language: command.language.clone(),
@@ -348,7 +348,7 @@ impl Pipeline {
         let is_of = |timer: &Timer| {
             let is_same_command = if is_in_pair {
                 let is_answered_alike = timer.reply_to == command.reply_to;
-                (command.id_given && timer.command == command.id)
+                (command.id_given && command.id == timer.command)
                     || (command.reply_to.correlation.is_some() && is_answered_alike)
             } else {
                 command.seq > 0 && timer.seq == command.seq

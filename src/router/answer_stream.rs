@@ -3,6 +3,7 @@
 //! begins anew under a number of its own.
 
 use crate::command::reply::Piece;
+use crate::vocabulary::shared_str::SharedStr;
 use parking_lot::{Mutex, MutexGuard};
 
 /// Publishes one part. Must not block.
@@ -10,7 +11,7 @@ type PublishPart = Box<dyn Fn(Piece) + Send + Sync>;
 
 /// The published answer to one command.
 pub struct AnswerStream {
-    id: String,
+    id: SharedStr,
     publish: PublishPart,
     text: Mutex<StreamedText>,
 }
@@ -43,7 +44,7 @@ enum Mark {
 
 impl AnswerStream {
     /// Creates the stream of the command with this id.
-    pub fn new(id: String, publish: PublishPart) -> Self {
+    pub fn new(id: SharedStr, publish: PublishPart) -> Self {
         Self {
             id,
             publish,
@@ -160,7 +161,7 @@ mod tests {
                 .concat();
             recorder.lock().push(format!("{answer}.{n}:{text}{marks}"));
         };
-        (AnswerStream::new("c1".to_owned(), Box::new(publish)), parts)
+        (AnswerStream::new("c1".into(), Box::new(publish)), parts)
     }
 
     fn joined(parts: &Mutex<Vec<String>>) -> String {

@@ -81,7 +81,7 @@ pub struct RejectedPayload {
     /// Topic and correlation data of the reply.
     pub reply_to: ReplyTo,
     /// The id from the payload if it could be read, else a generated one.
-    pub id: String,
+    pub id: SharedStr,
     /// The text from the payload if it could be read, else the beginning of the payload.
     pub text: SharedStr,
 }
@@ -303,8 +303,8 @@ fn time_to_live(fields: &CommandPayload, inbound: &Inbound<'_>, default: Duratio
         .min(inbound.expiry.unwrap_or(Duration::MAX))
 }
 
-fn generated_id() -> String {
-    format!("{:08x}", rand::random::<u32>())
+fn generated_id() -> SharedStr {
+    format!("{:08x}", rand::random::<u32>()).into()
 }
 
 fn quoted(payload: &[u8]) -> String {

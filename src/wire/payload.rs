@@ -26,7 +26,7 @@ const MAX_KEYS: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct CommandPayload {
     pub(super) text: SharedStr,
-    pub(super) id: Option<String>,
+    pub(super) id: Option<SharedStr>,
     pub(super) area: Option<String>,
     pub(super) language: Option<String>,
     pub(super) context: Option<String>,
@@ -93,7 +93,7 @@ impl CommandPayload {
             ("id", Json::String(id))
                 if (1..=MAX_ID).contains(&id.chars().count()) && !id.contains(char::is_control) =>
             {
-                self.id = Some(id.clone());
+                self.id = Some(id.as_str().into());
             }
             ("id", _) => return wrong("a text of 1 to 128 characters"),
             ("area", Json::String(area)) => self.area = non_blank(area),

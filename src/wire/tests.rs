@@ -293,7 +293,7 @@ fn a_reply_is_shortened_to_the_bytes_there_are() {
         value: None,
     };
     let reply = Reply {
-        id: "42".to_owned(),
+        id: "42".into(),
         text: "every lamp on \"\u{1}".repeat(900).into(),
         outcome: Outcome::Done,
         actions: vec![action.into(); 40],
@@ -309,7 +309,7 @@ fn a_reply_is_shortened_to_the_bytes_there_are() {
         let short = shorten_reply(&encoded, max).unwrap();
         assert!(short.len() <= max, "{max}");
         let short: Reply = serde_json::from_slice(&short).unwrap();
-        assert_eq!((short.id, short.outcome), ("42".to_owned(), Outcome::Done));
+        assert_eq!((short.id, short.outcome), ("42".into(), Outcome::Done));
         assert!(short.actions.is_empty() && short.speech.starts_with("Turned on."));
     }
     let least = shorten_reply(&encoded, 40).unwrap();
@@ -378,7 +378,7 @@ fn the_timestamp_counts_only_if_the_clock_is_believable() {
 #[test]
 fn a_reply_is_one_json_object() {
     let reply = Reply {
-        id: "42".to_owned(),
+        id: "42".into(),
         text: "lamp on".into(),
         outcome: Outcome::Refused,
         actions: Vec::new(),

@@ -221,7 +221,7 @@ async fn row(
         let ear = Arc::clone(&said);
         let voice = in_pieces.then(|| {
             Arc::new(AnswerStream::new(
-                "c1".to_owned(),
+                "c1".into(),
                 Box::new(move |piece| ear.lock().unwrap().push(piece.text)),
             ))
         });

@@ -173,7 +173,7 @@ mod tests {
 
     fn everyday() -> Reply {
         Reply {
-            id: "0f3a91c2".to_owned(),
+            id: "0f3a91c2".into(),
             text: "turn on the kitchen lamp".into(),
             outcome: Outcome::Done,
             actions: vec![set(Value::text("on"), None)],

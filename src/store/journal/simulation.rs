@@ -137,7 +137,7 @@ fn action() -> Action {
 fn reply(id: u64) -> Reply {
     Reply {
         scheduled: None,
-        id: id.to_string(),
+        id: id.to_string().into(),
         text: "turn on the lamp".into(),
         outcome: Outcome::Done,
         actions: vec![action().into()],

@@ -45,7 +45,7 @@ async fn commands_are_heard_in_the_order_they_were_said(broker: Broker) {
 
 fn reply(id: &str) -> Reply {
     Reply {
-        id: id.to_owned(),
+        id: id.into(),
         text: "lamp on".into(),
         outcome: Outcome::Done,
         actions: Vec::new(),
