@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::broker::{Broker, Tap};
 use crate::daemon::{Daemon, Place};
@@ -41,6 +41,7 @@ struct House {
 }
 
 const NAMES: [&str; 2] = ["a", "b"];
+const LEADER: &str = "sayso/pair/leader";
 
 impl House {
     async fn new() -> Self {
@@ -89,8 +90,17 @@ impl House {
         self.node(0)
             .says("leading, serving commands", PATIENCE)
             .await;
+        let claims = self.listener.count(LEADER).await;
         self.start(1);
         self.seen(1).await;
+        // Node `b` has asked whether the leader is alive, and has its answer.
+        let answered = async {
+            while self.listener.count(LEADER).await == claims {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let is_answered = timeout(PATIENCE, answered).await.is_ok();
+        assert!(is_answered, "{}", self.log());
     }
 
     fn start(&mut self, node: usize) {
@@ -120,14 +130,14 @@ impl House {
     /// Waits until this node leads.
     async fn led_by(&self, node: usize) {
         let is_it = |m: &Message| m.json()["node"] == NAMES[node];
-        let claimed = self.listener.comes_to("sayso/pair/leader", is_it, PATIENCE);
+        let claimed = self.listener.comes_to(LEADER, is_it, PATIENCE);
         assert!(claimed.await, "not led by {}\n{}", NAMES[node], self.log());
     }
 
     /// The number of claims up to now.
     async fn claims(&mut self) -> usize {
         let heard = self.listener.heard().await;
-        let claims = heard.iter().filter(|m| m.topic == "sayso/pair/leader");
+        let claims = heard.iter().filter(|m| m.topic == LEADER);
         let mut epochs: Vec<u64> = claims.filter_map(|m| m.json()["epoch"].as_u64()).collect();
         epochs.dedup();
         epochs.len()
@@ -220,9 +230,7 @@ async fn of_two_nodes_that_start_at_once_one_leads_and_serves() {
     house.seen(1).await;
     // Before the first leader has subscribed, the broker keeps no command.
     let is_claim = |m: &Message| m.json()["epoch"].is_u64();
-    let claimed = house
-        .listener
-        .comes_to("sayso/pair/leader", is_claim, PATIENCE);
+    let claimed = house.listener.comes_to(LEADER, is_claim, PATIENCE);
     assert!(claimed.await, "{}", house.log());
     let topic = house.send("turn on the lamp").await;
     assert_eq!(house.reply(&topic).await["outcome"], "done");
@@ -399,9 +407,7 @@ async fn a_leader_whose_network_is_gone_is_replaced_without_the_broker_noticing(
     assert_eq!(house.reply(&second).await["outcome"], "done");
     println!("served {:?} after the network was gone", begun.elapsed());
     let is_it = |m: &Message| m.json()["node"] == "b" && m.json()["after_silence"] == true;
-    let claimed = house
-        .listener
-        .comes_to("sayso/pair/leader", is_it, PATIENCE);
+    let claimed = house.listener.comes_to(LEADER, is_it, PATIENCE);
     assert!(claimed.await, "{}", house.log());
     tap.cut();
     tap.mend();
@@ -741,14 +747,11 @@ mod sent_again {
             .listener
             .publish_retained("sayso/status", "online")
             .await;
-        house
-            .listener
-            .publish_retained("sayso/pair/leader", claim.clone())
-            .await;
+        house.listener.publish_retained(LEADER, claim.clone()).await;
         house.start(1);
         house.seen(1).await;
         // A sign of life, so that node `b` stands by.
-        leader.publish("sayso/pair/leader", claim, None).await;
+        leader.publish(LEADER, claim, None).await;
         (house, leader)
     }
 
@@ -846,10 +849,7 @@ mod sent_again {
         leader.receive().await;
         leader.receive().await;
         let claim = json!({"node": "a", "epoch": 1, "since": 0}).to_string();
-        house
-            .listener
-            .publish_retained("sayso/pair/leader", claim)
-            .await;
+        house.listener.publish_retained(LEADER, claim).await;
         drop(leader);
         house.start(1);
         assert_eq!(house.reply(&absolute).await["outcome"], "done");
