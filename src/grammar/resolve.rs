@@ -497,11 +497,11 @@ impl Resolver<'_> {
     fn mode_in_name(&self, device: u32) -> Option<&str> {
         let mut nouns = self.names.referents[device as usize].nouns;
         while nouns != 0 {
-            let noun = &self.names.nouns[nouns.trailing_zeros() as usize];
-            if let Some(mode) = &noun.mode {
+            let lowest = u16::try_from(nouns.trailing_zeros()).ok()?;
+            if let Some(mode) = self.mode(lowest) {
                 return Some(mode);
             }
-            // Clears the lowest bit.
+            // Clears the bit of that noun.
             nouns &= nouns - 1;
         }
         None
