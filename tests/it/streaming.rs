@@ -172,6 +172,14 @@ async fn a_connection_that_breaks_is_no_answer() {
     );
 }
 
+/// The error of a request that was sent.
+fn unreachable(why: &str) -> ProviderError {
+    ProviderError::Unreachable {
+        why: why.to_owned(),
+        sent: true,
+    }
+}
+
 #[tokio::test]
 async fn silence_between_pieces_has_an_end() {
     let begun = Instant::now();
@@ -179,13 +187,7 @@ async fn silence_between_pieces_has_an_end() {
         .await
         .whole()
         .await;
-    assert_eq!(
-        answer,
-        Err(ProviderError::Unreachable {
-            why: "no answer within 0.4 s".to_owned(),
-            sent: true,
-        })
-    );
+    assert_eq!(answer, Err(unreachable("no answer within 0.4 s")));
     assert!(begun.elapsed() < Duration::from_secs(2));
 }
 
@@ -197,13 +199,7 @@ async fn the_error_names_the_time_that_was_left_to_the_command() {
         .await
         .whole()
         .await;
-    assert_eq!(
-        answer,
-        Err(ProviderError::Unreachable {
-            why: "no answer within 0.3 s".to_owned(),
-            sent: true,
-        })
-    );
+    assert_eq!(answer, Err(unreachable("no answer within 0.3 s")));
 }
 
 #[tokio::test]
