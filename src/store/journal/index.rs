@@ -9,6 +9,7 @@ use crate::store::journal::byte_totals::ByteTotals;
 use crate::store::journal::disk::Pages;
 use crate::store::journal::duplicate_keys::{DuplicateKeys, identity_key};
 use crate::store::journal::entry::JournalEntry;
+use crate::store::journal::open_commands::OpenCommands;
 use crate::store::journal::packed_reply::PackedReply;
 use crate::store::journal::received::Received;
 use crate::store::journal::record::JournalRecord;
@@ -64,8 +65,7 @@ pub(super) struct Index {
     pub(super) known: foldhash::HashMap<u64, Box<RememberedCommand>>,
     /// Each key of each command, with its number.
     by_key: BTreeSet<(NonZeroU64, u64)>,
-    /// Commands without a reply.
-    open: BTreeSet<u64>,
+    open: OpenCommands,
     /// The newest command with a reply that sent a message to the device.
     newest: HashMap<String, u64>,
     /// Oldest first.
@@ -222,7 +222,7 @@ impl Index {
     ) {
         self.by_key.extend(keys.iter().map(|key| (key, number)));
         if record.answer.is_none() {
-            self.open.insert(number);
+            self.open.insert(number, reception.is_written);
         }
         let is_finished = record.reply_acked;
         let mut remembered = RememberedCommand::new((record, keys), reception.epoch);
@@ -265,7 +265,7 @@ impl Index {
         if !self.update(number, |record| record.enter_reply(packed, keys)) {
             return false;
         }
-        self.open.remove(&number);
+        self.open.remove(number);
         self.note_devices(number, reply);
         true
     }
@@ -295,7 +295,8 @@ impl Index {
 
     fn is_finished_unwritten(&self, number: u64) -> bool {
         self.known.get(&number).is_some_and(|known| {
-            known.is_finished() && !known.is_written && !self.keeps_order(number, known)
+            let keeps_order = known.newest_of > 0 && self.open.is_older_one_on_disk(number);
+            known.is_finished() && !known.is_written && !keeps_order
         })
     }
 
@@ -337,11 +338,13 @@ impl Index {
         }
     }
 
-    /// Returns whether a command may be forgotten by the broker although it is not on disk: it is
-    /// finished, and after a power cut no older one is found in a state before its end.
+    /// Returns whether a command may be forgotten by the broker although the last sync does not cover
+    /// it: it is finished, and after a power cut neither it nor an older one is found in a state
+    /// before its end.
     pub(super) fn is_finished_in_order(&self, number: u64) -> bool {
-        self.only_in_wal.contains(&number)
-            && self.unwritten.range(..number).next().is_none()
+        let known = self.known.get(&number);
+        known.is_some_and(|known| known.is_finished())
+            && self.unwritten.first().is_none_or(|first| *first > number)
             && self.first_in_progress.is_none_or(|first| first > number)
     }
 
@@ -399,8 +402,7 @@ impl Index {
     /// Returns whether a crash without this record could let an older command reach a device that
     /// has received this one.
     fn keeps_order(&self, number: u64, known: &RememberedCommand) -> bool {
-        let has_older_open = self.open.first().is_some_and(|oldest| *oldest < number);
-        has_older_open && known.newest_of > 0
+        known.newest_of > 0 && self.open.is_older_one_open(number)
     }
 
     /// Returns whether the commands without a delivered reply leave room for more.
@@ -411,6 +413,26 @@ impl Index {
     /// Returns the bytes of a record; 0 if it is not known.
     pub(super) fn bytes_of(&self, number: u64) -> usize {
         self.known.get(&number).map_or(0, |known| known.bytes)
+    }
+
+    /// Adds finished commands that the disk must have with the records to write, `numbers`: those
+    /// without which an open command among these could reach a device that received a newer one.
+    pub(super) fn add_newer_finished(&mut self, numbers: &mut BTreeSet<u64>) {
+        let Some(oldest) = self.open.note_written(numbers) else {
+            return;
+        };
+        let known = &self.known;
+        let newer = self.only_in_wal.extract_if(oldest.., |number| {
+            known.get(number).is_some_and(|known| known.newest_of > 0)
+        });
+        numbers.extend(newer);
+    }
+
+    /// Returns the number of commands that the broker must keep because of the oldest record to
+    /// write, of those received before number `next`.
+    pub(super) fn held_back(&self, next: u64) -> u64 {
+        let oldest = self.unwritten.first().copied();
+        oldest.map_or(0, |oldest| next.saturating_sub(oldest))
     }
 
     /// Returns the records to write and the ones to remove.
@@ -533,7 +555,7 @@ impl Index {
             let is_meant = !is_earlier || known.epoch == 0;
             if is_meant && !known.is_finished() && !known.is_set_aside {
                 known.is_set_aside = true;
-                self.open.remove(number);
+                self.open.remove(*number);
                 count += 1;
             }
         }
@@ -550,7 +572,7 @@ impl Index {
             {
                 taken.push((*number, open.record.clone()));
                 if open.record.answer.is_none() {
-                    self.open.insert(*number);
+                    self.open.insert(*number, known.is_written);
                 }
             }
         }
@@ -567,7 +589,7 @@ impl Index {
             return;
         };
         self.bytes.remove(&known);
-        self.open.remove(&number);
+        self.open.remove(number);
         if known.newest_of > 0 {
             let reply = known.reply().and_then(PackedReply::reply);
             for device in reply.iter().flat_map(Reply::commanded_devices) {

@@ -14,6 +14,7 @@ mod durability;
 mod entry;
 mod in_pair;
 mod index;
+mod open_commands;
 mod packed_reply;
 mod received;
 mod record;
@@ -56,13 +57,12 @@ pub use crate::store::journal::seq::Seq;
 pub use crate::store::journal::state::{Health, Journal};
 use crate::store::journal::wal::{Wal, WalNote};
 
-/// So many unwritten records that have waited for a while are synced without waiting for more: a
-/// broker with a window of 20 messages would soon send no further command.
-const BATCH: usize = 16;
+/// A record that has waited for a while is synced without waiting for more if it holds back so many
+/// commands: a broker with a window of 20 messages would soon send no further command.
+const BATCH: u64 = 16;
 
-/// So many unwritten records that have waited for a while are synced even during the rest after a
-/// sync: without acknowledgements the broker would soon hold back the next commands.
-const HIGH_WATER: usize = 128;
+/// A record that holds back so many is synced even during the rest after a sync.
+const HIGH_WATER: u64 = 128;
 
 /// How long a command of an earlier run is alone in progress: if it ends this run as well, it
 /// mostly does so at once.
@@ -346,7 +346,7 @@ impl Journal {
     /// Wakes the sync loop after a change.
     fn wake(&self, index: &Index, needs_disk: bool) {
         self.dirty.notify_one();
-        match index.unwritten.len() {
+        match index.held_back(index.next) {
             HIGH_WATER.. if needs_disk => {
                 self.batch_ready.notify_one();
                 self.high_water.notify_one();

@@ -44,6 +44,9 @@ struct SimulatedCommand {
     now: SimulatedProgress,
     kernel: SimulatedProgress,
     disk: SimulatedProgress,
+    /// The number of changes when it was received, and whether the broker forgot it since.
+    changes: u64,
+    is_acknowledged: bool,
     /// Whether the journal has forgotten it, and the kernel and the disk have that.
     forgotten: [bool; 3],
 }
@@ -192,6 +195,19 @@ impl Simulation {
                 93..97 => self.end(RunEnd::Kill).await,
                 _ => self.end(RunEnd::PowerCut).await,
             }
+            self.acknowledge();
+        }
+    }
+
+    /// Acknowledges to the broker what it need not keep, in the order of receipt.
+    fn acknowledge(&mut self) {
+        for known in self.commands.values_mut() {
+            if !known.is_acknowledged {
+                if !self.journal.is_kept(Some(known.mark), known.changes) {
+                    break;
+                }
+                known.is_acknowledged = true;
+            }
         }
     }
 
@@ -209,6 +225,8 @@ impl Simulation {
             now: SimulatedProgress::Received,
             kernel: SimulatedProgress::Absent,
             disk: SimulatedProgress::Absent,
+            changes: self.journal.changes(),
+            is_acknowledged: false,
             forgotten: [false; 3],
         };
         self.commands.insert(id, known);
@@ -346,6 +364,24 @@ impl Simulation {
         image
     }
 
+    /// Checks that no command reaches the lamp again after a newer one that nobody has any more.
+    fn check_order(&self, recovered: &Recovered, end: RunEnd) {
+        let journal = self.journal.lock();
+        let lost = self.commands.values().filter(|known| {
+            known.is_acknowledged && !journal.known.contains_key(&known.mark.number())
+        });
+        let lost = lost.map(|known| known.mark).max();
+        let commanded = recovered.commanded.iter().map(|(_, mark)| *mark).max();
+        for open in &recovered.unfinished {
+            assert!(
+                lost.is_none_or(|lost| lost < open.mark)
+                    || commanded.is_some_and(|commanded| commanded > open.mark),
+                "{end:?}: {:?} comes after {lost:?}, which is lost",
+                open.mark
+            );
+        }
+    }
+
     fn check(&mut self, recovered: &Recovered, end: RunEnd) {
         let mut found: BTreeMap<Seq, SimulatedProgress> = BTreeMap::new();
         for one in &recovered.unfinished {
@@ -360,6 +396,7 @@ impl Simulation {
         for one in &recovered.unsent {
             found.insert(one.mark, SimulatedProgress::Answered);
         }
+        self.check_order(recovered, end);
         let mut gone = Vec::new();
         for (id, known) in &mut self.commands {
             let after = found.remove(&known.mark).unwrap_or_else(|| {

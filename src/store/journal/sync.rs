@@ -115,7 +115,8 @@ impl Journal {
         }
     }
 
-    /// Waits until many records have waited for `age`; returns those.
+    /// Waits until a record has waited for `age` and holds back many commands; returns the records
+    /// that waited as long.
     async fn batch_waits(&self, rest_ends: time::Instant, age: Duration) -> WaitingRecords {
         loop {
             self.batch_ready.notified().await;
@@ -125,7 +126,7 @@ impl Journal {
             }
             let waiting = self.waiting_records();
             time::sleep(age).await;
-            if self.lock().unwritten.range(..waiting.next).count() >= BATCH {
+            if self.lock().held_back(waiting.next) >= BATCH {
                 return waiting;
             }
         }
@@ -194,7 +195,8 @@ impl Journal {
                 (waiting.changes, index.unwritten.split_off(&waiting.next))
             }
         };
-        let numbers = std::mem::replace(&mut index.unwritten, later);
+        let mut numbers = std::mem::replace(&mut index.unwritten, later);
+        index.add_newer_finished(&mut numbers);
         let needs_sync = disk.store.take_written();
         let needs_sync = needs_sync || !numbers.is_empty() || !index.gone.is_empty();
         let clock = self.clocks_to_write(needs_sync);

@@ -482,12 +482,9 @@ async fn a_slow_command_in_a_flood_is_on_disk_within_twice_the_usual_time() {
     }
 }
 
-#[tokio::test]
-async fn a_finished_command_is_on_disk_where_an_older_one_is_not_finished() {
-    let folder = tempfile::tempdir().unwrap();
-    let (journal, _) = open_in(folder.path());
-    new(&journal.receive(received("on", Some("older")), 1, Redelivery::No));
-    let mark = new(&journal.receive(received("off", Some("newer")), 1, Redelivery::No));
+/// Finishes a command that sets a device.
+async fn finish_setting_lamp(journal: &Journal, command: Received) -> Seq {
+    let mark = new(&journal.receive(command, 1, Redelivery::No));
     let reply = Reply {
         actions: vec![set("lamp", Op::Set).into()],
         ..reply()
@@ -495,7 +492,57 @@ async fn a_finished_command_is_on_disk_where_an_older_one_is_not_finished() {
     journal.answered(mark, &reply);
     journal.handed_to_kernel().await;
     journal.reply_acked(mark);
-    assert!(journal.lock().unwritten.contains(&mark.number()));
+    mark
+}
+
+#[tokio::test]
+async fn a_finished_command_is_on_disk_where_the_disk_has_an_older_one_unfinished() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = open_in(folder.path());
+    new(&journal.receive(received("on", Some("older")), 1, Redelivery::No));
+    let before = finish_setting_lamp(&journal, received("off", Some("newer"))).await;
+    let changes = journal.changes();
+    assert!(!journal.lock().unwritten.contains(&before.number()));
+    assert!(!journal.is_kept(Some(before), changes));
+    journal.sync().await;
+    assert!(journal.lock().known[&before.number()].is_written);
+    let after = finish_setting_lamp(&journal, received("off", Some("newest"))).await;
+    assert!(journal.lock().unwritten.contains(&after.number()));
+}
+
+#[tokio::test]
+async fn commands_that_finish_in_any_order_need_no_sync() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = open_in(folder.path());
+    let older = new(&journal.receive(received("on", Some("older")), 1, Redelivery::No));
+    let newer = finish_setting_lamp(&journal, received("off", Some("newer"))).await;
+    let changes = journal.changes();
+    assert!(!journal.is_kept(Some(newer), changes));
+    journal.answered(older, &reply());
+    journal.handed_to_kernel().await;
+    journal.reply_acked(older);
+    assert!(journal.is_kept(Some(older), changes) && journal.is_kept(Some(newer), changes));
+    assert_eq!(journal.lock().syncs, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unfinished_command_does_not_hold_back_many_others_for_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = open_in(folder.path());
+    tokio::select! {
+        () = journal.keep_synced() => unreachable!("it never ends"),
+        () = async {
+            let began = time::Instant::now();
+            new(&journal.receive(received("ask", Some("slow")), 1, Redelivery::No));
+            let mut last = None;
+            for name in 0..20 {
+                last = Some(finish(&journal, received("on", Some(&name.to_string()))).await);
+                time::sleep(Duration::from_millis(1)).await;
+            }
+            journal.kept(last, journal.changes(), true).await;
+            assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
+        } => {}
+    }
 }
 
 #[tokio::test]
