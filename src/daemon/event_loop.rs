@@ -19,9 +19,9 @@ use crate::clock::now;
 use crate::command::reply::Reply;
 use crate::command::{Command, Redelivery, ReplyTo};
 use crate::config::{Config, ConfigLocation};
-use crate::daemon::heap::HeapTrim;
 use crate::daemon::home_builder::{BuildResult, HomeBuilder};
 use crate::daemon::in_flight::CommandTask;
+use crate::daemon::memory::MemoryRelease;
 use crate::daemon::pair_node::{PairNode, next_step};
 use crate::daemon::signal::{CLOSING_TIME, DaemonSignal};
 use crate::daemon::storage::{open_drafts, open_spending};
@@ -119,7 +119,7 @@ pub(super) struct EventLoop {
     pub(super) config: Config,
     /// The part of a node of a pair; `None` for a daemon on its own.
     pub(super) pair: Option<PairNode>,
-    heap: HeapTrim,
+    memory: MemoryRelease,
 }
 
 impl EventLoop {
@@ -146,7 +146,7 @@ impl EventLoop {
             task,
             config,
             pair: parts.pair,
-            heap: HeapTrim::new(),
+            memory: MemoryRelease::new(now()),
         }
     }
 
@@ -171,6 +171,7 @@ impl EventLoop {
         let is_pair = self.pair.is_some();
         loop {
             let build_due = self.homes.due();
+            let memory_due = self.memory.due();
             let broker_due = (!self.status.is_ready).then_some(broker_timeout);
             let pipeline = Arc::clone(&self.task.pipeline);
             let takes_commands = self.takes_commands();
@@ -209,6 +210,7 @@ impl EventLoop {
                 Ok(()) = self.journal_health.changed() => self.follow_journal_health(notify),
                 Ok(()) = self.provider_changes.changed() => self.show_status(notify),
                 () = until(build_due) => self.build_and_release(),
+                () = until(memory_due) => self.memory.on_due(),
                 () = until(broker_due) => {
                     warn!("no broker yet: going on trying");
                     self.status.is_ready = true;
@@ -223,7 +225,7 @@ impl EventLoop {
         self.task.pipeline.sweep();
         self.task.journal.sweep();
         let commands = self.task.counters.commands_received.value();
-        self.heap.on_minute(commands);
+        self.memory.on_minute(commands);
     }
 
     /// Returns whether the next message may be taken from the inbox.
@@ -462,7 +464,7 @@ impl EventLoop {
     fn take_home(&mut self, built: Option<BuildResult>, notify: &Notify) {
         if let Some(built) = built {
             self.adopt_home(built);
-            self.heap.note_load();
+            self.memory.note_home(now());
             notify.status(&self.status_line());
             if std::mem::take(&mut self.release_after_build) {
                 self.warn_without_devices();
