@@ -224,6 +224,7 @@ impl EventLoop {
     fn sweep(&mut self) {
         self.task.pipeline.sweep();
         self.task.journal.sweep();
+        self.task.confirmations.sweep();
         let commands = self.task.counters.commands_received.value();
         self.memory.on_minute(commands);
     }

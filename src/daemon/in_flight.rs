@@ -49,9 +49,14 @@ pub(super) struct Confirmations(Arc<Mutex<JoinSet<()>>>);
 
 impl Confirmations {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.sweep();
+        self.0.lock().spawn(task);
+    }
+
+    /// Frees the memory of tasks that have ended; to be called from time to time.
+    pub(super) fn sweep(&self) {
         let mut tasks = self.0.lock();
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(task);
     }
 }
 

@@ -34,6 +34,9 @@ pub(super) const INFLIGHT: u16 = crate::mqtt::session::WINDOW + 1;
 /// The most packets that are read from the socket before the session processes them.
 const MAX_BATCH: usize = 64;
 
+/// Events for which room is kept. A flood makes room for thousands, which the next ping frees.
+const FEW_EVENTS: usize = 64;
+
 /// The MQTT client below the poll loop, with its socket.
 pub trait MqttLink {
     /// Connects where that is needed; returns the next packet received or sent.
@@ -157,6 +160,7 @@ impl BrokerLink {
                 biased;
                 () = &mut *ping => {
                     ping.as_mut().reset(Instant::now() + self.keep_alive);
+                    self.state.events.shrink_to(FEW_EVENTS);
                     self.send(Request::PingReq).await?;
                 }
                 request = self.requests.recv(), if may_send => {
