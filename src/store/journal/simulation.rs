@@ -55,10 +55,15 @@ impl SimulatedCommand {
     /// Notes a sync of this command. A finished one need not be on disk: the broker has its
     /// messages and its reply.
     fn note_synced(&mut self) {
-        self.kernel = self.now;
-        let needs_disk = self.now < SimulatedProgress::Delivered;
+        self.note_synced_at(self.now);
+    }
+
+    /// Notes a sync that began when this command had come so far.
+    fn note_synced_at(&mut self, then: SimulatedProgress) {
+        self.kernel = self.kernel.max(then).min(self.now);
+        let needs_disk = then < SimulatedProgress::Delivered;
         if needs_disk || self.disk > SimulatedProgress::Absent {
-            self.disk = self.now;
+            self.disk = then;
         }
     }
 
@@ -96,7 +101,7 @@ enum RunEnd {
 
 struct Simulation {
     random: StdRng,
-    journal: Journal,
+    journal: Arc<Journal>,
     folder: TempDir,
     /// A sync that was planned, and is not carried out yet.
     planned: Option<WaitingRecords>,
@@ -170,7 +175,7 @@ impl Simulation {
         let synced = copied(folder.path());
         Self {
             random: StdRng::seed_from_u64(seed),
-            journal,
+            journal: Arc::new(journal),
             folder,
             synced,
             planned: None,
@@ -188,7 +193,8 @@ impl Simulation {
                 30..36 => self.receive_again(),
                 36..70 => self.proceed(),
                 70..84 => self.hand_to_kernel().await,
-                84..88 => self.sync().await,
+                84..86 => self.sync().await,
+                86..88 => self.sync_slowly().await,
                 88..90 => self.planned = Some(self.journal.waiting_records()),
                 90..92 => self.sync_waiting().await,
                 92..93 => self.forget(),
@@ -318,6 +324,45 @@ impl Simulation {
         }
     }
 
+    /// Goes on with commands while a sync is in progress.
+    async fn sync_slowly(&mut self) {
+        let journal = Arc::clone(&self.journal);
+        let mut sync = Box::pin(async move { journal.sync().await });
+        let is_complete = tokio::select! {
+            biased;
+            () = &mut sync => true,
+            () = std::future::ready(()) => false,
+        };
+        let then: Vec<_> = self
+            .commands
+            .iter()
+            .map(|(id, known)| (*id, known.now))
+            .collect();
+        let forgotten = self.commands.values().map(|known| known.forgotten[0]);
+        let forgotten: Vec<_> = forgotten.collect();
+        for _ in 0..self.random.random_range(1..8) {
+            match self.random.random_range(0..3) {
+                0 => self.receive(),
+                1 => self.proceed(),
+                _ => self.hand_to_kernel().await,
+            }
+            self.acknowledge();
+        }
+        if !is_complete {
+            sync.await;
+        }
+        if !self.lies {
+            self.synced = copied(self.folder.path());
+        }
+        for ((id, then), forgotten) in then.into_iter().zip(forgotten) {
+            if let Some(known) = self.commands.get_mut(&id) {
+                known.forgotten[1] |= forgotten;
+                known.forgotten[2] = forgotten;
+                known.note_synced_at(then);
+            }
+        }
+    }
+
     /// Carries out the sync that was planned, or one of everything that waits now.
     async fn sync_waiting(&mut self) {
         let waiting = self.planned.take();
@@ -342,7 +387,7 @@ impl Simulation {
             RunEnd::PowerCut => self.after_power_cut(),
         };
         let (journal, recovered) = open_in(image.path());
-        self.journal = journal;
+        self.journal = Arc::new(journal);
         self.folder = image;
         self.check(&recovered, end);
         self.sync().await;
@@ -364,17 +409,23 @@ impl Simulation {
         image
     }
 
-    /// Checks that no command reaches the lamp again after a newer one that nobody has any more.
+    /// Checks that no command reaches the lamp again after a newer one that nobody has any more,
+    /// unless the broker sends a still newer one again.
     fn check_order(&self, recovered: &Recovered, end: RunEnd) {
         let journal = self.journal.lock();
         let lost = self.commands.values().filter(|known| {
             known.is_acknowledged && !journal.known.contains_key(&known.mark.number())
         });
         let lost = lost.map(|known| known.mark).max();
+        let sent_again = self
+            .commands
+            .values()
+            .filter(|known| !known.is_acknowledged && known.now >= SimulatedProgress::Answered);
+        let newest = sent_again.map(|known| known.mark).max();
         let commanded = recovered.commanded.iter().map(|(_, mark)| *mark).max();
         for open in &recovered.unfinished {
             assert!(
-                lost.is_none_or(|lost| lost < open.mark)
+                lost.is_none_or(|lost| lost < open.mark || Some(lost) < newest)
                     || commanded.is_some_and(|commanded| commanded > open.mark),
                 "{end:?}: {:?} comes after {lost:?}, which is lost",
                 open.mark
