@@ -7,6 +7,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
+use futures_util::FutureExt;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
@@ -313,11 +314,16 @@ impl Simulation {
         }
     }
 
-    async fn sync(&mut self) {
-        self.journal.sync().await;
+    /// Keeps a copy of the folder, unless the disk lost what was synced.
+    fn keep_image(&mut self) {
         if !self.lies {
             self.synced = copied(self.folder.path());
         }
+    }
+
+    async fn sync(&mut self) {
+        self.journal.sync().await;
+        self.keep_image();
         for known in self.commands.values_mut() {
             known.forgotten = [known.forgotten[0]; 3];
             known.note_synced();
@@ -328,11 +334,7 @@ impl Simulation {
     async fn sync_slowly(&mut self) {
         let journal = Arc::clone(&self.journal);
         let mut sync = Box::pin(async move { journal.sync().await });
-        let is_complete = tokio::select! {
-            biased;
-            () = &mut sync => true,
-            () = std::future::ready(()) => false,
-        };
+        let is_complete = sync.as_mut().now_or_never().is_some();
         let then: Vec<_> = self
             .commands
             .iter()
@@ -351,9 +353,7 @@ impl Simulation {
         if !is_complete {
             sync.await;
         }
-        if !self.lies {
-            self.synced = copied(self.folder.path());
-        }
+        self.keep_image();
         for ((id, then), forgotten) in then.into_iter().zip(forgotten) {
             if let Some(known) = self.commands.get_mut(&id) {
                 known.forgotten[1] |= forgotten;
@@ -368,9 +368,7 @@ impl Simulation {
         let waiting = self.planned.take();
         let waiting = waiting.unwrap_or_else(|| self.journal.waiting_records());
         self.journal.sync_some(SyncScope::Waiting(waiting)).await;
-        if !self.lies {
-            self.synced = copied(self.folder.path());
-        }
+        self.keep_image();
         for known in self.commands.values_mut() {
             known.forgotten = [known.forgotten[0]; 3];
             if known.mark.number() < waiting.next {

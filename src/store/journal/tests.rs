@@ -398,8 +398,13 @@ async fn changes_within_a_moment_cost_one_sync() {
 
 /// Receives a command, answers it, and has the reply delivered.
 async fn finish(journal: &Journal, command: Received) -> Seq {
+    finish_with(journal, command, &reply()).await
+}
+
+/// Finishes a command with this reply.
+async fn finish_with(journal: &Journal, command: Received, reply: &Reply) -> Seq {
     let mark = new(&journal.receive(command, 1, Redelivery::No));
-    journal.answered(mark, &reply());
+    journal.answered(mark, reply);
     journal.handed_to_kernel().await;
     journal.reply_acked(mark);
     mark
@@ -484,15 +489,11 @@ async fn a_slow_command_in_a_flood_is_on_disk_within_twice_the_usual_time() {
 
 /// Finishes a command that sets a device.
 async fn finish_setting_lamp(journal: &Journal, command: Received) -> Seq {
-    let mark = new(&journal.receive(command, 1, Redelivery::No));
     let reply = Reply {
         actions: vec![set("lamp", Op::Set).into()],
         ..reply()
     };
-    journal.answered(mark, &reply);
-    journal.handed_to_kernel().await;
-    journal.reply_acked(mark);
-    mark
+    finish_with(journal, command, &reply).await
 }
 
 #[tokio::test]
