@@ -415,9 +415,10 @@ impl Index {
         self.known.get(&number).map_or(0, |known| known.bytes)
     }
 
-    /// Adds finished commands that the disk must have with the records to write, `numbers`: those
-    /// without which an open command among these could reach a device that received a newer one.
-    pub(super) fn add_newer_finished(&mut self, numbers: &mut BTreeSet<u64>) {
+    /// Notes that the records `numbers` are being written. Adds the finished commands that the disk
+    /// must have with them: those without which an open command among the records could reach a
+    /// device that received a newer one.
+    pub(super) fn begin_writing(&mut self, numbers: &mut BTreeSet<u64>) {
         let Some(oldest) = self.open.note_written(numbers) else {
             return;
         };

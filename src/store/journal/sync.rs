@@ -196,7 +196,7 @@ impl Journal {
             }
         };
         let mut numbers = std::mem::replace(&mut index.unwritten, later);
-        index.add_newer_finished(&mut numbers);
+        index.begin_writing(&mut numbers);
         let needs_sync = disk.store.take_written();
         let needs_sync = needs_sync || !numbers.is_empty() || !index.gone.is_empty();
         let clock = self.clocks_to_write(needs_sync);
