@@ -4,11 +4,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::iter;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use crate::store::Store;
 use crate::store::journal::clock::ClockReading;
+use crate::store::journal::record::JournalRecord;
 
 /// Keys of the clocks and of the number of syncs.
 const CLOCK: &[u8] = b"clock";
@@ -33,14 +35,16 @@ pub(super) struct Disk {
 }
 
 /// Everything one sync writes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pages {
     /// Ascending.
-    pub(super) gone: Vec<u64>,
-    /// Ascending.
-    pub(super) records: Vec<(u64, Vec<u8>)>,
+    gone: Vec<u64>,
+    /// Ascending, each with the end of its text.
+    records: Vec<(u64, usize)>,
+    /// The records as stored, one after the other.
+    texts: Vec<u8>,
     pub(super) clock: Option<ClockReading>,
-    pub(super) syncs: u64,
+    syncs: u64,
 }
 
 /// Data of an earlier run, besides records.
@@ -52,6 +56,34 @@ pub(super) struct LastWrite {
     pub(super) missing: u64,
     /// The command whose code ran when the run ended.
     pub(super) running: Option<u64>,
+}
+
+impl Pages {
+    /// Creates the pages of a sync without records. `gone` is ascending.
+    pub(super) fn new(gone: Vec<u64>, syncs: u64) -> Self {
+        Self {
+            gone,
+            records: Vec::new(),
+            texts: Vec::new(),
+            clock: None,
+            syncs,
+        }
+    }
+
+    /// Adds a record, whose number is higher than those before it.
+    pub(super) fn add(&mut self, number: u64, record: &JournalRecord) {
+        let begin = self.texts.len();
+        if record.write_to(&mut self.texts).is_err() {
+            self.texts.truncate(begin);
+        }
+        self.records.push((number, self.texts.len()));
+    }
+
+    fn records(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let begins = iter::once(0).chain(self.records.iter().map(|(_, end)| *end));
+        let records = self.records.iter().zip(begins);
+        records.map(|((number, end), begin)| (*number, &self.texts[begin..*end]))
+    }
 }
 
 impl Disk {
@@ -124,8 +156,7 @@ impl Disk {
     /// Writes and syncs; blocks until the disk has it. The number of syncs comes last: if it is
     /// found, all of its sync is.
     pub(super) fn write(&self, pages: &Pages) -> io::Result<()> {
-        let sizes = pages.records.iter().map(|(_, bytes)| bytes.len());
-        self.store.check_room(sizes.sum())?;
+        self.store.check_room(pages.texts.len())?;
         self.insert(pages).map_err(io::Error::other)?;
         self.store.sync()?;
         if let Some(file) = &self.synced {
@@ -146,9 +177,8 @@ impl Disk {
         for number in &pages.gone {
             self.records.remove(number.to_be_bytes())?;
         }
-        for (number, bytes) in &pages.records {
-            self.records
-                .insert(number.to_be_bytes(), bytes.as_slice())?;
+        for (number, text) in pages.records() {
+            self.records.insert(number.to_be_bytes(), text)?;
         }
         if let Some(bytes) = pages
             .clock

@@ -438,17 +438,13 @@ impl Index {
 
     /// Returns the records to write and the ones to remove.
     pub(super) fn pages(&mut self, numbers: &BTreeSet<u64>, gone: &BTreeSet<u64>) -> Pages {
-        let mut pages = Pages {
-            gone: gone.iter().copied().collect(),
-            syncs: self.syncs,
-            ..Pages::default()
-        };
+        let mut pages = Pages::new(gone.iter().copied().collect(), self.syncs);
         for number in numbers {
             let Some(known) = self.known.get_mut(number) else {
                 continue;
             };
             known.is_written = true;
-            pages.records.push((*number, known.stored().write()));
+            pages.add(*number, &known.stored());
         }
         pages
     }

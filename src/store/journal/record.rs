@@ -12,9 +12,6 @@ use crate::vocabulary::Value;
 use crate::vocabulary::action::Action;
 use crate::vocabulary::shared_str::SharedStr;
 
-/// Bytes of the JSON of most records.
-const USUAL_JSON: usize = 1024;
-
 /// The longest payload kept of a command that has a reply, and the longest text kept once the
 /// broker has that reply, in bytes. Of a longer one the keys are enough, by which a duplicate is
 /// recognised.
@@ -107,27 +104,17 @@ impl JournalRecord {
         self.sending = None;
     }
 
-    /// Parses the output of [`JournalRecord::write`]; returns `None` for anything else.
+    /// Parses the output of [`JournalRecord::write_to`]; returns `None` for anything else.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }
 
-    /// Encodes the record for the disk: readable, for an operator who looks into a store that was
-    /// set aside.
-    pub fn write(&self) -> Vec<u8> {
-        let mut text = Vec::with_capacity(USUAL_JSON);
-        match self.write_to(&mut text) {
-            Ok(()) => text,
-            // It consists of texts and finite numbers: JSON can hold all of it.
-            Err(_) => Vec::new(),
-        }
-    }
-
-    /// Appends the output of [`JournalRecord::write`].
+    /// Appends the record as stored on disk: readable, for an operator who looks into a store that
+    /// was set aside.
     ///
     /// # Errors
-    /// Never, see [`JournalRecord::write`].
-    pub(super) fn write_to(&self, text: &mut Vec<u8>) -> io::Result<()> {
+    /// Never: it consists of texts and finite numbers, and JSON can hold all of it.
+    pub fn write_to(&self, text: &mut Vec<u8>) -> io::Result<()> {
         serde_json::to_writer(&mut *text, self)?;
         if let Some(reply) = &self.answer {
             // The reply becomes the last field.

@@ -645,7 +645,9 @@ fn a_record_written_by_the_version_before_is_read() {
         JournalRecord::new(received("on", Some("a")), 0).keys()
     );
     assert!(record.reply_acked && record.reply().is_some());
-    assert_eq!(JournalRecord::read(&record.write()), Some(record));
+    let mut written = Vec::new();
+    record.write_to(&mut written).unwrap();
+    assert_eq!(JournalRecord::read(&written), Some(record));
 }
 
 #[test]
