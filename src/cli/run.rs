@@ -21,6 +21,7 @@ use crate::cli::exit::{Exit, Failure};
 
 /// Runs the daemon until it stops.
 pub(super) fn run(location: &ConfigLocation) -> Result<Exit, Failure> {
+    daemon::memory::limit_heap();
     let config = Config::load(location)?;
     let log = log::start(&config.log).map_err(|error| Failure::new(Exit::Config, error))?;
     warn_of_readable_secrets(location);

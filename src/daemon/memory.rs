@@ -1,4 +1,5 @@
-//! Memory given back to the system: after the start, and after a load.
+//! The limits of glibc's heap, and memory given back to the system: after the start, and after a
+//! load.
 //!
 //! glibc keeps freed memory, except at the end of its heap: after a flood of commands, or a home of
 //! thousands of devices, the program would take tens of megabytes for ever. And the code that reads
@@ -67,6 +68,32 @@ impl MemoryRelease {
             give_back();
         }
         is_due
+    }
+}
+
+/// Sets the limits of glibc's heap, except those that the environment sets; to be called while the
+/// program has one thread.
+///
+/// One heap is enough, because one thread works and the others wait for the disk. And the limits
+/// stay as they are: glibc would raise them with each large block that is freed, such as the write
+/// buffers of the store, and then keep these blocks.
+pub(crate) fn limit_heap() {
+    #[cfg(target_env = "gnu")]
+    {
+        set_limit("MALLOC_ARENA_MAX", libc::M_ARENA_MAX, 1);
+        set_limit("MALLOC_TRIM_THRESHOLD_", libc::M_TRIM_THRESHOLD, 128 << 10);
+        set_limit("MALLOC_MMAP_THRESHOLD_", libc::M_MMAP_THRESHOLD, 128 << 10);
+    }
+}
+
+#[cfg(target_env = "gnu")]
+#[expect(unsafe_code, reason = "the C library has the heap")]
+fn set_limit(variable: &str, limit: libc::c_int, value: libc::c_int) {
+    if std::env::var_os(variable).is_none() {
+        // SAFETY: it takes no pointer, and glibc locks the heap against its other functions.
+        unsafe {
+            libc::mallopt(limit, value);
+        }
     }
 }
 

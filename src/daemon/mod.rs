@@ -8,7 +8,7 @@ mod event_loop;
 mod home_builder;
 mod in_flight;
 mod liveness;
-mod memory;
+pub(crate) mod memory;
 mod pair;
 mod pair_node;
 mod pair_replica;
