@@ -1,7 +1,13 @@
 //! The disk tier. A draft that cannot be read is dropped and requested again. Writes are not
-//! flushed: sled does so within half a second, and losing the last few costs one request each.
+//! flushed: the journal's next sync does that, and losing the last few costs one request each.
+//!
+//! Drafts are stored by age, several in each page: writing one costs little then, and the oldest
+//! are dropped page by page. A draft that is renewed is written again, and the earlier one stays
+//! in its page unused.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,8 +17,24 @@ use serde::{Deserialize, Serialize};
 use crate::store::{Store, StoreTree};
 use crate::vocabulary::action::Draft;
 
-/// The name of the sled tree.
-const TREE: &str = "drafts";
+/// The name of the sled tree, whose keys are the numbers of the pages.
+const TREE: &str = "draft_pages";
+
+/// The tree of earlier versions, with the keys of the drafts as its own.
+const TREE_BY_KEY: &str = "drafts";
+
+/// The most drafts in a page.
+const PAGE_DRAFTS: usize = 16;
+
+/// Bytes from which a page takes no more drafts.
+const PAGE_BYTES: usize = 8 << 10;
+
+/// A page takes at most this part of the limits, so that not too much is dropped at once.
+const PAGES: usize = 8;
+
+/// How long a draft at most waits for others of its page, if others come: each write of a page
+/// costs as much as all drafts in it. In milliseconds.
+const GATHER_MS: u64 = 100;
 
 /// Limits of the disk tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,24 +59,20 @@ pub struct KeptDraft {
 /// The stored form of a draft. Times are in milliseconds since 1970.
 #[derive(Debug, Serialize, Deserialize)]
 struct DraftRecord<'a> {
+    #[serde(borrow, default)]
+    key: Cow<'a, str>,
     at: u64,
     until: u64,
     model: Cow<'a, str>,
     draft: Cow<'a, Draft>,
 }
 
-/// The times of a stored draft, read without the draft.
+/// The part of a record that is read without the draft.
 #[derive(Debug, Deserialize)]
-struct DraftTimes {
-    at: u64,
+struct DraftHeader<'a> {
+    #[serde(borrow)]
+    key: Cow<'a, str>,
     until: u64,
-}
-
-impl DraftTimes {
-    /// Reads the times of a record; `None` where it is none.
-    fn of(record: &[u8]) -> Option<Self> {
-        serde_json::from_slice(record).ok()
-    }
 }
 
 /// The drafts on disk.
@@ -62,7 +80,30 @@ impl DraftTimes {
 pub struct Drafts {
     tree: StoreTree,
     limits: DiskLimits,
-    held: Mutex<StoredDrafts>,
+    pages: Mutex<DraftPages>,
+}
+
+/// Where the drafts are: 16 bytes for each, without its key.
+#[derive(Debug, Default)]
+struct DraftPages {
+    /// The page of a draft, by the hash of its key. Of two keys with the same hash the older one is
+    /// forgotten.
+    page_of: HashMap<u64, u64>,
+    hasher: RandomState,
+    /// Bytes of all pages.
+    bytes: usize,
+    /// No page has a lower number.
+    oldest: u64,
+    /// The number of the page that takes drafts.
+    open: u64,
+    /// Its records, each a line.
+    lines: Vec<u8>,
+    /// Their number.
+    line_count: usize,
+    /// When it was last written, in milliseconds since 1970.
+    written_at: u64,
+    /// Whether it is to be written.
+    is_changed: bool,
 }
 
 /// The contents of the tree in numbers; counting them again would read all of it.
@@ -70,21 +111,89 @@ pub struct Drafts {
 pub struct StoredDrafts {
     /// Drafts.
     pub entries: usize,
-    /// Bytes, of keys and values.
+    /// Bytes, of keys and drafts.
     pub bytes: usize,
 }
 
 /// The result of a sweep over a part of the drafts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SweepResult {
-    /// Where the next sweep continues; `None` after the last draft.
-    pub next: Option<Vec<u8>>,
+    /// The page at which the next sweep continues; `None` after the last one.
+    pub next: Option<u64>,
     /// The number of drafts dropped.
     pub dropped: usize,
 }
 
+impl DraftPages {
+    fn hash(&self, key: &str) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    /// Returns whether the draft under `key` is in this page, and not in a newer one.
+    fn is_in(&self, page: u64, key: &str) -> bool {
+        self.page_of.get(&self.hash(key)) == Some(&page)
+    }
+
+    fn note(&mut self, page: u64, key: &str) {
+        let hash = self.hash(key);
+        self.page_of.insert(hash, page);
+    }
+
+    /// Forgets a draft, if it is in this page. Returns whether it was.
+    fn forget(&mut self, page: u64, key: &str) -> bool {
+        let is_here = self.is_in(page, key);
+        if is_here {
+            let hash = self.hash(key);
+            self.page_of.remove(&hash);
+        }
+        is_here
+    }
+
+    fn is_over(&self, limits: DiskLimits) -> bool {
+        self.page_of.len() > limits.entries || self.bytes > limits.bytes
+    }
+
+    /// Returns whether the open page takes no more drafts.
+    fn is_full(&self, limits: DiskLimits) -> bool {
+        let drafts = PAGE_DRAFTS.min(limits.entries / PAGES).max(1);
+        let bytes = PAGE_BYTES.min(limits.bytes / PAGES);
+        self.line_count >= drafts || self.lines.len() >= bytes
+    }
+
+    /// Adds a record to the open page, in the place of an earlier one with the same key.
+    fn add(&mut self, key: &str, line: &[u8]) {
+        if self.is_in(self.open, key) {
+            let before = std::mem::take(&mut self.lines);
+            self.bytes -= before.len();
+            self.line_count = 0;
+            let is_other = |line: &&[u8]| DraftHeader::of(line).is_some_and(|it| it.key != key);
+            for line in records(&before).filter(is_other) {
+                self.push(line);
+            }
+        }
+        self.push(line);
+        self.note(self.open, key);
+    }
+
+    fn push(&mut self, line: &[u8]) {
+        self.lines.extend_from_slice(line);
+        self.lines.push(b'\n');
+        self.line_count += 1;
+        self.bytes += line.len() + 1;
+        self.is_changed = true;
+    }
+
+    /// Begins the next page.
+    fn turn(&mut self) {
+        self.open += 1;
+        self.line_count = 0;
+        self.lines.clear();
+        self.lines.shrink_to(PAGE_BYTES);
+    }
+}
+
 impl Drafts {
-    /// Opens the drafts of a store, and drops those that have expired or whose times cannot be read.
+    /// Opens the drafts of a store, and drops those that have expired or cannot be read.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -92,9 +201,10 @@ impl Drafts {
         let drafts = Self {
             tree: store.tree(TREE)?,
             limits,
-            held: Mutex::default(),
+            pages: Mutex::default(),
         };
-        drafts.sweep(millis(now)).map_err(io::Error::other)?;
+        drafts.read_pages(millis(now)).map_err(io::Error::other)?;
+        drafts.take_over(store, now).map_err(io::Error::other)?;
         Ok(drafts)
     }
 
@@ -103,24 +213,22 @@ impl Drafts {
     /// # Errors
     /// When the store cannot be read.
     pub fn get(&self, key: &str, now: SystemTime) -> sled::Result<Option<KeptDraft>> {
-        let Some(tree) = self.tree.get() else {
-            return Ok(None);
-        };
-        let Some(value) = tree.get(key)? else {
+        let mut pages = self.pages.lock();
+        let Some(page) = pages.page_of.get(&pages.hash(key)).copied() else {
             return Ok(None);
         };
         let now = millis(now);
-        match serde_json::from_slice::<DraftRecord>(&value) {
-            Ok(entry) if entry.until > now => Ok(Some(KeptDraft {
-                draft: entry.draft.into_owned(),
-                model: entry.model.into_owned(),
-                left: Duration::from_millis(entry.until - now),
-            })),
-            Ok(_) | Err(_) => {
-                self.remove(key.as_bytes())?;
-                Ok(None)
-            }
+        let found = if page == pages.open {
+            draft_of(&pages.lines, key, now)
+        } else {
+            let lines = self.stored(page)?;
+            draft_of(&lines.unwrap_or_default(), key, now)
+        };
+        if found.is_none() {
+            pages.forget(page, key);
+            self.rewrite(&mut pages, page, |_| false)?;
         }
+        Ok(found)
     }
 
     /// Keeps a draft of `model` for `ttl`. Over the limits the oldest are dropped.
@@ -135,74 +243,63 @@ impl Drafts {
         ttl: Duration,
     ) -> sled::Result<()> {
         let at = millis(now);
-        let until = at.saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
-        let Ok(value) = serde_json::to_vec(&DraftRecord {
+        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        let record = DraftRecord {
+            key: key.into(),
             at,
-            until,
+            until: at.saturating_add(ttl),
             model: model.into(),
             draft: Cow::Borrowed(draft),
-        }) else {
-            return Ok(());
         };
-        let size = key.len() + value.len();
-        if self.limits.entries == 0 || size > self.limits.bytes {
-            return Ok(());
-        }
-        let Some(tree) = self.tree.to_write() else {
-            return Ok(());
-        };
-        let before = tree.insert(key, value)?;
-        let full = {
-            let mut held = self.held.lock();
-            match &before {
-                Some(old) => held.bytes = held.bytes.saturating_sub(key.len() + old.len()),
-                None => held.entries += 1,
-            }
-            held.bytes += size;
-            held.entries > self.limits.entries || held.bytes > self.limits.bytes
-        };
-        if full { self.sweep(at) } else { Ok(()) }
+        self.add(&record, at)
+    }
+
+    /// Writes the drafts that wait for others of their page.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn flush(&self) -> sled::Result<()> {
+        self.write_open(&mut self.pages.lock())
     }
 
     /// Returns the number of drafts and bytes; none once the store has failed.
     pub fn held(&self) -> StoredDrafts {
-        if self.tree.get().is_some() {
-            *self.held.lock()
-        } else {
-            StoredDrafts::default()
+        if self.tree.get().is_none() {
+            return StoredDrafts::default();
+        }
+        let pages = self.pages.lock();
+        StoredDrafts {
+            entries: pages.page_of.len(),
+            bytes: pages.bytes,
         }
     }
 
-    /// Visits the next `most` drafts from `from` on, and drops those that have expired or are not
-    /// `of_use`.
+    /// Visits at least `most` drafts, if there are, from page `from` on, and drops those that have
+    /// expired or are not `of_use`.
     ///
     /// # Errors
     /// When the store cannot be read or written.
     pub fn sweep_from(
         &self,
-        from: &[u8],
+        from: u64,
         most: usize,
         now: SystemTime,
         of_use: impl Fn(&str) -> bool,
     ) -> sled::Result<SweepResult> {
-        let (now, mut dropped) = (millis(now), 0);
-        let Some(tree) = self.tree.get() else {
-            return Ok(SweepResult {
-                next: None,
-                dropped,
-            });
-        };
-        let mut items = tree.range(from..);
-        for item in items.by_ref().take(most) {
-            let (key, value) = item?;
-            let stays = str::from_utf8(&key).is_ok_and(&of_use)
-                && DraftTimes::of(&value).is_some_and(|times| times.until > now);
-            if !stays {
-                self.remove(&key)?;
-                dropped += 1;
+        let mut pages = self.pages.lock();
+        self.write_open(&mut pages)?;
+        let (now, mut visited, mut dropped) = (millis(now), 0, 0);
+        for page in self.stored_pages(from) {
+            let (page, lines) = page?;
+            if visited >= most {
+                let next = Some(page);
+                return Ok(SweepResult { next, dropped });
             }
+            visited += records(&lines).count();
+            let is_over = |header: &DraftHeader| header.until <= now || !of_use(&header.key);
+            dropped += self.rewrite(&mut pages, page, is_over)?;
         }
-        let next = items.next().transpose()?.map(|(key, _)| key.to_vec());
+        let next = None;
         Ok(SweepResult { next, dropped })
     }
 
@@ -211,15 +308,18 @@ impl Drafts {
     /// # Errors
     /// When the store cannot be read or written.
     pub fn remove_where(&self, matches: impl Fn(&str) -> bool) -> sled::Result<Vec<String>> {
-        let Some(tree) = self.tree.get() else {
-            return Ok(Vec::new());
-        };
-        let keys = tree.iter().keys().collect::<sled::Result<Vec<_>>>()?;
+        let mut pages = self.pages.lock();
+        self.write_open(&mut pages)?;
         let mut removed = Vec::new();
-        for key in keys {
-            if let Some(text) = str::from_utf8(&key).ok().filter(|text| matches(text)) {
-                self.remove(&key)?;
-                removed.push(text.to_owned());
+        for page in self.stored_pages(0) {
+            let (page, lines) = page?;
+            let before = removed.len();
+            let headers = records(&lines).filter_map(DraftHeader::of);
+            let matching = headers.filter(|header| matches(&header.key));
+            let matching = matching.filter(|header| pages.is_in(page, &header.key));
+            removed.extend(matching.map(|header| header.key.into_owned()));
+            if removed.len() > before {
+                self.rewrite(&mut pages, page, |header| matches(&header.key))?;
             }
         }
         Ok(removed)
@@ -234,86 +334,222 @@ impl Drafts {
         matches: impl Fn(&str) -> bool,
         now: SystemTime,
     ) -> sled::Result<Vec<(String, KeptDraft)>> {
-        let mut found = Vec::new();
-        let Some(tree) = self.tree.get() else {
-            return Ok(found);
-        };
-        for key in tree.iter().keys() {
-            let key = key?;
-            if let Some(text) = str::from_utf8(&key).ok().filter(|text| matches(text))
-                && let Some(kept) = self.get(text, now)?
-            {
-                found.push((text.to_owned(), kept));
+        let mut pages = self.pages.lock();
+        self.write_open(&mut pages)?;
+        let (now, mut found) = (millis(now), Vec::new());
+        for page in self.stored_pages(0) {
+            let (page, lines) = page?;
+            for header in records(&lines).filter_map(DraftHeader::of) {
+                if matches(&header.key) && pages.is_in(page, &header.key) {
+                    let kept = draft_of(&lines, &header.key, now);
+                    found.extend(kept.map(|kept| (header.key.into_owned(), kept)));
+                }
             }
         }
         Ok(found)
     }
 
-    fn remove(&self, key: &[u8]) -> sled::Result<()> {
+    fn stored(&self, page: u64) -> sled::Result<Option<sled::IVec>> {
+        let tree = self.tree.get();
+        tree.map_or(Ok(None), |tree| tree.get(page.to_be_bytes()))
+    }
+
+    /// Returns the pages on disk from `from` on; none once the store has failed.
+    fn stored_pages(&self, from: u64) -> impl Iterator<Item = sled::Result<(u64, sled::IVec)>> {
+        let range = self.tree.get().map(|tree| tree.range(from.to_be_bytes()..));
+        let pages = range.into_iter().flatten();
+        pages.filter_map(|page| match page {
+            Ok((key, lines)) => {
+                let number = key.as_ref().try_into().map(u64::from_be_bytes);
+                number.ok().map(|number| Ok((number, lines)))
+            }
+            Err(error) => Some(Err(error)),
+        })
+    }
+
+    /// Adds a record to the open page, and writes the page where it is time.
+    fn add(&self, record: &DraftRecord, now: u64) -> sled::Result<()> {
+        let Ok(line) = serde_json::to_vec(record) else {
+            return Ok(());
+        };
+        if self.limits.entries == 0 || line.len() >= self.limits.bytes {
+            return Ok(());
+        }
+        let mut pages = self.pages.lock();
+        pages.add(&record.key, &line);
+        let is_full = pages.is_full(self.limits);
+        // After the clock was set back as well.
+        if is_full || now.abs_diff(pages.written_at) >= GATHER_MS {
+            pages.written_at = now;
+            self.write_open(&mut pages)?;
+        }
+        if is_full {
+            pages.turn();
+        }
+        self.drop_oldest(&mut pages)
+    }
+
+    fn write_open(&self, pages: &mut DraftPages) -> sled::Result<()> {
+        if !pages.is_changed {
+            return Ok(());
+        }
         let Some(tree) = self.tree.to_write() else {
             return Ok(());
         };
-        if let Some(old) = tree.remove(key)? {
-            let mut held = self.held.lock();
-            held.entries = held.entries.saturating_sub(1);
-            held.bytes = held.bytes.saturating_sub(key.len() + old.len());
+        let key = pages.open.to_be_bytes();
+        if pages.lines.is_empty() {
+            tree.remove(key)?;
+        } else {
+            tree.insert(key, pages.lines.as_slice())?;
+        }
+        pages.is_changed = false;
+        Ok(())
+    }
+
+    /// Writes a page without the records that are to be dropped, that a newer one replaces, or that
+    /// cannot be read. Returns the number of drafts dropped.
+    fn rewrite(
+        &self,
+        pages: &mut DraftPages,
+        page: u64,
+        is_dropped: impl Fn(&DraftHeader) -> bool,
+    ) -> sled::Result<usize> {
+        self.write_open(pages)?;
+        let Some(before) = self.stored(page)? else {
+            return Ok(0);
+        };
+        let (mut lines, mut line_count, mut dropped) = (Vec::new(), 0, 0);
+        for line in records(&before) {
+            let Some(header) = DraftHeader::of(line) else {
+                continue;
+            };
+            if is_dropped(&header) {
+                dropped += usize::from(pages.forget(page, &header.key));
+            } else if pages.is_in(page, &header.key) {
+                lines.extend_from_slice(line);
+                lines.push(b'\n');
+                line_count += 1;
+            }
+        }
+        if lines.len() == before.len() {
+            return Ok(dropped);
+        }
+        pages.bytes = pages.bytes.saturating_sub(before.len() - lines.len());
+        if page == pages.open {
+            (pages.lines, pages.line_count) = (lines, line_count);
+            pages.is_changed = true;
+            self.write_open(pages)?;
+        } else if let Some(tree) = self.tree.to_write() {
+            let key = page.to_be_bytes();
+            if lines.is_empty() {
+                tree.remove(key)?;
+            } else {
+                tree.insert(key, lines)?;
+            }
+        }
+        Ok(dropped)
+    }
+
+    /// Drops the oldest pages until the limits are kept. The open page alone is never above them.
+    fn drop_oldest(&self, pages: &mut DraftPages) -> sled::Result<()> {
+        while pages.is_over(self.limits) {
+            let Some(oldest) = self.stored_pages(pages.oldest).next() else {
+                break;
+            };
+            let (page, lines) = oldest?;
+            if page == pages.open {
+                break;
+            }
+            if let Some(tree) = self.tree.to_write() {
+                tree.remove(page.to_be_bytes())?;
+            }
+            for header in records(&lines).filter_map(DraftHeader::of) {
+                pages.forget(page, &header.key);
+            }
+            pages.bytes = pages.bytes.saturating_sub(lines.len());
+            pages.oldest = page + 1;
         }
         Ok(())
     }
 
-    /// Drops expired drafts, and over the limits the oldest until a tenth is free, so that not
-    /// every write sweeps again.
-    fn sweep(&self, now: u64) -> sled::Result<()> {
-        let mut ages = Vec::new();
-        let mut held = StoredDrafts::default();
-        let Some(tree) = self.tree.get() else {
+    /// Reads where the drafts are. Of two with the same key the newer one counts.
+    fn read_pages(&self, now: u64) -> sled::Result<()> {
+        let mut pages = self.pages.lock();
+        for page in self.stored_pages(0) {
+            let (page, lines) = page?;
+            pages.open = page.saturating_add(1);
+            pages.bytes += lines.len();
+            let mut is_useless = true;
+            for header in records(&lines).filter_map(DraftHeader::of) {
+                if header.until > now {
+                    pages.note(page, &header.key);
+                    is_useless = false;
+                }
+            }
+            if is_useless && let Some(tree) = self.tree.to_write() {
+                tree.remove(page.to_be_bytes())?;
+                pages.bytes -= lines.len();
+            }
+        }
+        self.drop_oldest(&mut pages)
+    }
+
+    /// Moves the drafts of an earlier version here, in the order of their times.
+    fn take_over(&self, store: &Store, now: SystemTime) -> sled::Result<()> {
+        let mut names = store.db.tree_names().into_iter();
+        if !names.any(|name| name.as_ref() == TREE_BY_KEY.as_bytes()) {
             return Ok(());
-        };
-        for item in &tree {
-            let (key, value) = item?;
-            match DraftTimes::of(&value) {
-                Some(times) if times.until > now => {
-                    ages.push((times.at, key.len() + value.len()));
-                    held.entries += 1;
-                    held.bytes += key.len() + value.len();
-                }
-                Some(_) | None => {
-                    tree.remove(&key)?;
-                }
+        }
+        let earlier = store.db.open_tree(TREE_BY_KEY)?;
+        let mut by_age = Vec::new();
+        for entry in &earlier {
+            let (key, value) = entry?;
+            if let Ok(record) = serde_json::from_slice::<DraftRecord>(&value)
+                && record.until > millis(now)
+            {
+                by_age.push((record.at, key));
             }
         }
-        if held.entries > self.limits.entries || held.bytes > self.limits.bytes {
-            let oldest_kept = self.oldest_kept(ages, held);
-            for item in &tree {
-                let (key, value) = item?;
-                if DraftTimes::of(&value).is_some_and(|times| times.at < oldest_kept) {
-                    tree.remove(&key)?;
-                    held.entries -= 1;
-                    held.bytes -= key.len() + value.len();
-                }
+        by_age.sort_unstable();
+        for (_, key) in by_age {
+            let value = earlier.get(&key)?.unwrap_or_default();
+            if let Ok(text) = str::from_utf8(&key)
+                && let Ok(mut record) = serde_json::from_slice::<DraftRecord>(&value)
+            {
+                record.key = text.into();
+                self.add(&record, millis(now))?;
             }
         }
-        *self.held.lock() = held;
-        Ok(())
+        self.flush()?;
+        drop(earlier);
+        store.db.drop_tree(TREE_BY_KEY).map(drop)
     }
+}
 
-    /// Returns the time from which on drafts stay, so that they fit with a tenth to spare.
-    fn oldest_kept(&self, mut ages: Vec<(u64, usize)>, held: StoredDrafts) -> u64 {
-        let target = StoredDrafts {
-            entries: self.limits.entries - self.limits.entries / 10,
-            bytes: self.limits.bytes - self.limits.bytes / 10,
-        };
-        ages.sort_unstable();
-        let mut left = held;
-        for (at, size) in ages {
-            if left.entries <= target.entries && left.bytes <= target.bytes {
-                return at;
-            }
-            left.entries -= 1;
-            left.bytes -= size;
-        }
-        u64::MAX
+impl<'a> DraftHeader<'a> {
+    /// Reads the header of a record; `None` where it is none.
+    fn of(line: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(line).ok()
     }
+}
+
+/// Returns the records of a page.
+fn records(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let records = lines.split(|byte| *byte == b'\n');
+    records.filter(|line| !line.is_empty())
+}
+
+/// Returns the draft under `key` in a page, unless it has expired at `now`.
+fn draft_of(lines: &[u8], key: &str, now: u64) -> Option<KeptDraft> {
+    let is_wanted = |line: &&[u8]| DraftHeader::of(line).is_some_and(|header| header.key == key);
+    let line = records(lines).find(is_wanted)?;
+    let record = serde_json::from_slice::<DraftRecord>(line).ok()?;
+    let left = record.until.checked_sub(now).filter(|left| *left > 0)?;
+    Some(KeptDraft {
+        draft: record.draft.into_owned(),
+        model: record.model.into_owned(),
+        left: Duration::from_millis(left),
+    })
 }
 
 fn millis(time: SystemTime) -> u64 {
@@ -376,13 +612,147 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let db = db(&folder);
         let drafts = Drafts::open(&db, ROOMY, start()).unwrap();
+        for key in ["lamp on", "lamp off"] {
+            drafts.put(key, ("m", &draft("ok")), start(), HOUR).unwrap();
+        }
+        drafts.flush().unwrap();
+        let tree = db.tree(TREE).unwrap().get().unwrap();
+        let lines = tree.get(0_u64.to_be_bytes()).unwrap().unwrap();
+        let broken = String::from_utf8(lines.to_vec())
+            .unwrap()
+            .replacen("\"until\"", "\"unt", 1);
+        tree.insert(0_u64.to_be_bytes(), broken.as_bytes()).unwrap();
+        drop(drafts);
+        let drafts = Drafts::open(&db, ROOMY, start()).unwrap();
+        assert_eq!(drafts.get("lamp on", start()).unwrap(), None);
+        assert!(drafts.get("lamp off", start()).unwrap().is_some());
+        assert_eq!(drafts.held().entries, 1);
+        tree.insert(0_u64.to_be_bytes(), "garbage").unwrap();
+        assert_eq!(drafts.get("lamp off", start()).unwrap(), None);
+        assert!(tree.is_empty());
+    }
+
+    #[test]
+    fn another_key_with_the_same_hash_is_a_miss() {
+        let folder = tempfile::tempdir().unwrap();
+        let drafts = Drafts::open(&db(&folder), ROOMY, start()).unwrap();
         drafts
             .put("lamp on", ("m", &draft("ok")), start(), HOUR)
             .unwrap();
-        let tree = db.tree(TREE).unwrap().get().unwrap();
-        tree.insert("lamp on", &b"{\"at\":1,\"unt"[..]).unwrap();
-        assert_eq!(drafts.get("lamp on", start()).unwrap(), None);
-        assert!(tree.is_empty());
+        drafts.pages.lock().note(0, "lamp off");
+        assert_eq!(drafts.get("lamp off", start()).unwrap(), None);
+        assert!(drafts.get("lamp on", start()).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_draft_renewed_in_its_page_replaces_the_earlier_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = db(&folder);
+        let drafts = Drafts::open(&db, ROOMY, start()).unwrap();
+        for (speech, ttl) in [("early", HOUR), ("late", HOUR * 3)] {
+            for key in ["lamp on", "lamp off"] {
+                drafts
+                    .put(key, ("m", &draft(speech)), start(), ttl)
+                    .unwrap();
+            }
+        }
+        let is_late = |drafts: &Drafts| {
+            let kept = drafts.get("lamp on", start() + HOUR * 2).unwrap();
+            kept.is_some_and(|kept| kept.draft == draft("late"))
+        };
+        assert!(is_late(&drafts));
+        let swept = drafts.sweep_from(0, 4, start() + HOUR * 2, |_| true);
+        assert_eq!(swept.unwrap().dropped, 0);
+        assert!(is_late(&drafts));
+        let held = drafts.held();
+        drop(drafts);
+        let drafts = Drafts::open(&db, ROOMY, start()).unwrap();
+        assert!(is_late(&drafts) && drafts.held() == held);
+    }
+
+    #[test]
+    fn many_drafts_are_found_again_and_the_oldest_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = db(&folder);
+        let limits = DiskLimits {
+            entries: 400,
+            ..ROOMY
+        };
+        let drafts = Drafts::open(&db, limits, start()).unwrap();
+        let key = |n: u64| format!("phrase {}", n % 700);
+        for n in 0..1000 {
+            let now = start() + Duration::from_millis(n);
+            drafts
+                .put(&key(n), ("m", &draft(&n.to_string())), now, HOUR)
+                .unwrap();
+            assert!(drafts.held().entries <= 400);
+        }
+        drafts.flush().unwrap();
+        let held = drafts.held();
+        assert!(held.entries > 400 - 2 * PAGE_DRAFTS, "{held:?}");
+        drop(drafts);
+        let drafts = Drafts::open(&db, limits, start()).unwrap();
+        assert_eq!(drafts.held(), held);
+        let oldest = 1000 - held.entries as u64;
+        for n in oldest..1000 {
+            let kept = drafts.get(&key(n), start()).unwrap();
+            assert_eq!(kept.unwrap().draft, draft(&n.to_string()), "{n}");
+        }
+        assert_eq!(drafts.get(&key(oldest - 1), start()).unwrap(), None);
+        assert_eq!(drafts.remove_where(|_| true).unwrap().len(), held.entries);
+        assert_eq!(drafts.held(), StoredDrafts::default());
+        assert!(db.tree(TREE).unwrap().get().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_draft_that_was_renewed_is_not_among_the_oldest() {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = DiskLimits {
+            entries: 3,
+            ..ROOMY
+        };
+        let drafts = Drafts::open(&db(&folder), limits, start()).unwrap();
+        for key in ["a", "b", "c", "a", "d"] {
+            drafts.put(key, ("m", &draft(key)), start(), HOUR).unwrap();
+        }
+        let is_kept = |key: &&str| drafts.get(key, start()).unwrap().is_some();
+        let kept: Vec<_> = ["a", "b", "c", "d"].into_iter().filter(is_kept).collect();
+        assert_eq!(kept, ["a", "c", "d"]);
+        assert_eq!(drafts.held().entries, 3);
+    }
+
+    #[test]
+    fn drafts_of_an_earlier_version_are_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = db(&folder);
+        let earlier = db.db.open_tree(TREE_BY_KEY).unwrap();
+        let until = millis(start() + HOUR);
+        for (age, key) in ["newest", "middle", "oldest"].into_iter().enumerate() {
+            let at = millis(start()) - age as u64;
+            let draft = format!(r#"{{"actions":[],"speech":"{key}"}}"#);
+            let record = format!(r#"{{"at":{at},"until":{until},"model":"m","draft":{draft}}}"#);
+            earlier.insert(key, record.as_bytes()).unwrap();
+        }
+        earlier.insert("broken", "{").unwrap();
+        drop(earlier);
+        let limits = DiskLimits {
+            entries: 2,
+            ..ROOMY
+        };
+        let drafts = Drafts::open(&db, limits, start()).unwrap();
+        let kept = drafts.find(|_| true, start()).unwrap();
+        let kept: Vec<_> = kept.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(kept, ["middle", "newest"]);
+        assert_eq!(
+            drafts.get("newest", start()).unwrap().unwrap().draft,
+            draft("newest")
+        );
+        assert!(
+            !db.db
+                .tree_names()
+                .iter()
+                .any(|name| name.as_ref() == TREE_BY_KEY.as_bytes())
+        );
     }
 
     #[test]
@@ -411,8 +781,8 @@ mod tests {
         let there: Vec<bool> = (0..11)
             .map(|n| drafts.get(&format!("phrase {n}"), now).unwrap().is_some())
             .collect();
-        assert_eq!(there, [vec![false; 2], vec![true; 9]].concat());
-        assert_eq!(drafts.held().entries, 9);
+        assert_eq!(there, [vec![false; 1], vec![true; 10]].concat());
+        assert_eq!(drafts.held().entries, 10);
     }
 
     #[test]
@@ -436,7 +806,7 @@ mod tests {
                     HOUR,
                 )
                 .unwrap();
-            assert!(drafts.held.lock().bytes <= 8 << 10);
+            assert!(drafts.held().bytes <= 8 << 10);
         }
         let now = start() + Duration::from_secs(100);
         assert!(drafts.get("phrase 99", now).unwrap().is_some());
@@ -450,7 +820,12 @@ mod tests {
     #[test]
     fn a_sweep_continues_where_the_last_one_ended() {
         let folder = tempfile::tempdir().unwrap();
-        let drafts = Drafts::open(&db(&folder), ROOMY, start()).unwrap();
+        // Two in each page.
+        let limits = DiskLimits {
+            entries: 2 * PAGES,
+            ..ROOMY
+        };
+        let drafts = Drafts::open(&db(&folder), limits, start()).unwrap();
         for n in 0..10 {
             let ttl = if n == 4 { HOUR } else { HOUR * 3 };
             drafts
@@ -462,23 +837,19 @@ mod tests {
                 )
                 .unwrap();
         }
-        let sweep = |from: &[u8]| {
+        let sweep = |from: u64| {
             drafts
                 .sweep_from(from, 4, start() + HOUR, |key| key.starts_with("new"))
                 .unwrap()
         };
-        let first = sweep(&[]);
-        assert_eq!(
-            (first.dropped, first.next.as_deref()),
-            (1, Some(&b"new 8"[..])),
-            "the one out of its time"
-        );
-        let second = sweep(&first.next.unwrap());
-        let third = sweep(&second.next.unwrap());
+        let first = sweep(0);
+        assert_eq!((first.dropped, first.next), (2, Some(2)));
+        let second = sweep(first.next.unwrap());
+        let third = sweep(second.next.unwrap());
         assert_eq!(
             (second.dropped, third.dropped, third.next),
-            (3, 2, None),
-            "those of no more use"
+            (3, 1, None),
+            "those of no more use, and the one out of its time"
         );
         assert_eq!(drafts.held().entries, 4);
         assert_eq!(
@@ -510,12 +881,14 @@ mod tests {
         drafts
             .put("long", ("m", &draft("better")), start(), HOUR * 3)
             .unwrap();
-        let held = *drafts.held.lock();
+        drafts.flush().unwrap();
+        let held = drafts.held();
         drop(drafts);
-        assert_eq!(
-            held,
-            *Drafts::open(&db, ROOMY, start()).unwrap().held.lock()
-        );
+        let drafts = Drafts::open(&db, ROOMY, start()).unwrap();
+        assert_eq!(drafts.held(), held);
+        let kept = drafts.get("long", start()).unwrap().unwrap();
+        assert_eq!(kept.draft, draft("better"));
+        drop(drafts);
         assert_eq!(
             Drafts::open(&db, ROOMY, start() + HOUR * 2)
                 .unwrap()

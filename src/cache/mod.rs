@@ -84,7 +84,7 @@ struct DraftTiers {
 struct HomeGenerations {
     begun: Instant,
     seen: HashMap<String, Instant>,
-    cursor: Vec<u8>,
+    cursor: u64,
 }
 
 /// One entry for a phrase, for the operator.
@@ -112,7 +112,7 @@ impl DraftCache {
         let generations = Mutex::new(HomeGenerations {
             begun: Instant::now(),
             seen: HashMap::new(),
-            cursor: Vec::new(),
+            cursor: 0,
         });
         Self {
             settings: settings.clone(),
@@ -318,6 +318,21 @@ impl DraftCache {
         }
     }
 
+    /// Writes the drafts that wait to be written to disk.
+    pub fn flush(&self) {
+        let DraftTiers {
+            memory: _,
+            disk,
+            // It is flushed with the connection to Redis.
+            remote: _,
+        } = &self.tiers;
+        if let Some(disk) = opened(disk)
+            && let Err(error) = disk.flush()
+        {
+            self.fault(&error);
+        }
+    }
+
     /// Drops some of the drafts that have expired or belong to homes not seen for a day. Is called
     /// from time to time with the fingerprint of the present home.
     pub fn sweep(&self, edition: PromptFingerprint) {
@@ -333,7 +348,7 @@ impl DraftCache {
         let mut generations = self.generations();
         generations.note(edition.to_string(), now);
         let cursor = std::mem::take(&mut generations.cursor);
-        let swept = disk.sweep_from(&cursor, SWEPT_AT_ONCE, SystemTime::now(), |key| {
+        let swept = disk.sweep_from(cursor, SWEPT_AT_ONCE, SystemTime::now(), |key| {
             generations.was_seen(generation_of(key), now)
         });
         match swept {

@@ -260,6 +260,7 @@ async fn drain(mut event_loop: EventLoop, mut inbox: Inbox, notify: &Notify) {
     if let Some(redis) = pipeline.services().router.redis() {
         redis.flush(CLOSING_TIME / 4).await;
     }
+    pipeline.services().cache.flush();
     // The last commands can be acknowledged to the broker once they are synced.
     let synced = timeout(CLOSING_TIME, journal.synced()).await;
     outbox.close(CLOSING_TIME).await;
