@@ -552,6 +552,13 @@ fn draft_of(lines: &[u8], key: &str, now: u64) -> Option<KeptDraft> {
     })
 }
 
+impl Drop for Drafts {
+    fn drop(&mut self) {
+        // Without the last drafts each of them costs a request.
+        let _ = self.flush();
+    }
+}
+
 fn millis(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
@@ -687,7 +694,6 @@ mod tests {
                 .unwrap();
             assert!(drafts.held().entries <= 400);
         }
-        drafts.flush().unwrap();
         let held = drafts.held();
         assert!(held.entries > 400 - 2 * PAGE_DRAFTS, "{held:?}");
         drop(drafts);
@@ -881,7 +887,6 @@ mod tests {
         drafts
             .put("long", ("m", &draft("better")), start(), HOUR * 3)
             .unwrap();
-        drafts.flush().unwrap();
         let held = drafts.held();
         drop(drafts);
         let drafts = Drafts::open(&db, ROOMY, start()).unwrap();
