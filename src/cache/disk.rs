@@ -2,8 +2,8 @@
 //! flushed: the journal's next sync does that, and losing the last few costs one request each.
 //!
 //! Drafts are stored by age, several in each page: writing one costs little then, and the oldest
-//! are dropped page by page. A draft that is renewed is written again, and the earlier one stays
-//! in its page unused.
+//! are dropped page by page. A draft that is renewed is written anew, and then removed from the
+//! page of the earlier one.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -134,9 +134,11 @@ impl DraftPages {
         self.page_of.get(&self.hash(key)) == Some(&page)
     }
 
-    fn note(&mut self, page: u64, key: &str) {
+    /// Notes a draft in a page. Returns the other page that had it.
+    fn note(&mut self, page: u64, key: &str) -> Option<u64> {
         let hash = self.hash(key);
-        self.page_of.insert(hash, page);
+        let before = self.page_of.insert(hash, page);
+        before.filter(|before| *before != page)
     }
 
     /// Forgets a draft, if it is in this page. Returns whether it was.
@@ -160,8 +162,9 @@ impl DraftPages {
         self.line_count >= drafts || self.lines.len() >= bytes
     }
 
-    /// Adds a record to the open page, in the place of an earlier one with the same key.
-    fn add(&mut self, key: &str, line: &[u8]) {
+    /// Adds a record to the open page, in the place of an earlier one with the same key. Returns
+    /// the other page that had it.
+    fn add(&mut self, key: &str, line: &[u8]) -> Option<u64> {
         if self.is_in(self.open, key) {
             let before = std::mem::take(&mut self.lines);
             self.bytes -= before.len();
@@ -172,7 +175,7 @@ impl DraftPages {
             }
         }
         self.push(line);
-        self.note(self.open, key);
+        self.note(self.open, key)
     }
 
     fn push(&mut self, line: &[u8]) {
@@ -376,7 +379,9 @@ impl Drafts {
             return Ok(());
         }
         let mut pages = self.pages.lock();
-        pages.add(&record.key, &line);
+        if let Some(before) = pages.add(&record.key, &line) {
+            self.rewrite(&mut pages, before, |_| false)?;
+        }
         let is_full = pages.is_full(self.limits);
         // After the clock was set back as well.
         if is_full || now.abs_diff(pages.written_at) >= GATHER_MS {
@@ -472,9 +477,11 @@ impl Drafts {
         Ok(())
     }
 
-    /// Reads where the drafts are. Of two with the same key the newer one counts.
+    /// Reads where the drafts are. Of two with the same key the newer one is kept: the program may
+    /// have ended before the older one was removed.
     fn read_pages(&self, now: u64) -> sled::Result<()> {
         let mut pages = self.pages.lock();
+        let mut replaced = Vec::new();
         for page in self.stored_pages(0) {
             let (page, lines) = page?;
             pages.open = page.saturating_add(1);
@@ -482,7 +489,7 @@ impl Drafts {
             let mut is_useless = true;
             for header in records(&lines).filter_map(DraftHeader::of) {
                 if header.until > now {
-                    pages.note(page, &header.key);
+                    replaced.extend(pages.note(page, &header.key));
                     is_useless = false;
                 }
             }
@@ -490,6 +497,9 @@ impl Drafts {
                 tree.remove(page.to_be_bytes())?;
                 pages.bytes -= lines.len();
             }
+        }
+        for page in replaced {
+            self.rewrite(&mut pages, page, |_| false)?;
         }
         self.drop_oldest(&mut pages)
     }
@@ -675,6 +685,52 @@ mod tests {
         drop(drafts);
         let drafts = Drafts::open(&db, ROOMY, start()).unwrap();
         assert!(is_late(&drafts) && drafts.held() == held);
+    }
+
+    #[test]
+    fn a_forgotten_draft_does_not_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = db(&folder);
+        let limits = DiskLimits {
+            entries: 40,
+            ..ROOMY
+        };
+        let open = || Drafts::open(&db, limits, start()).unwrap();
+        let (mut drafts, mut newest) = (open(), HashMap::new());
+        let (mut hits, mut random) = (0, 1_u64);
+        for n in 0..4000_u64 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005) | 1;
+            random = random.wrapping_add(n << 32);
+            let key = format!("phrase {}", (random >> 40) % 50);
+            let now = start() + Duration::from_millis(n * 20);
+            match (random >> 33) % 16 {
+                0 => {
+                    drafts = {
+                        drop(drafts);
+                        open()
+                    }
+                }
+                1 => {
+                    drafts.remove_where(|other| other == key).unwrap();
+                    newest.remove(&key);
+                }
+                2 => drop(drafts.sweep_from(0, 40, now, |_| true).unwrap()),
+                3..8 => {
+                    drafts
+                        .put(&key, ("m", &draft(&n.to_string())), now, HOUR)
+                        .unwrap();
+                    newest.insert(key, n.to_string());
+                }
+                _ => {
+                    let found = drafts.get(&key, now).unwrap();
+                    let found = found.and_then(|kept| kept.draft.speech);
+                    assert!(found.is_none() || found.as_ref() == newest.get(&key), "{n}");
+                    hits += usize::from(found.is_some());
+                }
+            }
+            assert!(drafts.held().entries <= 40);
+        }
+        assert!(hits > 1000, "{hits}");
     }
 
     #[test]
