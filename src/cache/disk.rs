@@ -29,7 +29,7 @@ const PAGE_DRAFTS: usize = 16;
 /// Bytes from which a page takes no more drafts.
 const PAGE_BYTES: usize = 8 << 10;
 
-/// A page takes at most this part of the limits, so that not too much is dropped at once.
+/// The limits have room for at least so many pages, so that not too much is dropped at once.
 const PAGES: usize = 8;
 
 /// How long a draft at most waits for others of its page, if others come: each write of a page
@@ -80,6 +80,7 @@ struct DraftHeader<'a> {
 pub struct Drafts {
     tree: StoreTree,
     limits: DiskLimits,
+    /// Locked for one draft or one page: whoever visits all drafts must not hold up commands.
     pages: Mutex<DraftPages>,
 }
 
@@ -229,7 +230,7 @@ impl Drafts {
         };
         if found.is_none() {
             pages.forget(page, key);
-            self.rewrite(&mut pages, page, |_| false)?;
+            self.rewrite(&mut pages, page)?;
         }
         Ok(found)
     }
@@ -289,8 +290,7 @@ impl Drafts {
         now: SystemTime,
         of_use: impl Fn(&str) -> bool,
     ) -> sled::Result<SweepResult> {
-        let mut pages = self.pages.lock();
-        self.write_open(&mut pages)?;
+        self.flush()?;
         let (now, mut visited, mut dropped) = (millis(now), 0, 0);
         for page in self.stored_pages(from) {
             let (page, lines) = page?;
@@ -300,7 +300,7 @@ impl Drafts {
             }
             visited += records(&lines).count();
             let is_over = |header: &DraftHeader| header.until <= now || !of_use(&header.key);
-            dropped += self.rewrite(&mut pages, page, is_over)?;
+            dropped += self.remove_from(page, &lines, is_over)?.len();
         }
         let next = None;
         Ok(SweepResult { next, dropped })
@@ -311,19 +311,11 @@ impl Drafts {
     /// # Errors
     /// When the store cannot be read or written.
     pub fn remove_where(&self, matches: impl Fn(&str) -> bool) -> sled::Result<Vec<String>> {
-        let mut pages = self.pages.lock();
-        self.write_open(&mut pages)?;
+        self.flush()?;
         let mut removed = Vec::new();
         for page in self.stored_pages(0) {
             let (page, lines) = page?;
-            let before = removed.len();
-            let headers = records(&lines).filter_map(DraftHeader::of);
-            let matching = headers.filter(|header| matches(&header.key));
-            let matching = matching.filter(|header| pages.is_in(page, &header.key));
-            removed.extend(matching.map(|header| header.key.into_owned()));
-            if removed.len() > before {
-                self.rewrite(&mut pages, page, |header| matches(&header.key))?;
-            }
+            removed.extend(self.remove_from(page, &lines, |header| matches(&header.key))?);
         }
         Ok(removed)
     }
@@ -337,13 +329,12 @@ impl Drafts {
         matches: impl Fn(&str) -> bool,
         now: SystemTime,
     ) -> sled::Result<Vec<(String, KeptDraft)>> {
-        let mut pages = self.pages.lock();
-        self.write_open(&mut pages)?;
+        self.flush()?;
         let (now, mut found) = (millis(now), Vec::new());
         for page in self.stored_pages(0) {
             let (page, lines) = page?;
             for header in records(&lines).filter_map(DraftHeader::of) {
-                if matches(&header.key) && pages.is_in(page, &header.key) {
+                if matches(&header.key) && self.pages.lock().is_in(page, &header.key) {
                     let kept = draft_of(&lines, &header.key, now);
                     found.extend(kept.map(|kept| (header.key.into_owned(), kept)));
                 }
@@ -380,7 +371,7 @@ impl Drafts {
         }
         let mut pages = self.pages.lock();
         if let Some(before) = pages.add(&record.key, &line) {
-            self.rewrite(&mut pages, before, |_| false)?;
+            self.rewrite(&mut pages, before)?;
         }
         let is_full = pages.is_full(self.limits);
         // After the clock was set back as well.
@@ -395,64 +386,67 @@ impl Drafts {
     }
 
     fn write_open(&self, pages: &mut DraftPages) -> sled::Result<()> {
-        if !pages.is_changed {
-            return Ok(());
+        if pages.is_changed {
+            self.write(pages.open, &pages.lines)?;
+            pages.is_changed = false;
         }
-        let Some(tree) = self.tree.to_write() else {
-            return Ok(());
-        };
-        let key = pages.open.to_be_bytes();
-        if pages.lines.is_empty() {
-            tree.remove(key)?;
-        } else {
-            tree.insert(key, pages.lines.as_slice())?;
-        }
-        pages.is_changed = false;
         Ok(())
     }
 
-    /// Writes a page without the records that are to be dropped, that a newer one replaces, or that
-    /// cannot be read. Returns the number of drafts dropped.
-    fn rewrite(
+    /// Writes a page; one without records is removed.
+    fn write(&self, page: u64, lines: &[u8]) -> sled::Result<()> {
+        let Some(tree) = self.tree.to_write() else {
+            return Ok(());
+        };
+        let key = page.to_be_bytes();
+        if lines.is_empty() {
+            tree.remove(key).map(drop)
+        } else {
+            tree.insert(key, lines).map(drop)
+        }
+    }
+
+    /// Removes some of the drafts in a page that has these records. Returns their keys.
+    fn remove_from(
         &self,
-        pages: &mut DraftPages,
         page: u64,
-        is_dropped: impl Fn(&DraftHeader) -> bool,
-    ) -> sled::Result<usize> {
+        lines: &[u8],
+        is_over: impl Fn(&DraftHeader) -> bool,
+    ) -> sled::Result<Vec<String>> {
+        let headers = records(lines).filter_map(DraftHeader::of);
+        let mut over: Vec<_> = headers.filter(is_over).collect();
+        let mut pages = self.pages.lock();
+        over.retain(|header| pages.forget(page, &header.key));
+        self.rewrite(&mut pages, page)?;
+        let keys = over.into_iter().map(|header| header.key.into_owned());
+        Ok(keys.collect())
+    }
+
+    /// Writes a page without the records that were forgotten, that a newer one replaces, or that
+    /// cannot be read.
+    fn rewrite(&self, pages: &mut DraftPages, page: u64) -> sled::Result<()> {
         self.write_open(pages)?;
         let Some(before) = self.stored(page)? else {
-            return Ok(0);
+            return Ok(());
         };
-        let (mut lines, mut line_count, mut dropped) = (Vec::new(), 0, 0);
-        for line in records(&before) {
-            let Some(header) = DraftHeader::of(line) else {
-                continue;
-            };
-            if is_dropped(&header) {
-                dropped += usize::from(pages.forget(page, &header.key));
-            } else if pages.is_in(page, &header.key) {
-                lines.extend_from_slice(line);
-                lines.push(b'\n');
-                line_count += 1;
-            }
+        let (mut lines, mut line_count) = (Vec::new(), 0);
+        let is_kept = |line: &&[u8]| {
+            DraftHeader::of(line).is_some_and(|header| pages.is_in(page, &header.key))
+        };
+        for line in records(&before).filter(is_kept) {
+            lines.extend_from_slice(line);
+            lines.push(b'\n');
+            line_count += 1;
         }
         if lines.len() == before.len() {
-            return Ok(dropped);
+            return Ok(());
         }
         pages.bytes = pages.bytes.saturating_sub(before.len() - lines.len());
+        self.write(page, &lines)?;
         if page == pages.open {
             (pages.lines, pages.line_count) = (lines, line_count);
-            pages.is_changed = true;
-            self.write_open(pages)?;
-        } else if let Some(tree) = self.tree.to_write() {
-            let key = page.to_be_bytes();
-            if lines.is_empty() {
-                tree.remove(key)?;
-            } else {
-                tree.insert(key, lines)?;
-            }
         }
-        Ok(dropped)
+        Ok(())
     }
 
     /// Drops the oldest pages until the limits are kept. The open page alone is never above them.
@@ -465,9 +459,7 @@ impl Drafts {
             if page == pages.open {
                 break;
             }
-            if let Some(tree) = self.tree.to_write() {
-                tree.remove(page.to_be_bytes())?;
-            }
+            self.write(page, &[])?;
             for header in records(&lines).filter_map(DraftHeader::of) {
                 pages.forget(page, &header.key);
             }
@@ -493,13 +485,13 @@ impl Drafts {
                     is_useless = false;
                 }
             }
-            if is_useless && let Some(tree) = self.tree.to_write() {
-                tree.remove(page.to_be_bytes())?;
+            if is_useless {
+                self.write(page, &[])?;
                 pages.bytes -= lines.len();
             }
         }
         for page in replaced {
-            self.rewrite(&mut pages, page, |_| false)?;
+            self.rewrite(&mut pages, page)?;
         }
         self.drop_oldest(&mut pages)
     }
@@ -731,6 +723,26 @@ mod tests {
             assert!(drafts.held().entries <= 40);
         }
         assert!(hits > 1000, "{hits}");
+    }
+
+    #[test]
+    fn a_visit_of_all_drafts_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let drafts = Drafts::open(&db(&folder), ROOMY, start()).unwrap();
+        for n in 0..40 {
+            let key = n.to_string();
+            drafts
+                .put(&key, ("m", &draft("ok")), start(), HOUR)
+                .unwrap();
+        }
+        let is_free = |_: &str| {
+            assert!(drafts.pages.try_lock().is_some());
+            true
+        };
+        assert_eq!(drafts.find(is_free, start()).unwrap().len(), 40);
+        let swept = drafts.sweep_from(0, 40, start(), is_free).unwrap();
+        assert_eq!(swept.dropped, 0);
+        assert_eq!(drafts.remove_where(is_free).unwrap().len(), 40);
     }
 
     #[test]
