@@ -412,6 +412,12 @@ impl LocalGrammar {
         timer_request::timer_request(self.reader(phrase)?.lexicon(), phrase.text())
     }
 
+    /// Returns whether the phrase has a word for a timer.
+    pub fn names_a_timer(&self, phrase: &Phrase) -> bool {
+        self.reader(phrase)
+            .is_some_and(|language| timer_request::names_a_timer(language.lexicon(), phrase.text()))
+    }
+
     /// Returns a text as the words of a phrase are compared with it: in lower case, without accents
     /// where the language of the phrase drops them.
     pub fn comparable(&self, phrase: &Phrase, text: &str) -> String {

@@ -256,6 +256,12 @@ fn timer_with_length(lexicon: &Lexicon, text: &str) -> Option<(Span, Option<Stri
     None
 }
 
+/// Returns whether the text has a word for a timer.
+pub(super) fn names_a_timer(lexicon: &Lexicon, text: &str) -> bool {
+    let plain = lexicon.spelling.plain(text);
+    lexicon.timers.timer_words.has_words_of_one(&plain)
+}
+
 /// "set a timer for ten minutes", "set a ten minute pasta timer".
 fn plain_timer(lexicon: &Lexicon, text: &str) -> Option<(Timing, Option<String>)> {
     let phrases = &lexicon.timers;

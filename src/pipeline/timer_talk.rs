@@ -43,16 +43,14 @@ impl Pipeline {
             TimerRequest::ChangeOrSet(timing) if own.is_empty() => {
                 return Some(self.set_plain_timer(request, &timing, None).await);
             }
-            TimerRequest::List | TimerRequest::CancelAll if own.is_empty() => {
+            asked if own.is_empty() => {
+                if !self.is_only_about_timers(&asked, request) {
+                    return None;
+                }
                 Ok(speech.time.none.clone())
             }
             TimerRequest::List => Ok(self.listed(&own, speech)),
             TimerRequest::Left(words) => self.left(request, &own, words.as_deref(), speech),
-            TimerRequest::Change(_) | TimerRequest::ChangeBy(..) | TimerRequest::Cancel(_)
-                if own.is_empty() =>
-            {
-                return None;
-            }
             TimerRequest::CancelAll => {
                 let ids: Vec<TimerId> = own.iter().map(|timer| timer.id).collect();
                 Ok(self.cancel(request, &ids, speech).await)
@@ -68,10 +66,7 @@ impl Pipeline {
                 Ok(self.cancel(request, &[id], speech).await)
             }
             TimerRequest::Change(timing) | TimerRequest::ChangeOrSet(timing) => {
-                match own.as_slice() {
-                    [.., last] => self.change(request, last, &timing, speech).await,
-                    [] => return None,
-                }
+                self.change(request, own.last()?, &timing, speech).await
             }
             TimerRequest::ChangeBy(span, shift) => {
                 self.change_by(request, own.last()?, (span, shift)).await
@@ -85,6 +80,23 @@ impl Pipeline {
             Err(refusal) => Handled::understood(&aside("")).with_result(Err(refusal)),
         };
         Some(handled)
+    }
+
+    /// Returns whether a request can be about nothing else, even where the source has no timer.
+    fn is_only_about_timers(&self, asked: &TimerRequest, request: &Request<'_>) -> bool {
+        match asked {
+            TimerRequest::List
+            | TimerRequest::Left(_)
+            | TimerRequest::CancelAll
+            | TimerRequest::Cancel(None) => true,
+            // "cancel the cleaning" is about what a device does.
+            TimerRequest::Cancel(Some(_)) => self.services.grammar.names_a_timer(request.phrase),
+            TimerRequest::CancelThat => !self.follows_another(request),
+            TimerRequest::Change(_)
+            | TimerRequest::ChangeOrSet(_)
+            | TimerRequest::ChangeBy(..)
+            | TimerRequest::Set(..) => false,
+        }
     }
 
     /// Returns the request about timers that the phrase is. "Undo that" after a command that set a
@@ -113,14 +125,16 @@ impl Pipeline {
             let mut ids = own.iter().map(|timer| timer.id);
             return ids.find(|id| id.to_string() == number);
         }
-        let has_last = {
-            let dialogue = self.shared.dialogue();
-            dialogue.last(request.command, now()).is_some()
-        };
         match own {
-            [timer] if !has_last => Some(timer.id),
+            [timer] if !self.follows_another(request) => Some(timer.id),
             _ => None,
         }
+    }
+
+    /// Returns whether the conversation has a command before this one.
+    fn follows_another(&self, request: &Request<'_>) -> bool {
+        let dialogue = self.shared.dialogue();
+        dialogue.last(request.command, now()).is_some()
     }
 
     fn own_timers(&self, request: &Request<'_>) -> Vec<Timer> {
@@ -187,9 +201,6 @@ impl Pipeline {
         words: Option<&str>,
         speech: &Speech,
     ) -> Result<String, Refusal> {
-        if own.is_empty() {
-            return Ok(speech.time.none.clone());
-        }
         let chosen: Vec<Timer> = match words {
             Some(words) => vec![self.one(request, own, Some(words), speech)?],
             None => own.to_vec(),

@@ -234,6 +234,35 @@ async fn timers_are_listed_changed_and_cancelled() {
 }
 
 #[tokio::test]
+async fn who_cancels_a_timer_that_is_not_there_is_told_so() {
+    let mut stage = Scene::new().home(HOUSE).start().await;
+    let requests = [
+        ("en", "cancel the timer"),
+        ("en", "cancel that"),
+        ("en", "cancel the pasta timer"),
+        ("en", "stop the timer for the kitchen light"),
+        ("de", "brich den timer ab"),
+        ("de", "lösche den timer für die küche"),
+        ("es", "cancela el temporizador de la cocina"),
+        ("fr", "annule le minuteur de la cuisine"),
+        ("nl", "stop de timer voor de keuken"),
+    ];
+    for (language, text) in requests {
+        let command = json!({"text": text, "id": text, "language": language});
+        let listener = &mut stage.listener;
+        listener
+            .publish("sayso/command/test", command.to_string())
+            .await;
+        let reply = stage.reply_to(text).await;
+        assert_eq!(reply["outcome"], "answered", "{text}: {reply}");
+    }
+    // There is a command before it, which could be meant: it is not about timers alone.
+    stage.say("turn on the fan").await;
+    let that = stage.say("cancel that").await;
+    assert_ne!(that["speech"], "Nothing is scheduled.", "{that}");
+}
+
+#[tokio::test]
 async fn a_timer_is_moved_by_a_length_and_found_by_a_name_with_accents() {
     let house = HOUSE.replace(
         "zigbee2mqtt = \"Fan\"",
