@@ -1,12 +1,13 @@
 //! The whole of sayso on one machine, with nothing to install: an MQTT broker, a simulated house,
 //! two scripted models, the daemon itself, and a prompt.
 //!
-//! `cargo demo [--port N] [--log FILTER]`. Without a terminal on standard input it plays a fixed
-//! scene and exits with 0, or with 1 if a result differs from the expected one. All parts
-//! communicate over MQTT and HTTP on loopback, as they would in a house.
+//! `cargo demo [--port N] [--log FILTER]`. Lines are typed, or come from a pipe, one sentence each.
+//! Where standard input is no terminal and has no line, it plays a fixed scene and exits with 0, or
+//! with 1 if a result differs from the expected one. All parts communicate over MQTT and HTTP on
+//! loopback, as they would in a house.
 
 use std::error::Error;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -27,6 +28,7 @@ mod scene;
 mod scripted_model;
 
 use client::Client;
+use editor::Editor;
 use reason::LocalReading;
 use scripted_model::ScriptedModel;
 
@@ -91,15 +93,16 @@ async fn demonstrate(options: &Options) -> Result<Vec<String>, DemoError> {
         return Err(daemon.stop().err().unwrap_or(error));
     }
     greet(port)?;
-    let is_interactive = io::stdin().is_terminal();
-    let differences = if is_interactive {
-        prompt::run(&mut client, &models, &daemon, &reading).await?;
+    let mut editor = Editor::start()?;
+    let has_lines = editor.has_lines().await;
+    let differences = if has_lines {
+        prompt::run(editor, &mut client, &models, &daemon, &reading).await?;
         Vec::new()
     } else {
         scene::play(&mut client, &models, &reading).await?
     };
     tokio::task::spawn_blocking(|| daemon.stop()).await??;
-    if !is_interactive && differences.is_empty() {
+    if !has_lines && differences.is_empty() {
         output::line("All results are as expected.")?;
     }
     Ok(differences)

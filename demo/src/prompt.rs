@@ -13,19 +13,22 @@ use crate::{DemoError, output};
 /// for one command.
 const FAILURES: usize = 4;
 
-/// Reads lines until `quit`, Ctrl-D or Ctrl-C, or until the daemon ends.
+/// Reads lines until `quit`, Ctrl-D or Ctrl-C, the end of a pipe, or until the daemon ends.
 pub(crate) async fn run(
+    mut editor: Editor,
     client: &mut Client,
     models: &[ScriptedModel],
     daemon: &Daemon,
     reading: &LocalReading,
 ) -> Result<(), DemoError> {
-    let mut editor = Editor::start()?;
-    output::line(&help())?;
+    if editor.is_terminal() {
+        output::line(&help())?;
+    }
     while !daemon.has_ended() {
         let Some(line) = next_line(&mut editor, client).await? else {
             break;
         };
+        editor.echo(&line)?;
         match Input::parse(&line) {
             Input::Empty => {}
             Input::Quit => break,
