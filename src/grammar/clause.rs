@@ -135,6 +135,8 @@ pub(super) struct Clause {
     pub(super) amount: Option<Amount>,
     /// The preposition before the amount.
     pub(super) preposition: Preposition,
+    /// Whether the amount is a part of the whole: "zu 80 Prozent".
+    pub(super) is_share: bool,
     pub(super) targets: SmallVec<[Target; 1]>,
     /// Places of the whole clause: "in the kitchen turn off ..", "the temperature in the kitchen".
     pub(super) places: Vec<Place>,

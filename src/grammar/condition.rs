@@ -60,6 +60,10 @@ impl Interpreter<'_> {
         if !(0..input.len()).any(|at| self.conjunction(&input[at..]).is_some()) {
             return None;
         }
+        // "even if the window is open"
+        if (0..input.len()).any(|at| self.is_concession(&input[at..])) {
+            return None;
+        }
         if let Some(draft) = self.divided(&input, None) {
             return Some(draft);
         }
@@ -78,6 +82,15 @@ impl Interpreter<'_> {
             }
         }
         agreed
+    }
+
+    /// Returns whether the words begin with a phrase that prevents every interpretation and has the
+    /// word before a condition.
+    fn is_concession(&self, input: &[&str]) -> bool {
+        let has_conjunction =
+            |length| (1..length).any(|at| self.conjunction(&input[at..]).is_some());
+        let mut senses = self.lexicon.senses(input);
+        senses.any(|(length, sense)| sense == Sense::Veto && has_conjunction(length))
     }
 
     fn conjunction(&self, input: &[&str]) -> Option<(Conjunction, usize)> {

@@ -18,6 +18,9 @@ use crate::vocabulary::{Domain, Property, Value};
 /// Largest relative change of a temperature, in degrees: "down 18 degrees" probably means "to 18".
 const MOST_DEGREES: f64 = 10.0;
 
+/// Most steps of a fan: "speed 3" is the third one, and not three percent.
+const MOST_STEPS: f64 = 9.0;
+
 /// Lowest colour temperature, in kelvin: a light's "temperature" from here on is its white.
 const LEAST_KELVIN: f64 = 1000.0;
 
@@ -80,7 +83,9 @@ impl Effects<'_> {
 
     fn set_value(&self, device: &Device, property: Option<u16>, amount: Amount) -> Option<Effect> {
         let fits = |capability: &&Capability| {
-            capability.settable && self.value(capability, amount).is_some()
+            capability.settable
+                && !may_be_a_step(capability, amount)
+                && self.value(capability, amount).is_some()
         };
         let capability = if let Some(property) = property.map(|p| self.property(p)) {
             let white = match amount {
@@ -701,4 +706,15 @@ fn main_state(device: &Device) -> Option<Property> {
     ]
     .into_iter()
     .find(|p| device.capability(p).is_some())
+}
+
+/// Returns whether the number may be one of a fan's steps, "speed 2", which is no percentage.
+fn may_be_a_step(capability: &Capability, amount: Amount) -> bool {
+    let is_percentage = matches!(&capability.domain, Domain::Number { unit, .. } if unit == "%");
+    is_percentage && capability.property == Property::Speed && is_number_of_step(amount)
+}
+
+/// Returns whether the amount is small enough to count the steps of a fan.
+pub(super) fn is_number_of_step(amount: Amount) -> bool {
+    matches!(amount, Amount::Number(n) if n > 0.0 && n <= MOST_STEPS)
 }

@@ -253,7 +253,7 @@ impl Interpreter<'_> {
     fn describe(&self, sense: Sense) -> String {
         let names = self.names;
         match sense {
-            Sense::Filler => "filler".to_owned(),
+            Sense::Filler | Sense::Hesitation => "filler".to_owned(),
             Sense::Place(Place::Area(area)) => {
                 format!("area {}", self.home.areas()[usize::from(area)].name)
             }

@@ -39,7 +39,7 @@ pub struct Continuation {
 fn cores<'a>(lexicon: &Lexicon, input: &'a [&'a str]) -> Vec<&'a [&'a str]> {
     let is_filler = |run: &[&str]| {
         let mut senses = lexicon.senses(run);
-        senses.any(|(length, sense)| length == run.len() && sense == Sense::Filler)
+        senses.any(|(length, sense)| length == run.len() && sense.is_filler())
     };
     let ends = |length: usize| -> Vec<usize> {
         let mut ends = vec![0];

@@ -85,6 +85,9 @@ pub(super) fn intent_of(clause: &Clause) -> Option<Intent> {
     if is_status || is_reading(clause) {
         return Some(Intent::Query(clause.property, None));
     }
+    if clause.is_share && is_lowered(clause) {
+        return None;
+    }
     if clause.either || clause.status || (clause.mode && !mode_is_explained(clause)) {
         return None;
     }
@@ -97,6 +100,28 @@ pub(super) fn intent_of(clause: &Clause) -> Option<Intent> {
         None => change(clause),
         Some(verb) => step_verb(clause, verb).unwrap_or_else(|| verb_intent(clause, verb)),
     }
+}
+
+/// Returns whether the clause makes something less, so that a part of the whole is what is missing:
+/// "schließ den Rollladen zu 80 Prozent".
+fn is_lowered(clause: &Clause) -> bool {
+    let is_down = matches!(
+        clause.state,
+        Some(StateWord::Closed | StateWord::Down | StateWord::Off)
+    );
+    let by_verb = matches!(
+        clause.verb,
+        Some(
+            Verb::Close
+                | Verb::Shut
+                | Verb::Lower
+                | Verb::Decrease
+                | Verb::Dim
+                | Verb::Retract
+                | Verb::Off
+        )
+    );
+    is_down || by_verb || clause.comparative.is_some()
 }
 
 /// Returns whether the clause is nothing but a name, which asks for the reading of a sensor:

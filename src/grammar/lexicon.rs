@@ -181,6 +181,8 @@ enum FunctionWord {
     Veto,
     #[serde(rename = "skip")]
     Filler,
+    #[serde(rename = "hesitate")]
+    Hesitation,
     Reason,
     Polite,
     Article,
@@ -192,6 +194,7 @@ enum FunctionWord {
     Or,
     In,
     To,
+    Share,
     At,
     By,
     Here,
@@ -206,6 +209,7 @@ enum FunctionWord {
     Whether,
     Ensure,
     Shall,
+    May,
     /// The pronoun of a formal request, directly after the verb: "schalten Sie".
     Formal,
     Mode,
@@ -220,6 +224,7 @@ impl FunctionWord {
         match self {
             Self::Veto => Sense::Veto,
             Self::Filler => Sense::Filler,
+            Self::Hesitation => Sense::Hesitation,
             Self::Reason => Sense::Reason,
             Self::Polite => Sense::Polite,
             Self::Article => Sense::Article,
@@ -231,6 +236,7 @@ impl FunctionWord {
             Self::Or => Sense::Or,
             Self::In => Sense::In,
             Self::To => Sense::To,
+            Self::Share => Sense::Share,
             Self::At => Sense::At,
             Self::By => Sense::By,
             Self::Here => Sense::Place(Place::Here),
@@ -245,6 +251,7 @@ impl FunctionWord {
             Self::Whether => Sense::Whether,
             Self::Ensure => Sense::Ensure,
             Self::Shall => Sense::Shall,
+            Self::May => Sense::May,
             Self::Formal => Sense::Formal,
             Self::Mode => Sense::Mode,
             Self::Status => Sense::Status,

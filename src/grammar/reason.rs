@@ -3,6 +3,7 @@
 use crate::command::misunderstanding::Misunderstanding;
 use crate::grammar::clause::{Amount, Clause, Head};
 use crate::grammar::dissect::{Adjunct, Dissected};
+use crate::grammar::effect::is_number_of_step;
 use crate::grammar::intent::{Intent, intent_of};
 use crate::grammar::interpreter::{Interpreter, senses_of};
 use crate::grammar::lexicon::UnsupportedMeaning;
@@ -83,7 +84,7 @@ impl Interpreter<'_> {
                 let mut senses = self.lexicon.senses(&input[at..]);
                 input[at..].starts_with(&phrase)
                     && !senses.any(|(length, sense)| {
-                        length > phrase.len() && matches!(sense, Sense::Filler | Sense::Polite)
+                        length > phrase.len() && (sense.is_filler() || sense == Sense::Polite)
                     })
             });
             found.map(|(_, written)| written.clone())
@@ -173,6 +174,10 @@ impl Interpreter<'_> {
     /// Returns the devices the clause means if none of them can do it: "set all lights to red"
     /// where no lamp has colors.
     fn incapable(&self, clause: &Clause, intent: Intent) -> Option<Misunderstanding> {
+        // "set the fan to 2": not that the fan cannot, but that the meaning of 2 is not certain.
+        if matches!(intent, Intent::SetValue(_, amount) if is_number_of_step(amount)) {
+            return None;
+        }
         let before: &[u32] = &[];
         let request = ClauseIntent {
             clause,

@@ -196,6 +196,8 @@ pub(super) enum Sense {
     Veto,
     /// A word without meaning for the command: "please".
     Filler,
+    /// A word of somebody who thinks, "um": behind a name another one may replace it.
+    Hesitation,
     /// A statement that is the reason for a request behind or before a comma: "it is dark".
     Reason,
     /// A polite request in the form of a question: "can you".
@@ -210,6 +212,8 @@ pub(super) enum Sense {
     Or,
     In,
     To,
+    /// Before a part of the whole: "zu 80 Prozent", which is 20 percent open for what closes.
+    Share,
     At,
     By,
     It,
@@ -230,6 +234,9 @@ pub(super) enum Sense {
     Asking(StateWord),
     /// "should be" after a target: the start of a wish.
     Shall,
+    /// "may" and "can" of a language in which "the light may off" is a command; before the name it
+    /// begins a question.
+    May,
     /// The pronoun of a formal request, directly after the verb: "schalten Sie".
     Formal,
     Mode,
@@ -280,7 +287,15 @@ pub(super) enum Sense {
 impl Sense {
     /// Returns whether the word may stand before a place or a value.
     pub(super) fn is_preposition(&self) -> bool {
-        matches!(self, Self::In | Self::To | Self::At | Self::By)
+        matches!(
+            self,
+            Self::In | Self::To | Self::Share | Self::At | Self::By
+        )
+    }
+
+    /// Returns whether the word has no meaning for the command.
+    pub(super) fn is_filler(self) -> bool {
+        matches!(self, Self::Filler | Self::Hesitation)
     }
 
     /// Returns whether the word makes a sentence of names, states and values.

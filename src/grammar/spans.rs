@@ -263,9 +263,9 @@ impl Spans {
 
     /// Removes nouns that are verbs at the start of a clause: "switch off the kitchen".
     fn begin_with_the_verb(&mut self, start: usize) {
-        let begins = self.senses[..start]
-            .last()
-            .is_none_or(|s| matches!(s, Sense::Filler | Sense::Polite | Sense::And | Sense::Comma));
+        let begins = self.senses[..start].last().is_none_or(|s| {
+            s.is_filler() || matches!(s, Sense::Polite | Sense::And | Sense::Comma)
+        });
         if begins && self.senses[start..].contains(&Sense::Verb(Verb::Turn)) {
             let mut kept = 0;
             self.senses.retain(|s| {

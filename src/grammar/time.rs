@@ -405,7 +405,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         let (span, end) = self.span(at)?;
         // "a los diez minutos" is a moment.
         let mut before = self.input[..at].iter().rev();
-        let before = before.find(|word| !self.has_sense(word, |sense| sense == Sense::Filler));
+        let before = before.find(|word| !self.has_sense(word, Sense::is_filler));
         if before.is_some_and(|word| self.has_sense(word, is_link)) {
             return None;
         }

@@ -119,7 +119,7 @@ pub(super) fn timer_request(lexicon: &Lexicon, text: &str) -> Option<TimerReques
 
 /// Removes polite words around a request: "can you", "por favor".
 fn without_fillers<'t>(lexicon: &Lexicon, mut input: Vec<&'t str>) -> Vec<&'t str> {
-    let is_polite = |sense| matches!(sense, Sense::Filler | Sense::Polite);
+    let is_polite = |sense: Sense| sense.is_filler() || sense == Sense::Polite;
     let polite_start = |input: &[&str]| {
         let senses = lexicon.senses(input);
         let polite = senses.filter(|(_, sense)| is_polite(*sense));
@@ -132,7 +132,7 @@ fn without_fillers<'t>(lexicon: &Lexicon, mut input: Vec<&'t str>) -> Vec<&'t st
         (1..input.len()).find(|at| {
             let rest = &input[*at..];
             let mut senses = lexicon.senses(rest);
-            senses.any(|(length, sense)| length == rest.len() && sense == Sense::Filler)
+            senses.any(|(length, sense)| length == rest.len() && sense.is_filler())
         })
     };
     while let Some(at) = polite_end(&input) {

@@ -73,7 +73,7 @@ impl Parser<'_> {
             .skip_while(|s| !matches!(s, Sense::Place(_)))
             .skip(1);
         coming
-            .find(|s| !matches!(s, Sense::Filler | Sense::Article))
+            .find(|s| !s.is_filler() && **s != Sense::Article)
             .is_some_and(|s| {
                 matches!(
                     s,

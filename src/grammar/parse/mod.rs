@@ -26,7 +26,7 @@ pub(super) fn clauses(senses: &[Sense], asked: bool, grammar: &Grammar) -> Resul
             break;
         }
         parser.take(at, sense).ok_or(at)?;
-        if !matches!(sense, Sense::Filler | Sense::Article) {
+        if !sense.is_filler() && sense != Sense::Article {
             parser.last = Some(sense);
         }
     }
@@ -116,6 +116,7 @@ impl<'a> Parser<'a> {
     fn take(&mut self, at: usize, sense: Sense) -> Option<()> {
         match sense {
             Sense::Filler | Sense::Article => Some(()),
+            Sense::Hesitation => self.hesitation(at),
             Sense::Reason => self.senses.contains(&Sense::Comma).then_some(()),
             Sense::Polite => set(&mut self.polite),
             Sense::All | Sense::Any | Sense::Both => self.quantifier(sense),
@@ -131,6 +132,10 @@ impl<'a> Parser<'a> {
             }
             Sense::In => self.after_in(),
             Sense::To | Sense::At | Sense::By => self.preposition(sense),
+            Sense::Share => {
+                self.now.is_share = true;
+                self.preposition(Sense::To)
+            }
             Sense::Possessive => self.possessive(at),
             Sense::Be
             | Sense::What
@@ -151,6 +156,19 @@ impl<'a> Parser<'a> {
                 fill(&mut self.pending.particle, particle)
             }
             Sense::Particle(particle) => self.particle(particle),
+            Sense::Shall => self.shall(),
+            Sense::May => (!self.now.targets.is_empty()).then_some(()),
+            Sense::Formal => {
+                let after_verb = matches!(self.last, Some(Sense::Verb(_) | Sense::SplitVerb(..)));
+                after_verb.then_some(())
+            }
+            _ => self.take_value(sense),
+        }
+    }
+
+    /// Accepts a state, a property or a value.
+    fn take_value(&mut self, sense: Sense) -> Option<()> {
+        match sense {
             Sense::State(state) => self.state(state),
             Sense::Participle(state) => {
                 let is_expected = self.now.question.is_some() || self.now.ensure;
@@ -158,11 +176,6 @@ impl<'a> Parser<'a> {
             }
             Sense::Comparative(comparative) => self.comparative(comparative),
             Sense::Complaint(wish) => self.complaint(wish),
-            Sense::Shall => self.shall(),
-            Sense::Formal => {
-                let after_verb = matches!(self.last, Some(Sense::Verb(_) | Sense::SplitVerb(..)));
-                after_verb.then_some(())
-            }
             Sense::Slightly => set(&mut self.now.slightly),
             Sense::Mode => set(&mut self.now.mode),
             Sense::Status | Sense::Property(_) | Sense::Target(_) => self.property(sense),
@@ -173,6 +186,7 @@ impl<'a> Parser<'a> {
             | Sense::Hex(_)
             | Sense::White(_)
             | Sense::OptionName(_) => self.amount(sense),
+            _ => None,
         }
     }
 
@@ -201,6 +215,39 @@ impl<'a> Parser<'a> {
             }
             _ => set(&mut self.pending.all),
         }
+    }
+
+    /// Accepts "um" where no other name, value or verb takes the place of one before it: "turn off
+    /// the oven, um, the kettle". Behind "and" it is one more.
+    fn hesitation(&self, at: usize) -> Option<()> {
+        let is_pause = |sense: &&Sense| sense.is_filler() || **sense == Sense::Comma;
+        let before = self.senses[..at].iter().rev().find(|s| !is_pause(s));
+        let behind = self.senses[at..].iter().find(|s| !is_pause(s));
+        let is_apart = matches!(before, None | Some(Sense::And | Sense::Article))
+            || matches!(behind, None | Some(Sense::And));
+        let begins = self.done.is_empty()
+            && self.now.targets.is_empty()
+            && self.now.places.is_empty()
+            && self.now.amount.is_none()
+            && self.pending.places.is_empty();
+        let replaces = behind.is_some_and(|sense| {
+            matches!(
+                sense,
+                Sense::Name(..)
+                    | Sense::Noun(..)
+                    | Sense::Place(_)
+                    | Sense::It
+                    | Sense::Them
+                    | Sense::Article
+                    | Sense::Verb(_)
+                    | Sense::SplitVerb(..)
+                    | Sense::In
+                    | Sense::To
+                    | Sense::Number(_)
+                    | Sense::Level(_)
+            )
+        });
+        (is_apart || begins || !replaces).then_some(())
     }
 
     /// Accepts "in" before a place.
@@ -288,7 +335,11 @@ impl<'a> Parser<'a> {
             return None;
         }
         if self.now.verb.is_some() && self.is_complete() {
-            // "turn on the kitchen light turn off the hall light"
+            // "turn on the kitchen light turn off the hall light". Not behind a bare noun, which may
+            // be a song with this title, nor before "para la película", which may be a purpose.
+            if matches!(verb, Verb::Stop | Verb::Pause) || self.may_have_a_title() {
+                return None;
+            }
             self.finish()?;
             return fill(&mut self.now.verb, verb);
         }
@@ -297,6 +348,13 @@ impl<'a> Parser<'a> {
             self.closed = true;
         }
         fill(&mut self.now.verb, verb)
+    }
+
+    /// Returns whether the last word is a noun alone: "put on the song".
+    fn may_have_a_title(&self) -> bool {
+        let target = self.now.targets.last();
+        let is_alone = target.is_some_and(|target| target.places.is_empty() && !target.all);
+        is_alone && matches!(self.last, Some(Sense::Noun(_, false)))
     }
 
     /// Accepts the second part of a separable verb: "schliess die tür [ab]".
@@ -563,7 +621,12 @@ impl<'a> Parser<'a> {
 fn is_part_of_complaint(sense: &Sense) -> bool {
     matches!(
         sense,
-        Sense::Complaint(_) | Sense::Place(_) | Sense::In | Sense::Filler | Sense::Article
+        Sense::Complaint(_)
+            | Sense::Place(_)
+            | Sense::In
+            | Sense::Filler
+            | Sense::Hesitation
+            | Sense::Article
     )
 }
 

@@ -102,7 +102,10 @@ impl Parser<'_> {
     /// Returns whether an article precedes the colour: "the blue light".
     fn is_certain_one(&self, at: usize) -> bool {
         let before = at.checked_sub(2).and_then(|before| self.senses.get(before));
-        !matches!(before, Some(Sense::Ensure | Sense::Polite | Sense::Filler))
+        !matches!(
+            before,
+            Some(Sense::Ensure | Sense::Polite | Sense::Filler | Sense::Hesitation)
+        )
     }
 
     pub(super) fn target(&mut self, at: usize, sense: Sense) -> Option<()> {
@@ -262,6 +265,7 @@ impl Parser<'_> {
             !matches!(
                 s,
                 Sense::Filler
+                    | Sense::Hesitation
                     | Sense::Polite
                     | Sense::Article
                     | Sense::All
