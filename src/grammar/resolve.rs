@@ -2,6 +2,7 @@
 
 use smallvec::{SmallVec, smallvec};
 
+use crate::grammar::awning;
 use crate::grammar::clause::{Amount, Clause, Head, QuestionType, Target};
 use crate::grammar::effect::{DeviceEffects, Effects, is_robot, measured};
 use crate::grammar::intent::{Intent, QueryFocus, RelativeChange};
@@ -285,7 +286,14 @@ impl Resolver<'_> {
         if is_name_alone && is_robot(device) {
             return None;
         }
-        let effects = self.effects.of(request.intent, device, mode)?;
+        let mut effects = self.effects.of(request.intent, device, mode)?;
+        if awning::is_by_height(request.clause, device) {
+            let mut targets = request.clause.targets.iter();
+            if targets.any(|target| self.is_everything(target)) {
+                return None;
+            }
+            effects = awning::lowered_is_extended(request.clause, effects)?;
+        }
         (!as_mode || matches!(device.kind.as_str(), "scene" | "script")).then_some(effects)
     }
 
