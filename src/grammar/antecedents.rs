@@ -13,6 +13,8 @@ use crate::vocabulary::action::ActionList;
 pub struct Antecedents {
     /// The actions of the last command.
     pub actions: ActionList,
+    /// Whether the last command named several devices one by one, so that "it" is none of them.
+    pub is_list: bool,
     /// The device that a question offered beside the one that was chosen.
     pub other: Option<String>,
 }
@@ -25,6 +27,8 @@ pub(super) type Referents<'s> = (Cow<'s, [Sense]>, Cow<'s, [u32]>);
 pub(super) struct Remembered {
     /// Devices of the last command.
     pub(super) devices: Vec<u32>,
+    /// Whether the devices were named one by one.
+    pub(super) is_list: bool,
     /// The other one of two.
     pub(super) other: Option<u32>,
     /// The area of all its devices.
@@ -52,6 +56,7 @@ impl Remembered {
             None => other_of_two(antecedents, home, names, &devices),
         };
         Self {
+            is_list: antecedents.is_list && devices.len() > 1,
             devices,
             other,
             area,

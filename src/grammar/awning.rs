@@ -48,8 +48,7 @@ fn of_height(clause: &Clause, (property, op, value): Effect) -> Option<Effect> {
         (Op::Increase, by) => (Op::Decrease, by),
         (Op::Decrease, by) => (Op::Increase, by),
         (Op::Set, Some(Value::Number(to))) if is_number && ends.contains(&to) => {
-            let is_up =
-                clause.verb == Some(Verb::Raise) || clause.state == Some(StateWord::Up);
+            let is_up = clause.verb == Some(Verb::Raise) || clause.state == Some(StateWord::Up);
             let agrees = is_up == (to == RETRACTED);
             return agrees.then_some((property, op, value_of(to)));
         }

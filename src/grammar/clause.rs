@@ -72,6 +72,8 @@ pub(super) struct Target {
     pub(super) head: Head,
     pub(super) all: bool,
     pub(super) both: bool,
+    /// An indefinite article: before one thing, "a lamp" (`true`), or before several.
+    pub(super) indefinite: Option<bool>,
     /// Places of the target; the device is in one of them.
     pub(super) places: Vec<Place>,
     /// Places of a later target, used if this one has devices there: "the lamp and the fan in the
@@ -92,6 +94,7 @@ impl Target {
             head,
             all: false,
             both: false,
+            indefinite: None,
             places: Vec::new(),
             shared_places: Vec::new(),
             extra_noun: None,

@@ -52,7 +52,7 @@ impl Interpreter<'_> {
     /// Returns the draft of a sentence with a condition, if every way to read it agrees.
     pub(super) fn conditional(&self, text: &str) -> Option<Draft> {
         let plain = self.lexicon.spelling.plain(text);
-        let mut input = words(&plain);
+        let mut input = self.lexicon.words(&plain);
         if input.len() > MOST_WORDS || input.last() == Some(&"?") {
             return None;
         }

@@ -171,7 +171,7 @@ fn telling<'a>(lexicon: &Lexicon, plain: &'a str) -> Vec<&'a str> {
     let is_filler = |word: &str| {
         lexicon
             .senses(&[word])
-            .any(|(_, sense)| sense.is_filler() || matches!(sense, Sense::Article | Sense::In))
+            .any(|(_, sense)| sense.is_filler() || sense.is_article() || sense == Sense::In)
     };
     words(plain)
         .into_iter()

@@ -364,7 +364,10 @@ impl Effects<'_> {
             (None, None) => (main_state(device)?, None),
         };
         device.capability(&property)?;
-        Some((property, Op::Query, value))
+        // "open" stands for any position but closed, "at 100 percent" does not.
+        let is_whole = matches!((asked, &value), (Some(QueryFocus::At(_)), Some(Value::Number(n)))
+            if property == Property::Position && *n >= 100.0);
+        Some((property, Op::Query, value.filter(|_| !is_whole)))
     }
 
     /// Returns the only reading of the device that has the option as a value: "is the barrel wet".
@@ -620,6 +623,14 @@ fn sensed_by(capability: &Capability, state: StateWord) -> Option<(Property, Opt
 
 /// Returns the property a state belongs to, and the value that stands for the state.
 pub(super) fn asked_state(device: &Device, state: StateWord) -> Option<(Property, Option<Value>)> {
+    if state.is_extent() {
+        // The answer is the position: "yes" would only mean that it is not closed.
+        let position = device.capability(&Property::Position);
+        return position.map_or_else(
+            || sensed(device, StateWord::Open),
+            |position| Some((position.property.clone(), None)),
+        );
+    }
     match device.kind.as_str() {
         "binary_sensor" | "sensor" => sensed(device, state).or_else(|| asked_of(device, state)),
         // A lock or a motor may report whether its door is open.
@@ -639,7 +650,7 @@ fn asked_of(device: &Device, state: StateWord) -> Option<(Property, Option<Value
     match state {
         StateWord::On | StateWord::Off => text(Property::Power, word(state == StateWord::On))
             .or_else(|| asked_on(device, state == StateWord::On)),
-        StateWord::Open | StateWord::Up => device
+        StateWord::Open | StateWord::Up | StateWord::FullyOpen | StateWord::Ajar => device
             .capability(&Property::Position)
             .map(|c| (c.property.clone(), Some(Value::Number(100.0)))),
         StateWord::Closed | StateWord::Down => device

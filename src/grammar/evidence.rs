@@ -111,7 +111,10 @@ impl Evidence {
                 }
                 Sense::Color(_) | Sense::Hex(_) => meant.push(Property::Color),
                 Sense::White(_) => meant.extend([Property::Color, Property::ColorTemp]),
-                Sense::Verb(verb) | Sense::SplitVerb(verb, _) | Sense::Gerund(verb) => {
+                Sense::Verb(verb)
+                | Sense::SplitVerb(verb, _)
+                | Sense::Gerund(verb)
+                | Sense::Request(verb) => {
                     meant.extend_from_slice(properties_of_verb(*verb));
                     by_verb.extend(direction_of_verb(*verb));
                     by_degree.extend(direction_of_verb(*verb).filter(|_| is_of_degree(*verb)));
@@ -122,7 +125,8 @@ impl Evidence {
                     let is_of_degree = matches!(state, StateWord::Up | StateWord::Down);
                     by_degree.extend(is_of_degree.then_some(direction_of_state(*state)));
                     meant.extend_from_slice(properties_of_state(*state));
-                    self.moves |= matches!(state, StateWord::Open | StateWord::Closed);
+                    self.moves |=
+                        matches!(state, StateWord::Open | StateWord::Closed) || state.is_extent();
                 }
                 // "One more thing" has no direction.
                 Sense::Comparative(Comparative::More | Comparative::Less) => {}

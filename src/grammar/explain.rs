@@ -194,6 +194,7 @@ impl Interpreter<'_> {
                         clause,
                         intent,
                         before: &[],
+                        are_listed: false,
                     })
                     .is_none()
             {
@@ -254,6 +255,7 @@ impl Interpreter<'_> {
         let names = self.names;
         match sense {
             Sense::Filler | Sense::Hesitation => "filler".to_owned(),
+            Sense::Indefinite(_) => "article".to_owned(),
             Sense::Place(Place::Area(area)) => {
                 format!("area {}", self.home.areas()[usize::from(area)].name)
             }
@@ -267,6 +269,7 @@ impl Interpreter<'_> {
             }
             Sense::Particle(_) => "second part of the verb".to_owned(),
             Sense::Gerund(verb) => format!("doing {verb:?}").to_lowercase(),
+            Sense::Request(verb) => format!("asks to {verb:?}").to_lowercase(),
             Sense::State(state) => format!("state {}", state.word()),
             Sense::Participle(state) => format!("being {}", state.word()),
             Sense::Asking(state) => format!("asks whether {}", state.word()),

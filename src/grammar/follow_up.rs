@@ -20,7 +20,8 @@ use crate::grammar::phrase_filter::PhraseFilter;
 use crate::grammar::sense::{Comparative, Place, Sense, Verb};
 use crate::grammar::spans::Spans;
 use crate::grammar::tokens::words;
-use crate::vocabulary::action::{Action, Draft};
+use crate::vocabulary::action::{Action, Draft, Op, TargetScope};
+use crate::vocabulary::{Property, Value};
 
 /// Most words that a sentence of fixed form has besides fillers.
 const MOST_FIXED_WORDS: usize = 12;
@@ -155,42 +156,42 @@ fn continued(lexicon: &Lexicon, text: &str) -> Option<(bool, String)> {
 
 /// Writes a pronoun that is attached to a verb as a word of its own: "apágala" becomes "apaga eso".
 fn detached(lexicon: &Lexicon, names: &Names, text: &str) -> Option<String> {
-    let pronoun = lexicon.follow_up.it.first()?;
-    let clitics = &lexicon.follow_up.clitics;
-    if clitics.is_empty() {
+    let forms = &lexicon.follow_up;
+    let clitics = || forms.clitics.iter().chain(&forms.clitics_many);
+    if forms.clitics.is_empty() {
         return None;
     }
     let plain = lexicon.spelling.plain(text);
-    let input = words(&plain);
-    let ends_with_clitic = |word: &&str| clitics.iter().any(|clitic| word.ends_with(&**clitic));
+    let input = lexicon.words(&plain);
+    let ends_with_clitic = |word: &&str| clitics().any(|clitic| word.ends_with(&**clitic));
     if !input.iter().any(ends_with_clitic) {
         return None;
     }
-    let is_verb = |word: &str| {
-        let input = [word];
-        let mut senses = lexicon.senses(&input);
-        senses.any(|(_, sense)| matches!(sense, Sense::Verb(_)))
-    };
     let mut detached = Vec::with_capacity(input.len() + 1);
     let mut found = false;
     for (at, &word) in input.iter().enumerate() {
         let is_last = at + 1 == input.len();
         let behind_verb = at
             .checked_sub(1)
-            .is_some_and(|before| is_verb(input[before]));
-        if is_last && behind_verb && clitics.iter().any(|clitic| clitic == word) {
-            detached.push(pronoun.as_str());
+            .is_some_and(|before| lexicon.is_verb(input[before]));
+        if let Some(pronoun) = lexicon.pronoun_for(word)
+            && is_last
+            && behind_verb
+        {
+            detached.push(pronoun);
             found = true;
             continue;
         }
         let is_known = lexicon.knows(word) || names.knows(word);
-        let stem = clitics
-            .iter()
-            .filter_map(|clitic| word.strip_suffix(clitic.as_str()))
-            .find(|stem| !is_known && is_verb(stem));
-        match stem {
-            Some(stem) => {
-                detached.extend([stem, pronoun.as_str()]);
+        let parts = clitics()
+            .filter_map(|clitic| {
+                let stem = word.strip_suffix(clitic.as_str())?;
+                Some([stem, lexicon.pronoun_for(clitic)?])
+            })
+            .find(|[stem, _]| !is_known && lexicon.is_verb(stem));
+        match parts {
+            Some(parts) => {
+                detached.extend(parts);
                 found = true;
             }
             None => detached.push(word),
@@ -338,20 +339,32 @@ impl Interpreter<'_> {
         let (instead, rest) = continued(self.lexicon, text)?;
         let template = template(last)?;
         let devices = self.named_devices(&rest, last)?;
+        let devices_named = devices.len();
+        let asks = !instead && text.trim_end().ends_with('?');
         let mut actions = Vec::new();
         for device in devices {
             let device = &self.home.devices()[device as usize];
             for (property, op, value) in &template {
                 device.capability(property)?;
+                let (op, value) = if asks {
+                    asked(*op, value.as_ref())
+                } else {
+                    (*op, value.clone())
+                };
                 actions.push(Action {
                     device: (&device.id).into(),
                     property: property.clone(),
-                    op: *op,
-                    value: value.clone(),
+                    op,
+                    value,
                 });
             }
         }
+        let scope = match devices_named {
+            1 => TargetScope::Named,
+            _ => TargetScope::Group,
+        };
         let draft = Draft {
+            scope,
             actions,
             ..Draft::default()
         };
@@ -460,11 +473,14 @@ impl Interpreter<'_> {
 }
 
 /// One change without its device.
-type DeviceChange = (
-    crate::vocabulary::Property,
-    crate::vocabulary::action::Op,
-    Option<crate::vocabulary::Value>,
-);
+type DeviceChange = (Property, Op, Option<Value>);
+
+/// Returns the question for the value that a command sets: "and the coffee machine?" after "turn
+/// off the oven" asks, and changes nothing.
+fn asked(op: Op, value: Option<&Value>) -> (Op, Option<Value>) {
+    let asked = value.filter(|_| matches!(op, Op::Set | Op::Query));
+    (Op::Query, asked.cloned())
+}
 
 /// Returns the changes that the actions make to each of their devices, if they are the same for
 /// all.

@@ -33,8 +33,12 @@ pub enum FollowUp {
 pub(super) struct FollowUpWords {
     /// More words for the last device, besides those of `[words]`.
     pub(super) it: Vec<String>,
+    /// More words for the last devices.
+    pub(super) them: Vec<String>,
     /// Pronouns that are attached to a verb, or stand behind one at the end: "éteins-le".
     pub(super) clitics: Vec<String>,
+    /// The same for several devices: "éteins-les".
+    pub(super) clitics_many: Vec<String>,
     /// Words for the other one of two devices.
     pub(super) other: Vec<String>,
     /// Words for the area of the last device.
@@ -63,6 +67,8 @@ impl FollowUpWords {
     /// Returns the words in the form in which they are compared.
     pub(super) fn normalized(mut self, plain: impl Fn(&str) -> String) -> Self {
         let lists = [
+            &mut self.it,
+            &mut self.them,
             &mut self.also,
             &mut self.also_after,
             &mut self.instead,

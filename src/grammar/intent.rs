@@ -368,7 +368,7 @@ fn change(clause: &Clause) -> Option<Intent> {
 /// Returns the intent that leads to the state: "make sure the door is locked".
 fn becomes(state: StateWord) -> Option<Intent> {
     Some(match state {
-        StateWord::Open => Intent::Open(true),
+        StateWord::Open | StateWord::FullyOpen => Intent::Open(true),
         StateWord::Closed => Intent::Open(false),
         StateWord::Locked => Intent::Lock(true),
         StateWord::Unlocked => Intent::Lock(false),
@@ -379,7 +379,9 @@ fn becomes(state: StateWord) -> Option<Intent> {
         StateWord::Docked => Intent::Dock,
         StateWord::Cleaning => Intent::Clean,
         StateWord::Mowing => Intent::Mow,
-        StateWord::On | StateWord::Off | StateWord::Up | StateWord::Down => return None,
+        StateWord::On | StateWord::Off | StateWord::Up | StateWord::Down | StateWord::Ajar => {
+            return None;
+        }
     })
 }
 

@@ -16,7 +16,7 @@ use crate::grammar::members::left_out;
 use crate::grammar::names::Names;
 use crate::grammar::parse::clauses;
 use crate::grammar::resolve::{ClauseIntent, Resolution, Resolver};
-use crate::grammar::sense::Sense;
+use crate::grammar::sense::{Sense, StateWord};
 use crate::grammar::spans::Spans;
 use crate::grammar::unable::Unable;
 use crate::home::Home;
@@ -116,11 +116,13 @@ impl Interpreter<'_> {
         let mut actions: Vec<Action> = Vec::new();
         let mut unable: Vec<Unable> = Vec::new();
         let mut question = None;
+        let mut are_listed = self.remembered.is_list;
         for clause in &clauses {
             let request = ClauseIntent {
                 clause,
                 intent: intent_of(clause)?,
                 before: &previous,
+                are_listed,
             };
             let mut current = SmallVec::new();
             for resolution in resolver.all(&request)? {
@@ -141,6 +143,7 @@ impl Interpreter<'_> {
                     }
                 }
             }
+            are_listed = clause.targets.len() > 1;
             previous = current;
         }
         if let Some(question) = question {
@@ -398,7 +401,8 @@ fn scope_of(
 
 /// Returns the form of a question about several devices.
 fn about(clause: &Clause) -> Option<StateQuery> {
-    let word = clause.state.filter(|_| !clause.either)?.word();
+    let told = |state: &StateWord| !clause.either && !state.is_extent();
+    let word = clause.state.filter(told)?.word();
     match clause.question? {
         QuestionType::Open if clause.count => Some(StateQuery::HowMany(word)),
         QuestionType::Open => Some(StateQuery::Which(word)),

@@ -15,7 +15,7 @@ use crate::grammar::sense::{Comparative, Level, Place, Sense, StateWord, Verb};
 use crate::grammar::spelling::Spelling;
 use crate::grammar::time_words::TimeWords;
 use crate::grammar::timer_phrases::TimerPhrases;
-use crate::grammar::tokens::{has_phrase, words};
+use crate::grammar::tokens::{has_phrase, is_hyphenated, words};
 use crate::vocabulary::Property;
 use crate::vocabulary::speech::Speech;
 
@@ -75,6 +75,8 @@ struct Raw {
     acts: BTreeMap<Verb, Vec<String>>,
     #[serde(default)]
     gerunds: BTreeMap<Verb, Vec<String>>,
+    #[serde(default)]
+    requests: BTreeMap<Verb, Vec<String>>,
     #[serde(default)]
     states: BTreeMap<StateWord, Vec<String>>,
     #[serde(default)]
@@ -186,6 +188,8 @@ enum FunctionWord {
     Reason,
     Polite,
     Article,
+    Indefinite,
+    Some,
     All,
     Any,
     Both,
@@ -228,6 +232,8 @@ impl FunctionWord {
             Self::Reason => Sense::Reason,
             Self::Polite => Sense::Polite,
             Self::Article => Sense::Article,
+            Self::Indefinite => Sense::Indefinite(true),
+            Self::Some => Sense::Indefinite(false),
             Self::All => Sense::All,
             Self::Any => Sense::Any,
             Self::Both => Sense::Both,
@@ -476,10 +482,14 @@ fn runs(raw: &Raw, spelling: &Spelling) -> PhraseIndex {
         add(function.sense(), &spoken);
     }
     add(Sense::It, &raw.follow_up.it);
+    add(Sense::Them, &raw.follow_up.them);
     add(Sense::Other, &raw.follow_up.other);
     add(Sense::Place(Place::There), &raw.follow_up.there);
     for (verb, spoken) in &raw.gerunds {
         add(Sense::Gerund(*verb), spoken);
+    }
+    for (verb, spoken) in &raw.requests {
+        add(Sense::Request(*verb), spoken);
     }
     for (state, spoken) in &raw.states {
         add(Sense::State(*state), spoken);
@@ -584,6 +594,45 @@ fn verbs(acts: &BTreeMap<Verb, Vec<String>>, spelling: &Spelling, runs: &mut Phr
 }
 
 impl Lexicon {
+    /// Splits a text in plain spelling into words. A pronoun behind a verb and a hyphen is one,
+    /// though the word is an article as well: "mets-le en rouge".
+    pub(super) fn words<'a>(&'a self, plain: &'a str) -> Vec<&'a str> {
+        let mut input = words(plain);
+        if self.follow_up.clitics.is_empty() || !plain.contains('-') {
+            return input;
+        }
+        for at in 1..input.len() {
+            if let Some(pronoun) = self.pronoun_for(input[at])
+                && is_hyphenated(plain, input[at])
+                && self.is_verb(input[at - 1])
+            {
+                input[at] = pronoun;
+            }
+        }
+        input
+    }
+
+    /// Returns the pronoun that an attached one stands for: "ça" for "le", "eux" for "les".
+    pub(super) fn pronoun_for(&self, clitic: &str) -> Option<&str> {
+        let forms = &self.follow_up;
+        let is_in = |list: &[String]| list.iter().any(|form| form == clitic);
+        let pronouns = if is_in(&forms.clitics) {
+            &forms.it
+        } else if is_in(&forms.clitics_many) {
+            &forms.them
+        } else {
+            return None;
+        };
+        pronouns.first().map(String::as_str)
+    }
+
+    /// Returns whether the word alone is a verb.
+    pub(super) fn is_verb(&self, word: &str) -> bool {
+        let input = [word];
+        let mut senses = self.senses(&input);
+        senses.any(|(_, sense)| matches!(sense, Sense::Verb(_)))
+    }
+
     /// Returns the senses of phrases at the start of `input`, each with its number of words.
     pub(super) fn senses<'a>(
         &'a self,

@@ -218,7 +218,7 @@ impl Builder<'_> {
             && self
                 .lexicon
                 .senses(&all[..1])
-                .any(|(_, sense)| sense == Sense::Article)
+                .any(|(_, sense)| sense.is_article())
         {
             all.remove(0);
         }
@@ -548,8 +548,7 @@ impl Builder<'_> {
         let article = [first.as_str()];
         let mut senses = self.lexicon.senses(&article);
         let other = self.full_names.get(&rest.join(" "));
-        other.is_some_and(|other| *other != device)
-            && senses.any(|(_, sense)| sense == Sense::Article)
+        other.is_some_and(|other| *other != device) && senses.any(|(_, sense)| sense.is_article())
     }
 
     /// Whether the words are verbs and their particles, without a thing: "turn on". As a name
@@ -586,7 +585,7 @@ impl Builder<'_> {
         let is_small = |word: &&str| {
             let word = [*word];
             let mut senses = self.lexicon.senses(&word);
-            senses.any(|(_, sense)| matches!(sense, Sense::Article | Sense::Particle(_)))
+            senses.any(|(_, sense)| sense.is_article() || matches!(sense, Sense::Particle(_)))
         };
         let mut senses = self.lexicon.senses(&input);
         senses.any(|(length, sense)| {
@@ -630,7 +629,7 @@ impl Builder<'_> {
             let is_link = |word: &&String| {
                 let word = [word.as_str()];
                 let mut senses = self.lexicon.senses(&word);
-                senses.any(|(_, sense)| matches!(sense, Sense::In | Sense::Article))
+                senses.any(|(_, sense)| sense.is_article() || sense == Sense::In)
             };
             let links = rest.iter().take_while(is_link).count();
             &rest[links..]

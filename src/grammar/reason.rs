@@ -183,6 +183,7 @@ impl Interpreter<'_> {
             clause,
             intent,
             before,
+            are_listed: false,
         };
         let resolver = self.resolver();
         let is_there = |index: u32| {

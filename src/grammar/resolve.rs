@@ -87,6 +87,8 @@ pub(super) struct ClauseIntent<'a> {
     pub(super) intent: Intent,
     /// Devices of the previous clause.
     pub(super) before: &'a [u32],
+    /// Whether they were named one by one, so that "it" is one of them.
+    pub(super) are_listed: bool,
 }
 
 impl Resolver<'_> {
@@ -199,12 +201,16 @@ impl Resolver<'_> {
         if !(is_group || request.clause.except.is_empty()) {
             return None;
         }
+        if let Some(question) = self.named_elsewhere(request, target) {
+            return Some(question);
+        }
         match target.head {
             Head::It if request.before.is_empty() && self.is_of_a_place(request, target) => {
                 self.implied(request, Some(target))
             }
             Head::It | Head::Them if request.before.is_empty() => None,
             Head::It if request.before.len() > 1 && request.clause.targets.len() > 1 => None,
+            Head::It if request.are_listed => self.one_of_previous(request),
             Head::It | Head::Them => self.repeat_previous(request),
             Head::Area => self.implied(request, Some(target)),
             Head::Noun(noun, many) => self.noun(request, target, (noun, many)),
@@ -350,6 +356,16 @@ impl Resolver<'_> {
         })
     }
 
+    /// Returns the only device of a list in the previous clause that can do this: a pronoun in the
+    /// singular means one.
+    fn one_of_previous(&self, request: &ClauseIntent<'_>) -> Option<Resolution> {
+        let able = self.able(request, request.before, None);
+        if able.len() > 1 {
+            return Some(Resolution::AskWhich(able));
+        }
+        self.each_of(request, &able, None)
+    }
+
     /// Returns the devices of a longer name that can answer, where those called so cannot: "is the
     /// front door closed" with a lock "Front door" and a "Front door sensor".
     fn sensors_named(&self, request: &ClauseIntent<'_>, target: &Target, id: u32) -> Vec<u32> {
@@ -377,6 +393,32 @@ impl Resolver<'_> {
             .filter(|(_, is_whole)| !whole || *is_whole)
             .map(|(device, _)| device)
             .collect()
+    }
+
+    /// Resolves a name that is a noun as well, where the devices called so are elsewhere and others
+    /// in the area of the command fit the noun: "the shutter" in the living room, with one called
+    /// "Shutter" in the study.
+    fn named_elsewhere(&self, request: &ClauseIntent<'_>, target: &Target) -> Option<Resolution> {
+        let Head::Name(id, Some((noun, false))) = target.head else {
+            return None;
+        };
+        let is_plain = target.extra_noun.is_none() && !target.all && !target.both;
+        if !is_plain || self.here.is_none() || Self::place_is_named(request, Some(target)) {
+            return None;
+        }
+        let is_here = |d: u32| self.names.is_at(d, Place::Here, self.here);
+        let is_elsewhere =
+            |&d: &u32| !is_here(d) && self.names.referents[d as usize].area.is_some();
+        let called = self.devices_named(request, target, id);
+        if !called.iter().all(is_elsewhere) {
+            return None;
+        }
+        let near = self.with_noun(request, target, noun);
+        let near: Vec<u32> = near.into_iter().filter(|&d| is_here(d)).collect();
+        let near = self.able(request, &near, self.mode(noun));
+        let called = self.able(request, &called, None);
+        let asks = !near.is_empty() && !called.is_empty();
+        asks.then(|| Resolution::AskWhich([called, near].concat()))
     }
 
     fn none_called(&self, request: &ClauseIntent<'_>, target: &Target, id: u32) -> bool {
@@ -596,6 +638,14 @@ impl Resolver<'_> {
             return None;
         }
         let candidates = self.with_noun(request, target, noun);
+        let is_one_of_several = target.indefinite == Some(!plural) && !target.all && !target.both;
+        if is_one_of_several && !is_question {
+            let able = self.able(request, &candidates, self.mode(noun));
+            let near = self.nearest(request, Some(target), able);
+            if near.len() > 1 {
+                return Some(Resolution::AskWhich(near));
+            }
+        }
         let asks_which =
             request.clause.question == Some(QuestionType::Open) && request.clause.state.is_some();
         if plural || target.all || target.both || entry.everything || asks_which {
@@ -829,7 +879,7 @@ impl Resolver<'_> {
         let (all, both) = target.map_or((false, false), |t| (t.all, t.both));
         let locks = matches!(request.intent, Intent::Lock(true));
         let count = able.len();
-        let near = if locks {
+        let near = if locks || self.excepts_elsewhere(request) {
             able
         } else {
             self.nearest(request, target, able)
@@ -884,34 +934,45 @@ impl Resolver<'_> {
     ) -> Option<Vec<u32>> {
         for except in &request.clause.except {
             let before = devices.len();
-            let at = |d: u32| {
-                except.places.is_empty()
-                    || except
-                        .places
-                        .iter()
-                        .any(|&place| self.names.is_at(d, place, self.here))
-            };
-            match except.head {
-                Head::Area => devices.retain(|&d| !at(d)),
-                Head::Noun(noun, _) => devices.retain(|&d| !(at(d) && self.is_a(noun, d))),
-                Head::Name(id, noun) => {
-                    let called = &self.names.entries[id as usize].devices;
-                    let whole = called.iter().any(|(d, whole)| *whole && at(*d));
-                    let is_meant = |d: u32| {
-                        called
-                            .iter()
-                            .any(|(c, is_whole)| *c == d && (*is_whole || !whole))
-                            || (!whole && noun.is_some_and(|(n, _)| self.is_a(n, d)))
-                    };
-                    devices.retain(|&d| !(at(d) && is_meant(d)));
-                }
-                Head::It | Head::Them => return None,
-            }
+            devices.retain(|&d| !self.is_excepted(except, d));
             if devices.len() == before {
                 return None;
             }
         }
         Some(devices)
+    }
+
+    /// Returns whether the exception means the device; a pronoun means none.
+    fn is_excepted(&self, except: &Target, device: u32) -> bool {
+        let at = |d: u32| {
+            let mut places = except.places.iter();
+            except.places.is_empty() || places.any(|&place| self.names.is_at(d, place, self.here))
+        };
+        let is_meant = match except.head {
+            Head::Area => true,
+            Head::Noun(noun, _) => self.is_a(noun, device),
+            Head::Name(id, noun) => {
+                let called = &self.names.entries[id as usize].devices;
+                let whole = called.iter().any(|(d, whole)| *whole && at(*d));
+                let mut called = called.iter();
+                called.any(|(c, is_whole)| *c == device && (*is_whole || !whole))
+                    || (!whole && noun.is_some_and(|(n, _)| self.is_a(n, device)))
+            }
+            Head::It | Head::Them => false,
+        };
+        is_meant && at(device)
+    }
+
+    /// Returns whether an exception is outside the area of the command, so that the group is that
+    /// of the home: "all the blinds except the bedroom".
+    fn excepts_elsewhere(&self, request: &ClauseIntent<'_>) -> bool {
+        let is_here = |d: u32| self.names.is_at(d, Place::Here, self.here);
+        let has_one_here = |except: &Target| {
+            let mut devices = self.device_indices();
+            devices.any(|d| is_here(d) && self.is_excepted(except, d))
+        };
+        let mut exceptions = request.clause.except.iter();
+        self.here.is_some() && exceptions.any(|except| !has_one_here(except))
     }
 
     /// Returns whether the clause switches an area, in a language in which that means its lights:
@@ -949,6 +1010,12 @@ impl Resolver<'_> {
         }
         let fits = |&d: &u32| meant.fits(self.device(d)) && self.inside(request, target, d);
         let fitting: Vec<u32> = self.device_indices().filter(fits).collect();
+        if self.may_be_degrees(request, target) {
+            return None;
+        }
+        if target.is_none() && is_color_of_nothing(request) {
+            return self.one_in_color(request, &fitting);
+        }
         // "is any window open" may be about a property of that name.
         if meant.group || (clause.any && matches!(request.intent, Intent::Query(..))) {
             return self.group(request, target, &fitting, None);
@@ -989,6 +1056,31 @@ impl Resolver<'_> {
         }
     }
 
+    /// Returns whether the number for an area may be a temperature: "set the bedroom to 20", with
+    /// lamps and a thermostat there.
+    fn may_be_degrees(&self, request: &ClauseIntent<'_>, target: Option<&Target>) -> bool {
+        let Intent::SetValue(None, amount @ Amount::Number(_)) = request.intent else {
+            return false;
+        };
+        let is_heating = |d: u32| {
+            let heating = self.device(d).capability(&Property::Temperature);
+            heating.is_some_and(|c| c.settable && self.effects.accepts(c, amount))
+        };
+        let mut there = self
+            .device_indices()
+            .filter(|&d| self.inside(request, target, d));
+        target.is_some() && there.any(is_heating)
+    }
+
+    /// Resolves "set to red", which names no lamp, to the only one that can have the color.
+    fn one_in_color(&self, request: &ClauseIntent<'_>, lamps: &[u32]) -> Option<Resolution> {
+        let near = self.nearest(request, None, self.able(request, lamps, None));
+        if near.len() > 1 {
+            return Some(Resolution::AskWhich(near));
+        }
+        self.each_of(request, &near, None)
+    }
+
     /// Narrows several players to those that play the named medium: "skip this song" is for
     /// speakers, "pause the movie" for screens.
     fn suitable_players(&self, players: Vec<u32>) -> Vec<u32> {
@@ -1003,6 +1095,15 @@ impl Resolver<'_> {
         };
         self.preferred(index(noun), players)
     }
+}
+
+/// Returns whether a color is asked for without a lamp, a place or the word for it.
+fn is_color_of_nothing(request: &ClauseIntent<'_>) -> bool {
+    let is_color = match request.intent {
+        Intent::SetValue(None, amount) | Intent::OnAt(None, amount) => amount.is_color(),
+        _ => false,
+    };
+    is_color && request.clause.places.is_empty()
 }
 
 /// Returns whether valves may be called by the noun: "sprinkler".

@@ -75,6 +75,10 @@ pub(super) enum StateWord {
     Up,
     Down,
     Open,
+    /// Open to the end: "wide open".
+    FullyOpen,
+    /// Open a little: a state to ask about, but none to set.
+    Ajar,
     Closed,
     Locked,
     Unlocked,
@@ -88,12 +92,17 @@ pub(super) enum StateWord {
 }
 
 impl StateWord {
+    /// Returns whether the word tells how far something is open.
+    pub(super) fn is_extent(self) -> bool {
+        matches!(self, Self::FullyOpen | Self::Ajar)
+    }
+
     /// Returns the word of the vocabulary for this state.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::On => "on",
             Self::Off => "off",
-            Self::Up | Self::Open => "open",
+            Self::Up | Self::Open | Self::FullyOpen | Self::Ajar => "open",
             Self::Down | Self::Closed => "closed",
             Self::Locked => "locked",
             Self::Unlocked => "unlocked",
@@ -203,6 +212,8 @@ pub(super) enum Sense {
     /// A polite request in the form of a question: "can you".
     Polite,
     Article,
+    /// An article that picks any one of several, "a lamp" (`true`), or some of them, "some lamps".
+    Indefinite(bool),
     All,
     Any,
     Both,
@@ -254,6 +265,8 @@ pub(super) enum Sense {
     State(StateWord),
     /// A verb that is valid only after a polite question: "would you mind turning ..".
     Gerund(Verb),
+    /// A verb of the second person, which is a request in a question only: "¿me apagas ..?"
+    Request(Verb),
     /// A state that is valid only in questions and after [`Sense::Ensure`].
     Participle(StateWord),
     Comparative(Comparative),
@@ -285,6 +298,11 @@ pub(super) enum Sense {
 }
 
 impl Sense {
+    /// Returns whether the word is an article.
+    pub(super) fn is_article(&self) -> bool {
+        matches!(self, Self::Article | Self::Indefinite(_))
+    }
+
     /// Returns whether the word may stand before a place or a value.
     pub(super) fn is_preposition(&self) -> bool {
         matches!(
@@ -315,6 +333,7 @@ impl Sense {
                 | Self::Verb(_)
                 | Self::SplitVerb(..)
                 | Self::Gerund(_)
+                | Self::Request(_)
                 | Self::Comparative(_)
                 | Self::Complaint(_)
                 | Self::How(_)

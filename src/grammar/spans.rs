@@ -6,7 +6,7 @@ use crate::grammar::lexicon::Lexicon;
 use crate::grammar::names::Names;
 use crate::grammar::number::{may_begin_number, number};
 use crate::grammar::sense::{Place, Sense, Verb};
-use crate::grammar::tokens::{phrase, words};
+use crate::grammar::tokens::phrase;
 
 /// Longest sentence, in words. Everyday commands have fewer than 20.
 pub(super) const MOST_WORDS: usize = 48;
@@ -66,7 +66,7 @@ impl TriedSpans<'_> {
 impl Spans {
     /// Returns the spans of a text in plain spelling, or `None` if a word is unknown.
     pub(super) fn of(plain: &str, lexicon: &Lexicon, names: &Names) -> Option<Self> {
-        let (mut spans, mut input) = Self::begin(plain).ok()?;
+        let (mut spans, mut input) = Self::begin(plain, lexicon).ok()?;
         correct_typos(&mut input, lexicon, names)?;
         distribute_name(&mut input, lexicon, names);
         move_half(&mut input, lexicon);
@@ -91,7 +91,7 @@ impl Spans {
         lexicon: &'a Lexicon,
         names: &'a Names,
     ) -> TriedSpans<'a> {
-        let (mut spans, mut input) = match Self::begin(plain) {
+        let (mut spans, mut input) = match Self::begin(plain, lexicon) {
             Ok(begun) => begun,
             Err(error) => {
                 return TriedSpans {
@@ -129,8 +129,8 @@ impl Spans {
     }
 
     /// Splits the text into words and removes the question mark.
-    fn begin(plain: &str) -> Result<(Self, Vec<&str>), SpanError> {
-        let mut input = words(plain);
+    fn begin<'a>(plain: &'a str, lexicon: &'a Lexicon) -> Result<(Self, Vec<&'a str>), SpanError> {
+        let mut input = lexicon.words(plain);
         let mut spans = Self {
             senses: Vec::with_capacity(24),
             ends: Vec::with_capacity(16),
@@ -220,6 +220,7 @@ impl Spans {
             self.senses[..start].last(),
             Some(
                 Sense::Article
+                    | Sense::Indefinite(_)
                     | Sense::Verb(Verb::Turn | Verb::Set)
                     | Sense::Place(_)
                     | Sense::Possessive
@@ -441,13 +442,8 @@ fn distribute_noun<'a>(
         return Some(());
     }
     let and = (at + 1..input.len().min(at + 3)).find(|&i| is(input[i], Sense::And))?;
-    let from = and
-        + 1
-        + usize::from(
-            input
-                .get(and + 1)
-                .is_some_and(|word| is(word, Sense::Article)),
-        );
+    let is_article = |word: &&str| lexicon.senses(&[word]).any(|(_, sense)| sense.is_article());
+    let from = and + 1 + usize::from(input.get(and + 1).is_some_and(is_article));
     let ends = from + 1..input.len().min(from + MOST_BEFORE_NOUN);
     for (end, noun) in ends.flat_map(|end| {
         names

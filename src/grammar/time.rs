@@ -11,7 +11,7 @@ use crate::grammar::lexicon::Lexicon;
 use crate::grammar::number::{may_begin_number, number};
 use crate::grammar::sense::Sense;
 use crate::grammar::time_words::TimeWords;
-use crate::grammar::tokens::{phrase, remove_end_marks, words};
+use crate::grammar::tokens::{phrase, remove_end_marks};
 use crate::vocabulary::action::{Draft, Op};
 use crate::vocabulary::timing::{Day, Half, Recurrence, Span, TimeOfDay, TimePoint, Timing};
 use crate::vocabulary::{Property, Value};
@@ -58,7 +58,7 @@ impl Cut {
 /// Returns every way to cut one expression of time out of a sentence.
 pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
     let plain = lexicon.spelling.plain(text);
-    let mut input = words(&plain);
+    let mut input = lexicon.words(&plain);
     if input.last() == Some(&"?") {
         return Vec::new();
     }
@@ -293,10 +293,7 @@ impl Interpreter<'_> {
 
 /// Returns whether a word links the next one with a command.
 fn is_link(sense: Sense) -> bool {
-    matches!(
-        sense,
-        Sense::In | Sense::To | Sense::At | Sense::By | Sense::Article | Sense::And | Sense::Or
-    )
+    sense.is_article() || sense.is_preposition() || matches!(sense, Sense::And | Sense::Or)
 }
 
 /// Returns whether a draft switches devices on, and does nothing else.
@@ -916,7 +913,7 @@ mod tests {
             let text: Vec<&str> = chosen.iter().map(|index| index.get(known).as_str()).collect();
             let text = text.join(" ");
             let plain = lexicon.spelling.plain(&text);
-            let input = words(&plain);
+            let input = lexicon.words(&plain);
             let reader = TimeReader::new(lexicon, &input);
             let is_time = input.iter().any(|word| names_time(lexicon, word));
             for at in 0..input.len() {

@@ -31,6 +31,13 @@ pub(super) fn words(text: &str) -> Vec<&str> {
     found
 }
 
+/// Returns whether the word, a slice of the text, follows a hyphen.
+pub(super) fn is_hyphenated(text: &str, word: &str) -> bool {
+    let begin = word.as_ptr().addr().checked_sub(text.as_ptr().addr());
+    let before = begin.and_then(|begin| text.get(..begin));
+    before.is_some_and(|before| before.ends_with('-'))
+}
+
 /// Returns the number of words of the first phrase of the list that the words begin with.
 pub(super) fn phrase(list: &[String], input: &[&str]) -> Option<usize> {
     let first = *input.first()?;

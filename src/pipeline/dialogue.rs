@@ -68,6 +68,8 @@ pub(super) struct Turn {
     pub(super) via: Via,
     /// The actions that were done.
     pub(super) actions: ActionList,
+    /// Whether the actions are for several devices that were named one by one.
+    pub(super) is_list: bool,
     /// The device that was offered beside the chosen one.
     pub(super) other: Option<String>,
     /// The states before the command.
@@ -288,6 +290,7 @@ mod tests {
             speech: String::new(),
             via: Via::Local,
             actions: [action.clone()].into_iter().collect(),
+            is_list: false,
             other: None,
             earlier: vec![Earlier {
                 action,

@@ -103,6 +103,7 @@ impl Pipeline {
         let turn = dialogue.referent(command, now())?;
         Some(Antecedents {
             actions: turn.actions.clone(),
+            is_list: turn.is_list,
             other: turn.other.clone(),
         })
     }
@@ -294,6 +295,7 @@ impl Pipeline {
     ) {
         let Reference {
             other,
+            is_list,
             undoes,
             restores,
             meant,
@@ -326,6 +328,7 @@ impl Pipeline {
             speech: shortened(&reply.speech).to_owned(),
             via: reply.via.clone(),
             actions,
+            is_list,
             other,
             earlier,
             timer,

@@ -85,13 +85,19 @@ fn is_unsupported(
 
 impl Interpretation {
     pub(super) fn new(draft: Draft, via: Via) -> Self {
+        // Only the grammar knows how the devices were named.
+        let is_list = via == Via::Local && draft.lists_devices();
+        let reference = Reference {
+            is_list,
+            ..Reference::default()
+        };
         Self {
             draft,
             via,
             model_draft: None,
             confirmed: false,
             is_doubtful: false,
-            reference: Reference::default(),
+            reference,
         }
     }
 
@@ -113,6 +119,8 @@ impl Interpretation {
 pub(super) struct Reference {
     /// The device that was offered beside the chosen one.
     pub(super) other: Option<String>,
+    /// True where several devices were named one by one.
+    pub(super) is_list: bool,
     /// The command that is undone.
     pub(super) undoes: Option<u64>,
     /// True where all actions restore earlier states.

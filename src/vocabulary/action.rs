@@ -128,6 +128,13 @@ impl Draft {
         }
     }
 
+    /// Returns whether the actions are for several devices that were named one by one.
+    pub fn lists_devices(&self) -> bool {
+        let mut devices = self.actions.iter().map(|action| &action.device);
+        let first = devices.next();
+        self.scope == TargetScope::Named && devices.any(|device| Some(device) != first)
+    }
+
     /// Whether both drafts do and say the same. They may differ in the devices they leave out.
     pub fn does_the_same(&self, other: &Self) -> bool {
         let is_same_choice = |(one, other): (&Choice, &Choice)| {

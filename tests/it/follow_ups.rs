@@ -54,6 +54,7 @@ fn meaning(language: &str, home: &Home, first: &str, next: &str) -> String {
         return "the first sentence has no meaning".to_owned();
     };
     let last = Antecedents {
+        is_list: first.lists_devices(),
         actions: first.actions.into(),
         other: None,
     };

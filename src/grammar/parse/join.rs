@@ -53,6 +53,13 @@ impl Parser<'_> {
             {
                 set(&mut self.joined)
             }
+            // "allume la lampe rouge et la bleue" may be about two lamps.
+            Sense::Color(_) | Sense::White(_) | Sense::Hex(_)
+                if self.now.amount.is_none()
+                    && matches!(self.last, Some(Sense::Name(..) | Sense::Noun(..))) =>
+            {
+                None
+            }
             _ => self.next_of_same(),
         }
     }
@@ -73,7 +80,7 @@ impl Parser<'_> {
             .skip_while(|s| !matches!(s, Sense::Place(_)))
             .skip(1);
         coming
-            .find(|s| !s.is_filler() && **s != Sense::Article)
+            .find(|s| !s.is_filler() && !s.is_article())
             .is_some_and(|s| {
                 matches!(
                     s,
@@ -127,6 +134,13 @@ impl Parser<'_> {
         }
         self.end_exceptions()?;
         let mut clause = std::mem::take(&mut self.now);
+        if let [first, second] = clause.targets.as_mut_slice()
+            && first.both
+            && !second.both
+        {
+            // "both the kitchen light and the hall light"
+            first.both = false;
+        }
         if self.may_be_other(&clause) {
             return None;
         }

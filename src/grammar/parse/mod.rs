@@ -26,7 +26,7 @@ pub(super) fn clauses(senses: &[Sense], asked: bool, grammar: &Grammar) -> Resul
             break;
         }
         parser.take(at, sense).ok_or(at)?;
-        if !sense.is_filler() && sense != Sense::Article {
+        if !sense.is_filler() && !sense.is_article() {
             parser.last = Some(sense);
         }
     }
@@ -115,7 +115,7 @@ impl<'a> Parser<'a> {
     /// Accepts the next sense. Returns `None` if it does not fit.
     fn take(&mut self, at: usize, sense: Sense) -> Option<()> {
         match sense {
-            Sense::Filler | Sense::Article => Some(()),
+            Sense::Filler | Sense::Article | Sense::Indefinite(_) => Some(()),
             Sense::Hesitation => self.hesitation(at),
             Sense::Reason => self.senses.contains(&Sense::Comma).then_some(()),
             Sense::Polite => set(&mut self.polite),
@@ -150,7 +150,8 @@ impl<'a> Parser<'a> {
             Sense::Name(..) | Sense::Noun(..) | Sense::It | Sense::Them => self.target(at, sense),
             Sense::Verb(verb) => self.verb(verb),
             Sense::Gerund(verb) if self.polite => self.verb(verb),
-            Sense::Veto | Sense::Other | Sense::Gerund(_) => None,
+            Sense::Request(verb) if self.asked => self.request(verb),
+            Sense::Veto | Sense::Other | Sense::Gerund(_) | Sense::Request(_) => None,
             Sense::SplitVerb(verb, particle) => {
                 self.verb(verb)?;
                 fill(&mut self.pending.particle, particle)
@@ -158,10 +159,8 @@ impl<'a> Parser<'a> {
             Sense::Particle(particle) => self.particle(particle),
             Sense::Shall => self.shall(),
             Sense::May => (!self.now.targets.is_empty()).then_some(()),
-            Sense::Formal => {
-                let after_verb = matches!(self.last, Some(Sense::Verb(_) | Sense::SplitVerb(..)));
-                after_verb.then_some(())
-            }
+            Sense::Formal => self.formal(),
+            Sense::Number(_) if self.is_a_bound(at) => None,
             _ => self.take_value(sense),
         }
     }
@@ -223,7 +222,7 @@ impl<'a> Parser<'a> {
         let is_pause = |sense: &&Sense| sense.is_filler() || **sense == Sense::Comma;
         let before = self.senses[..at].iter().rev().find(|s| !is_pause(s));
         let behind = self.senses[at..].iter().find(|s| !is_pause(s));
-        let is_apart = matches!(before, None | Some(Sense::And | Sense::Article))
+        let is_apart = before.is_none_or(|sense| *sense == Sense::And || sense.is_article())
             || matches!(behind, None | Some(Sense::And));
         let begins = self.done.is_empty()
             && self.now.targets.is_empty()
@@ -239,6 +238,7 @@ impl<'a> Parser<'a> {
                     | Sense::It
                     | Sense::Them
                     | Sense::Article
+                    | Sense::Indefinite(_)
                     | Sense::Verb(_)
                     | Sense::SplitVerb(..)
                     | Sense::In
@@ -272,6 +272,18 @@ impl<'a> Parser<'a> {
             Some(Sense::Place(_) | Sense::Name(..) | Sense::Noun(..))
         );
         (has_owner && self.names_follow(at)).then_some(())
+    }
+
+    /// Accepts a verb of the second person in a question: "¿me apagas la tele?"
+    fn request(&mut self, verb: Verb) -> Option<()> {
+        self.polite = true;
+        self.verb(verb)
+    }
+
+    /// Accepts "Sie" after a verb.
+    fn formal(&self) -> Option<()> {
+        let after_verb = matches!(self.last, Some(Sense::Verb(_) | Sense::SplitVerb(..)));
+        after_verb.then_some(())
     }
 
     /// Accepts "should be" after a target and before a state: "the fan should be off".
@@ -559,6 +571,14 @@ impl<'a> Parser<'a> {
         fill(&mut self.now.amount, amount)
     }
 
+    /// Returns whether the number is a bound: the Dutch "beneden de 20 graden" is "below 20
+    /// degrees", though the word means "downstairs" as well.
+    fn is_a_bound(&self, at: usize) -> bool {
+        let mut before = self.senses[..at].iter().rev();
+        let before = before.find(|sense| !sense.is_article());
+        matches!(before, Some(Sense::Place(Place::Floor(_))))
+    }
+
     fn unit(&mut self, unit: u16) -> Option<()> {
         let (Some(Sense::Number(_)), Some(Amount::Number(n))) = (self.last, self.now.amount) else {
             return None;
@@ -627,6 +647,7 @@ fn is_part_of_complaint(sense: &Sense) -> bool {
             | Sense::Filler
             | Sense::Hesitation
             | Sense::Article
+            | Sense::Indefinite(_)
     )
 }
 

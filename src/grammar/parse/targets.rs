@@ -67,7 +67,9 @@ impl Parser<'_> {
     /// Returns whether the property before the place may be a verb: "gas the greenhouse" is not
     /// "the gas of the greenhouse".
     fn is_verb_like_property(&self, at: usize) -> bool {
-        let article_before = at.checked_sub(1).map(|i| self.senses[i]) == Some(Sense::Article);
+        let article_before = at
+            .checked_sub(1)
+            .is_some_and(|before| self.senses[before].is_article());
         self.now.property.is_some()
             && self.now.verb.is_none()
             && self.now.question.is_none()
@@ -156,6 +158,7 @@ impl Parser<'_> {
             return None;
         }
         let mut target = Target::new(head);
+        target.indefinite = self.indefinite(at);
         target.all = std::mem::take(&mut self.pending.all);
         target.both = std::mem::take(&mut self.pending.both);
         target.places = std::mem::take(&mut self.pending.places);
@@ -165,6 +168,15 @@ impl Parser<'_> {
             self.now.targets.push(target);
         }
         Some(())
+    }
+
+    /// Returns the indefinite article before the target at that index: "a kitchen light".
+    fn indefinite(&self, at: usize) -> Option<bool> {
+        let mut before = self.senses[..at].iter().rev();
+        match before.find(|sense| !sense.is_filler() && !matches!(sense, Sense::Place(_)))? {
+            Sense::Indefinite(one) => Some(*one),
+            _ => None,
+        }
     }
 
     /// Adds a target after a colour. "the red lamp" selects a lamp, which is not supported; "i want
@@ -268,6 +280,7 @@ impl Parser<'_> {
                     | Sense::Hesitation
                     | Sense::Polite
                     | Sense::Article
+                    | Sense::Indefinite(_)
                     | Sense::All
                     | Sense::Both
                     | Sense::Any
