@@ -73,10 +73,10 @@ pub fn read(body: &str) -> Result<Draft, NotADraft> {
     }
     actions.iter().try_for_each(plain)?;
     // "None of these" is not an action.
-    let actions: Vec<Action> = actions
+    let actions = actions
         .into_iter()
-        .filter(|action| !(action.device == NO_DEVICE && action.property.name() == NO_DEVICE))
-        .collect();
+        .filter(|action| !(action.device == NO_DEVICE && action.property.name() == NO_DEVICE));
+    let actions = distinct(actions);
     let time = written_time(draft.when.as_deref())?;
     let speech = spoken(draft.speech, "speech")?;
     let question = spoken(draft.question, "question")?;
@@ -96,6 +96,17 @@ pub fn read(body: &str) -> Result<Draft, NotADraft> {
         lasting: time.lasting.filter(|_| acts),
         ..Draft::default()
     })
+}
+
+/// Returns the actions without repetitions, which small models write until the answer ends.
+fn distinct(actions: impl Iterator<Item = Action>) -> Vec<Action> {
+    let mut distinct = Vec::new();
+    for action in actions {
+        if !distinct.contains(&action) {
+            distinct.push(action);
+        }
+    }
+    distinct
 }
 
 /// Reads the time of a draft. One that cannot be read makes the whole answer invalid: a command for
@@ -294,7 +305,8 @@ mod tests {
 
     #[test]
     fn limits_hold() {
-        let many = |n: usize| answer(&vec![LAMP; n].join(","));
+        let lamp = |n: usize| LAMP.replace("lamp", &format!("lamp_{n}"));
+        let many = |n: usize| answer(&(0..n).map(lamp).collect::<Vec<_>>().join(","));
         assert_eq!(
             read(&many(MOST_ACTIONS)).unwrap().actions.len(),
             MOST_ACTIONS
@@ -333,6 +345,15 @@ mod tests {
         ))
         .unwrap();
         assert!(draft.actions.is_empty());
+    }
+
+    #[test]
+    fn an_action_that_is_repeated_counts_once() {
+        let repeated = read(&answer(&[LAMP; 50].join(","))).unwrap();
+        assert_eq!(repeated, read(&answer(LAMP)).unwrap());
+        let off = LAMP.replace("\"on\"", "\"off\"");
+        let differing = read(&answer(&format!("{LAMP},{off},{LAMP}"))).unwrap();
+        assert_eq!(differing.actions.len(), 2, "the gate refuses these");
     }
 
     #[test]

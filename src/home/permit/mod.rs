@@ -16,9 +16,11 @@ mod risk;
 mod speech;
 mod target;
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use serde_json::json;
+use smallvec::{SmallVec, smallvec};
 
 pub use crate::home::permit::context::PermitContext;
 pub use crate::home::permit::denied::{Denied, Unsupported};
@@ -62,21 +64,21 @@ impl Home {
         if draft.actions.is_empty() {
             return spoken(draft);
         }
-        contradictions(self, &draft.actions)?;
+        let actions = distinct(self, &draft.actions)?;
         let mut gate = Gate {
             home: self,
             draft,
             state,
             context,
             plan: Plan {
-                steps: Vec::with_capacity(draft.actions.len()),
+                steps: Vec::with_capacity(actions.len()),
                 ..Plan::default()
             },
             speech: SpeechBuilder::new(context),
             unconfirmed: Vec::new(),
             first_denied: None,
         };
-        for action in &draft.actions {
+        for action in actions {
             if let Err(denied) = gate.admit(action) {
                 gate.leave_out(action, denied)?;
             }
@@ -354,29 +356,46 @@ fn is_momentary(property: &Property, value: &Value) -> bool {
     }
 }
 
-/// Refuses a draft that sets one property to two values.
-fn contradictions(home: &Home, actions: &[Action]) -> Result<(), Denied> {
-    if actions.len() < 2 {
-        return Ok(());
+/// Returns the actions without repetitions, which small models write: a second press would stop the
+/// garage door that the first one opened. The same action at another time is another draft.
+///
+/// # Errors
+/// When one property is set to two values.
+fn distinct<'a>(home: &Home, actions: &'a [Action]) -> Result<DistinctActions<'a>, Denied> {
+    if let [only] = actions {
+        return Ok(smallvec![only]);
     }
-    let mut first = HashMap::new();
-    for action in actions.iter().filter(|a| a.op != Op::Query) {
-        let known = first
-            .entry((action.device.as_str(), &action.property))
-            .or_insert(action);
-        // The same action is compared by address, because NaN does not equal itself.
-        if !std::ptr::eq(*known, action) && **known != *action {
-            let device = home
-                .device(&action.device)
-                .map_or_else(|| action.device.to_string(), |d| d.name.clone());
-            return Err(Denied::Contradiction {
-                device,
-                property: action.property.clone(),
-            });
+    let mut distinct = DistinctActions::new();
+    let mut changes = HashMap::new();
+    for action in actions {
+        if action.op == Op::Query {
+            if !distinct.contains(&action) {
+                distinct.push(action);
+            }
+            continue;
+        }
+        match changes.entry((action.device.as_str(), &action.property)) {
+            Entry::Vacant(place) => {
+                place.insert(action);
+                distinct.push(action);
+            }
+            Entry::Occupied(first) if *first.get() == action => {}
+            Entry::Occupied(_) => {
+                let device = home
+                    .device(&action.device)
+                    .map_or_else(|| action.device.to_string(), |d| d.name.clone());
+                return Err(Denied::Contradiction {
+                    device,
+                    property: action.property.clone(),
+                });
+            }
         }
     }
-    Ok(())
+    Ok(distinct)
 }
+
+/// The different actions of a draft, in order.
+type DistinctActions<'a> = SmallVec<[&'a Action; 1]>;
 
 #[cfg(test)]
 mod breach_tests;

@@ -237,6 +237,39 @@ fn one_refused_action_refuses_a_draft_of_named_devices() {
 }
 
 #[test]
+fn an_action_that_is_repeated_is_carried_out_once() {
+    for one in [
+        action("plug", "power", Op::Toggle, None),
+        action("lamp", "brightness", Op::Set, Some(Value::Number(37.0))),
+        action(
+            "lamp",
+            "brightness",
+            Op::Increase,
+            Some(Value::Number(10.0)),
+        ),
+        action("garage", "position", Op::Stop, None),
+    ] {
+        let mut state = State::default();
+        report(
+            &mut state,
+            "lamp",
+            Property::Brightness,
+            Value::Number(50.0),
+        );
+        let once = permit(std::slice::from_ref(&one), &state, context()).unwrap();
+        let other = action("lamp", "power", Op::Query, None);
+        let repeated = [one.clone(), other.clone(), one.clone(), other, one.clone()];
+        let plan = permit(&repeated, &state, context()).unwrap();
+        assert_eq!(sent(&plan), sent(&once), "{one:?}");
+        assert!(!sent(&once).is_empty(), "{one:?}");
+    }
+    let query = action("lamp", "power", Op::Query, None);
+    let once = permit(std::slice::from_ref(&query), &State::default(), context()).unwrap();
+    let twice = permit(&[query.clone(), query], &State::default(), context()).unwrap();
+    assert_eq!(twice.speech(), once.speech());
+}
+
+#[test]
 fn two_values_for_one_property_are_a_contradiction() {
     let set = |word| action("lamp", "power", Op::Set, Some(Value::text(word)));
     assert!(matches!(
