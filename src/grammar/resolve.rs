@@ -396,7 +396,7 @@ impl Resolver<'_> {
     }
 
     /// Resolves a name that is a noun as well, where the devices called so are elsewhere and others
-    /// in the area of the command fit the noun: "the shutter" in the living room, with one called
+    /// in the area of the command have it in their names: "the shutter" in the living room, with one called
     /// "Shutter" in the study.
     fn named_elsewhere(&self, request: &ClauseIntent<'_>, target: &Target) -> Option<Resolution> {
         let Head::Name(id, Some((noun, false))) = target.head else {
@@ -414,7 +414,8 @@ impl Resolver<'_> {
             return None;
         }
         let near = self.with_noun(request, target, noun);
-        let near: Vec<u32> = near.into_iter().filter(|&d| is_here(d)).collect();
+        let is_called_so = |&d: &u32| is_here(d) && self.has_noun(noun, d);
+        let near: Vec<u32> = near.into_iter().filter(is_called_so).collect();
         let near = self.able(request, &near, self.mode(noun));
         let called = self.able(request, &called, None);
         let asks = !near.is_empty() && !called.is_empty();

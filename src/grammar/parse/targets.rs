@@ -145,13 +145,14 @@ impl Parser<'_> {
         if joined && !self.excepting && self.shares_noun() {
             return self.places_before(head);
         }
-        let is_switched = matches!(self.now.state, Some(StateWord::On | StateWord::Off));
-        let has_value = is_switched || self.now.amount.is_some();
-        if !after_in && !joined && has_value && self.closed && self.is_complete() {
+        if !after_in && !joined && self.has_value() && self.closed && self.is_complete() {
             // "hall light off kitchen light on"
             let places = std::mem::take(&mut self.pending.places);
             self.next_of_same()?;
             self.pending.places = places;
+        }
+        if !after_in && !joined && self.is_resumed_by(head) {
+            return Some(());
         }
         if !self.now.targets.is_empty() && (after_in || !joined) && !self.excepting {
             // "turn on the lamp the fan", "the lamp on the desk".
@@ -168,6 +169,19 @@ impl Parser<'_> {
             self.now.targets.push(target);
         }
         Some(())
+    }
+
+    fn has_value(&self) -> bool {
+        let is_switched = matches!(self.now.state, Some(StateWord::On | StateWord::Off));
+        is_switched || self.now.amount.is_some()
+    }
+
+    /// Returns whether the pronoun stands for a target that was named before the verb: "the oven,
+    /// turn it off".
+    fn is_resumed_by(&self, head: Head) -> bool {
+        matches!(head, Head::It | Head::Them)
+            && matches!(self.last, Some(Sense::Verb(_)))
+            && self.now.targets.len() == 1
     }
 
     /// Returns the indefinite article before the target at that index: "a kitchen light".
