@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 
 use crate::home::capability::{Capability, Risk};
 use crate::home::device::{Area, Device, Kind, Members};
+use crate::home::entrance::{classes, normalized_class};
 use crate::home::rights::Rights;
 use crate::home::{Home, HomeConflict};
 use crate::schedule::moment::HomeLocation;
@@ -225,7 +226,7 @@ impl Reader<'_, '_> {
         device.name = table.name("name").unwrap_or_else(|| default_name(id));
         device.aliases = table.names("aliases");
         device.area = self.area();
-        device.class = table.text("class");
+        device.class = self.class(&device.kind);
         device.announced = table.text("announced");
         device.members = self.members(id);
         let binding = BindingKind {
@@ -280,6 +281,27 @@ impl Reader<'_, '_> {
             ids,
             complete: true,
         }
+    }
+
+    /// Reads the device class. A kind with known classes takes no other word: with a misspelt one a
+    /// garage door would be any cover.
+    fn class(&self, kind: &Kind) -> Option<String> {
+        self.table.text_as("class", |text| {
+            let class = normalized_class(text);
+            if class.is_empty() {
+                return Err("a text that is not empty".to_owned());
+            }
+            let Some(known) = classes(kind.as_str()).filter(|known| !known.contains(&&*class))
+            else {
+                return Ok(class);
+            };
+            let words: Vec<String> = known.iter().map(|word| format!("\"{word}\"")).collect();
+            let near = hint(&class, known.iter().copied());
+            Err(format!(
+                "a class of a {kind}: one of {}{near}",
+                words.join(", ")
+            ))
+        })
     }
 
     fn area(&self) -> Option<Slug> {

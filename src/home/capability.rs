@@ -47,6 +47,15 @@ impl Guard {
         }
     }
 
+    /// The higher risk of both guards, for each direction.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            opening: self.opening.max(other.opening),
+            otherwise: self.otherwise.max(other.otherwise),
+        }
+    }
+
     /// The higher risk of the two directions.
     pub fn worst(self) -> Risk {
         self.opening.max(self.otherwise)

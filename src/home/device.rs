@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::home::availability::Availability;
 use crate::home::capability::{Capability, Guard, Risk};
+use crate::home::entrance;
 use crate::vocabulary::properties::PROPERTIES;
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::{Domain, Property};
@@ -137,9 +138,8 @@ impl Default for Members {
     }
 }
 
-/// The classes of cover that let somebody in: opening one must be confirmed unless the operator
-/// says otherwise.
-const ENTRANCES: [&str; 3] = ["garage", "gate", "door"];
+/// The property of a drive that is started by one pulse in either direction.
+const TRIGGER: &str = "trigger";
 
 /// The kinds that heat or pump.
 const HEATS_OR_PUMPS: [&str; 5] = ["water_heater", "climate", "valve", "pump", "heater"];
@@ -187,11 +187,43 @@ impl Device {
         matches!(self.kind.as_str(), "lock" | "alarm_control_panel") || self.is_door()
     }
 
-    /// True for a cover or valve that lets somebody in.
+    /// True for a cover that lets somebody in: opening it must be confirmed unless the operator
+    /// says otherwise. Its name decides where it has no class. A class that is not known for covers
+    /// may be another word for a gate.
     pub fn is_door(&self) -> bool {
+        match self.kind.as_str() {
+            "cover" => self.says_entrance(),
+            "valve" => self.class.is_some() && !self.is_of_known_class() && self.says_entrance(),
+            _ => false,
+        }
+    }
+
+    fn is_of_known_class(&self) -> bool {
+        let known = entrance::classes(self.kind.as_str());
         let class = self.class.as_deref();
-        matches!(self.kind.as_str(), "cover" | "valve")
-            && class.is_some_and(|class| ENTRANCES.contains(&class))
+        class
+            .zip(known)
+            .is_some_and(|(class, known)| known.contains(&class))
+    }
+
+    /// True for a device that is an entrance by its kind or class, whatever its name.
+    pub fn is_entrance_by_class(&self) -> bool {
+        self.is_entrance() && !(self.kind.as_str() == "cover" && self.class.is_none())
+    }
+
+    fn says_entrance(&self) -> bool {
+        if let Some(class) = &self.class {
+            return entrance::is_entrance_class(class);
+        }
+        let mut names = self.aliases.iter().chain([&self.name]);
+        names.any(|name| entrance::names_an_entrance(name))
+    }
+
+    /// Whether the device has the drive of a garage door that moves with each message.
+    fn has_door_trigger(&self) -> bool {
+        let mut properties = self.capabilities.iter().map(|c| c.property.name());
+        let reports_garage = properties.any(|name| name.contains("garage"));
+        reports_garage || self.says_entrance()
     }
 
     /// True for kinds that heat or pump.
@@ -202,20 +234,38 @@ impl Device {
     /// Sets the default guard of every capability: opening what lets somebody in and disarming what
     /// keeps somebody out must be confirmed.
     pub fn apply_default_guards(&mut self) {
+        let guards = self.default_guards();
+        for (capability, guard) in self.capabilities.iter_mut().zip(guards) {
+            capability.guard = guard;
+        }
+    }
+
+    /// Raises each guard to the default one, after the names or the class have changed.
+    pub fn raise_to_default_guards(&mut self) {
+        let guards = self.default_guards();
+        for (capability, guard) in self.capabilities.iter_mut().zip(guards) {
+            capability.guard = capability.guard.max(guard);
+        }
+    }
+
+    fn default_guards(&self) -> Vec<Guard> {
         let alarm = self.kind.as_str() == "alarm_control_panel";
         let door = self.is_door();
-        for capability in &mut self.capabilities {
-            let opens = match capability.property {
+        let guard = |capability: &Capability| {
+            let opens = match &capability.property {
                 Property::Lock => true,
                 Property::Position | Property::Power => alarm || door,
+                other if other.name() == TRIGGER && self.has_door_trigger() => {
+                    return Guard::all(Risk::Confirm);
+                }
                 _ => alarm,
             };
-            let opening = if opens { Risk::Confirm } else { Risk::Auto };
-            capability.guard = Guard {
-                opening,
+            Guard {
+                opening: if opens { Risk::Confirm } else { Risk::Auto },
                 otherwise: Risk::Auto,
-            };
-        }
+            }
+        };
+        self.capabilities.iter().map(guard).collect()
     }
 
     /// Applies the risks chosen by the operator, which take precedence over the default guards.

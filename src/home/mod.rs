@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 pub mod availability;
 pub mod capability;
 pub mod device;
+pub mod entrance;
 pub mod permit;
 mod reach;
 pub mod rights;

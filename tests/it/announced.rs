@@ -365,3 +365,46 @@ async fn where_discovery_is_off_nothing_is_found() {
     );
     assert!(!stage.daemon.log().contains("devices found"));
 }
+
+#[tokio::test]
+async fn a_gate_that_is_one_only_by_its_name_is_opened_after_a_confirmation() {
+    let state = json!({"type": "enum", "name": "state", "property": "state", "access": 3, "values": ["OPEN", "CLOSE", "STOP"]});
+    let trigger = json!({"type": "binary", "name": "trigger", "property": "trigger", "access": 3, "value_on": true, "value_off": false});
+    let contact = json!({"type": "binary", "name": "garage_door_contact", "property": "garage_door_contact", "access": 1, "value_on": false, "value_off": true});
+    let listed = json!([
+        {"ieee_address": "0x00158d0000000001", "friendly_name": "Garage door", "definition": {"exposes": [{"type": "cover", "features": [state]}]}},
+        {"ieee_address": "0x00158d0000000002", "friendly_name": "Drive", "definition": {"exposes": [trigger, contact]}},
+    ]);
+    let cover = |name: &str, object: &str, class: Option<&str>| {
+        json!({"name": name, "cmd_t": format!("{object}/set"), "dev_cla": class}).to_string()
+    };
+    let retained = [
+        ("zigbee2mqtt/bridge/devices", listed.to_string()),
+        (
+            "homeassistant/cover/gate/config",
+            cover("Front gate", "gate", None),
+        ),
+        (
+            "homeassistant/cover/side/config",
+            cover("Side entry", "side", Some("Garage")),
+        ),
+        (
+            "homeassistant/cover/hall/config",
+            cover("Hall shutter", "hall", None),
+        ),
+    ];
+    let mut stage = announced(Scene::new().home(""), &retained).await;
+    has_devices(&stage, 5).await;
+    for text in [
+        "open the garage door",
+        "open the front gate",
+        "open the side entry",
+        "set the drive trigger to on",
+    ] {
+        let reply = stage.say(text).await;
+        assert_eq!(outcome(&reply), "unclear", "{text}: {reply}");
+        assert_eq!(outcome(&stage.say("no").await), "answered", "{text}");
+    }
+    assert_eq!(outcome(&stage.say("open the hall shutter").await), "done");
+    assert_eq!(stage.actions().await, [told("hall/set", "OPEN")]);
+}

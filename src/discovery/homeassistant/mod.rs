@@ -5,6 +5,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::home::capability::Capability;
 use crate::home::device::{Device, Kind, Members};
+use crate::home::entrance::normalized_class;
 use crate::vocabulary::slug::Slug;
 
 use crate::discovery::announcement::{AnnouncedDevice, Announcement, InvalidAnnouncement, Origin};
@@ -175,7 +176,7 @@ fn entity(
     let kind = Slug::new(component).map_err(|_| InvalidAnnouncement::Missing("platform"))?;
     let mut device = Device {
         name: name.clone(),
-        class: class.and_then(|class| names::clean(&class)),
+        class: class.and_then(|class| names::clean(&normalized_class(&class))),
         capabilities,
         availability: availability::availability(config)?,
         members: members(component, config, &body.unique),

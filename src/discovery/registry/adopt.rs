@@ -53,7 +53,7 @@ impl Adoption {
         if device.announced.is_some() {
             return None;
         }
-        if device.is_entrance() || part.device.is_entrance() {
+        if device.is_entrance_by_class() || part.device.is_entrance_by_class() {
             conflicts.push(format!(
                 "`{id}` in home.toml is not bound to the device of the same name that `{}` \
                  announces, because it lets somebody \
@@ -69,14 +69,14 @@ impl Adoption {
 /// Gives a declared device the capabilities of an announced one. It keeps its name, area, type and
 /// risks.
 pub(super) fn take_over(declared: &mut Device, announced: Device) {
+    // A class of the operator's is more than a name that sounds like a gate.
+    let is_guess = announced.is_door() && announced.class.is_none() && declared.class.is_some();
     let mut capabilities = announced.capabilities;
     for capability in &mut capabilities {
         // The stricter risk holds unless the operator chose one: the announcement may know that it
         // is a gate.
         if let Some(own) = declared.capability(&capability.property) {
-            let guard = &mut capability.guard;
-            guard.opening = guard.opening.max(own.guard.opening);
-            guard.otherwise = guard.otherwise.max(own.guard.otherwise);
+            capability.guard = capability.guard.max(own.guard);
         }
     }
     if declared.class.is_none() {
@@ -86,6 +86,11 @@ pub(super) fn take_over(declared: &mut Device, announced: Device) {
     declared.availability = announced.availability;
     declared.members.learn(announced.members);
     declared.bridge_id = announced.bridge_id;
+    if is_guess {
+        declared.apply_default_guards();
+    } else {
+        declared.raise_to_default_guards();
+    }
     declared.apply_operator_risks();
 }
 

@@ -96,6 +96,7 @@ pub(super) fn compose(
         make_media_player(&mut device);
         if ranks.len() == 1 && main_rank.is_some() {
             device.aliases = physical_alias(main).into_iter().collect();
+            device.raise_to_default_guards();
         }
         composed.push(DevicePart {
             device,
@@ -187,6 +188,7 @@ fn join_parts(parts: Vec<(&str, AnnouncedDevice)>) -> Option<DevicePart> {
         }
         add_capabilities(&mut device.capabilities, part.device.capabilities);
     }
+    device.raise_to_default_guards();
     Some(DevicePart {
         device,
         area,

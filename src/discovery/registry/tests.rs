@@ -414,3 +414,41 @@ fn a_name_that_sounds_or_looks_like_a_declared_one_gives_way_as_well() {
         assert!(called[1].ends_with("(announced)"), "{called:?}");
     }
 }
+
+#[test]
+fn a_cover_asks_by_its_name_until_the_home_file_has_its_class_or_risk() {
+    let mut registry = Registry::new("sayso");
+    let topic = "homeassistant/cover/gate/config";
+    announce(
+        &mut registry,
+        topic,
+        &json!({"name": "Front gate", "cmd_t": "gate/set"}),
+    );
+    let opening = |declared: Vec<Device>| {
+        let AssembledHome { devices, .. } = registry.assemble(Vec::new(), declared);
+        assert_eq!(devices.len(), 1);
+        devices[0]
+            .capability(&Property::Position)
+            .unwrap()
+            .guard
+            .opening
+    };
+    let cover = || {
+        let id = Slug::new("entry").unwrap();
+        let mut device = Device::new(id, Kind::new(Slug::new("cover").unwrap()));
+        device.announced = Some(topic.to_owned());
+        device
+    };
+    assert_eq!(opening(Vec::new()), Risk::Confirm);
+    assert_eq!(opening(vec![cover()]), Risk::Confirm);
+    let mut with_class = cover();
+    with_class.class = Some("blind".to_owned());
+    assert_eq!(opening(vec![with_class]), Risk::Auto);
+    let mut with_risk = cover();
+    with_risk.risks = vec![(None, Risk::Auto)];
+    assert_eq!(opening(vec![with_risk]), Risk::Auto);
+    let mut named = cover();
+    named.name = "Garagentor".to_owned();
+    named.apply_default_guards();
+    assert_eq!(opening(vec![named]), Risk::Confirm);
+}
