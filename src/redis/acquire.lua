@@ -17,6 +17,8 @@ local now = second * 1000 + math.floor(tonumber(time[2]) / 1000)
 local call, node = ARGV[1], ARGV[2]
 local function number(i) return tonumber(ARGV[i]) end
 local function text(x) return string.format('%.0f', x) end
+-- Of zero "0": Redis rejects "-0". The text of `-x` may have an exponent, which it rejects too.
+local function negative(x) return string.format('%d', -tonumber(x)) end
 
 local function table_of(key)
   local flat, map = redis.call('HGETALL', key), {}
@@ -61,13 +63,13 @@ local function add_to_window(requests, tokens)
   redis.call('HSET', KEYS[1], text(second), value)
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 100)) do
-  local reserved = redis.call('HGET', KEYS[3], id) or '0:0:0:0'
+  local reserved = redis.call('HGET', KEYS[3], id) or ''
   local tokens, cost, of_day, of_month = string.match(reserved, '^(%d+):(%d+):(%d+):(%d+)$')
-  add_to_window(1, tonumber(tokens))
+  add_to_window(1, tonumber(tokens or 0))
   for i = 5, 8 do
     local period = (i % 2 == 1) and of_day or of_month
-    if redis.call('HGET', KEYS[i], 'p') == period then
-      redis.call('HINCRBY', KEYS[i], 'r', '-' .. cost)
+    if period and redis.call('HGET', KEYS[i], 'p') == period then
+      redis.call('HINCRBY', KEYS[i], 'r', negative(cost))
     end
   end
   redis.call('ZREM', KEYS[2], id)

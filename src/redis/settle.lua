@@ -16,13 +16,15 @@ if tonumber(ARGV[3]) > 0 then
   used = string.format('%.0f:%.0f', requests + ARGV[3], tokens + ARGV[4])
   redis.call('HSET', KEYS[1], second, used)
 end
-local change = string.format('%d', tonumber(ARGV[5]) - tonumber(cost))
+-- Of zero "0": Redis rejects "-0".
+local function negative(x) return string.format('%d', -tonumber(x)) end
+local change = negative(tonumber(cost) - tonumber(ARGV[5]))
 for i = 5, 8 do
   local period = (i % 2 == 1) and day or month
   if redis.call('HGET', KEYS[i], 'p') == period then
     redis.call('HINCRBY', KEYS[i], 't', change)
     redis.call('HINCRBY', KEYS[i], 'o:' .. ARGV[2], change)
-    redis.call('HINCRBY', KEYS[i], 'r', '-' .. cost)
+    redis.call('HINCRBY', KEYS[i], 'r', negative(cost))
   end
 end
 return 1

@@ -444,6 +444,44 @@ async fn the_place_of_a_dead_node_is_free_after_its_lease_and_its_reserve_stays_
     assert_eq!(server.number("{house}:day:all", "t"), 300);
 }
 
+/// A provider without prices: nothing is reserved or settled of the spend.
+#[tokio::test]
+async fn calls_that_cost_nothing_are_settled_and_end_with_the_lease_of_a_dead_node() {
+    let server = RedisServer::start().await;
+    let endpoint = Endpoint::start([Script::turns_on("lamp")]).await;
+    let (dead, alive) = pair(&server, &endpoint).await;
+    let free = |node: &Node| SharedCall {
+        tokens: 10,
+        ..call(node.redis.next_call(), 0, 1000)
+    };
+    let ended = free(&alive);
+    assert_eq!(alive.redis.acquire(&ended).await.unwrap().denial, None);
+    alive.redis.settle(Settlement {
+        provider: "model".to_owned(),
+        call: ended.call,
+        was_made: true,
+        tokens: 10,
+        cost: 0,
+    });
+    alive.redis.flush(PATIENCE).await;
+    for _ in 0..2 {
+        let short = SharedCall {
+            lease: Duration::from_millis(1),
+            ..free(&dead)
+        };
+        assert_eq!(dead.redis.acquire(&short).await.unwrap().denial, None);
+    }
+    drop(dead);
+    sleep(Duration::from_millis(20)).await;
+    let next = free(&alive);
+    assert_eq!(alive.redis.acquire(&next).await.unwrap().denial, None);
+    assert_eq!(server.cli(&["zcard", "{house}:f:model"]), "1");
+    assert_eq!(server.cli(&["hlen", "{house}:c:model"]), "1");
+    // No command of a script was rejected.
+    let rejected = server.cli(&["info", "errorstats"]);
+    assert!(!rejected.contains("errorstat_ERR"), "{rejected}");
+}
+
 #[tokio::test]
 async fn two_nodes_together_have_no_more_calls_in_flight_than_one_may() {
     let server = RedisServer::start().await;
