@@ -14,6 +14,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::telemetry::fields::EscapingWriter;
 use crate::telemetry::gateway::GatewayNames;
 
 /// Socket of journald (systemd, "Native Journal Protocol").
@@ -126,15 +127,17 @@ fn datagram(event: &Event<'_>, fields: &Fields) -> Vec<u8> {
         Level::INFO => "6",
         Level::DEBUG | Level::TRACE => "7",
     };
-    let mut line = fields.message.clone();
+    let mut line = String::new();
+    let mut escaping = EscapingWriter(&mut line);
+    // Writing to a `String` cannot fail.
+    let _ = escaping.write_str(&fields.message);
     let mut message = Vec::with_capacity(512);
     for (name, value) in &fields.pairs {
         let plain = !value.is_empty() && !value.contains(|c: char| c.is_whitespace() || c == '"');
-        // Writing to a `String` cannot fail.
         let _ = if plain {
-            write!(line, " {name}={value}")
+            write!(escaping, " {name}={value}")
         } else {
-            write!(line, " {name}={value:?}")
+            write!(escaping, " {name}={value:?}")
         };
         entry(&mut message, &field_name(name), value);
     }

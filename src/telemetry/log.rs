@@ -16,6 +16,7 @@ use tracing_subscriber::registry::Registry;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::telemetry::fields::EscapedFields;
 use crate::telemetry::gateway::GatewayNames;
 use crate::telemetry::journald::JournaldLayer;
 
@@ -126,6 +127,7 @@ pub fn start(settings: &Settings) -> Result<Log, BadFilter> {
         tracing_subscriber::fmt::layer()
             .with_ansi(io::stderr().is_terminal())
             .with_target(false)
+            .fmt_fields(EscapedFields)
             .with_writer(QueuedStderr::start(&settings.names))
     });
     // If a log is running already (in a test), it stays in place.

@@ -3,6 +3,7 @@
 //! This module knows nothing about commands, homes or providers; callers pass in names and numbers.
 
 pub mod counters;
+mod fields;
 pub mod gateway;
 mod journald;
 pub mod log;
