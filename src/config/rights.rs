@@ -2,8 +2,9 @@
 
 use crate::home::Home;
 use crate::home::rights::{Rights, Rules, Selector};
+use crate::vocabulary::properties::PROPERTIES;
 
-use crate::config::fault::hint;
+use crate::config::fault::{hint, nearest};
 use crate::config::file::Table;
 
 /// Device kinds that a rule may name although the home has no such device yet.
@@ -90,16 +91,12 @@ impl<'f> Sources<'f> {
         }
     }
 
-    /// Reports rules about things the home does not have. With `discovery`, unknown devices and
-    /// areas may still appear.
+    /// Reports rules about things the home does not have. With `discovery`, unknown devices, areas
+    /// and properties may still appear, but not a property that is nearly a standard one.
     pub(super) fn check(&self, home: &Home, discovery: bool) {
         for (_, table, rules) in &self.sources {
             for (key, selectors) in [("allow", &rules.allow), ("deny", &rules.deny)] {
-                for absent in selectors
-                    .iter()
-                    .filter(|s| !discovery || matches!(s, Selector::Kind(_)))
-                    .filter_map(|s| absent(s, home))
-                {
+                for absent in selectors.iter().filter_map(|s| absent(s, home, discovery)) {
                     table.report(key, absent);
                 }
             }
@@ -107,7 +104,15 @@ impl<'f> Sources<'f> {
     }
 }
 
-fn absent(selector: &Selector, home: &Home) -> Option<String> {
+fn absent(selector: &Selector, home: &Home, discovery: bool) -> Option<String> {
+    let may_appear = match selector {
+        Selector::Kind(_) => false,
+        Selector::Property(property) => !is_misspelt(property.name()),
+        _ => true,
+    };
+    if discovery && may_appear {
+        return None;
+    }
     let areas = || home.areas().iter().map(|a| a.id.as_str());
     let devices = || home.devices().iter().map(|d| d.id.as_str());
     let kinds = || home.devices().iter().map(|d| d.kind.as_str()).chain(KINDS);
@@ -115,6 +120,7 @@ fn absent(selector: &Selector, home: &Home) -> Option<String> {
         home.devices()
             .iter()
             .flat_map(|d| d.capabilities.iter().map(|c| c.property.name()))
+            .chain(PROPERTIES.iter().map(|spec| spec.property.name()))
     };
     match selector {
         Selector::Area(id) if !areas().any(|a| a == id.as_str()) => Some(format!(
@@ -137,4 +143,14 @@ fn absent(selector: &Selector, home: &Home) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Whether a name is a standard property with a slip, such as `lokc`. `temperature_2` is none.
+fn is_misspelt(name: &str) -> bool {
+    let standard = || PROPERTIES.iter().map(|spec| spec.property.name());
+    let is_longer = |known: &str| {
+        name.strip_prefix(known)
+            .is_some_and(|rest| rest.starts_with('_'))
+    };
+    nearest(name, standard()).is_some() && !standard().any(is_longer)
 }
