@@ -473,6 +473,7 @@ impl EventLoop {
                     node.has_home = true;
                 }
                 if self.may_release() {
+                drop(self.publish_report());
                     self.release();
                 }
             }

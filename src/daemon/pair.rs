@@ -16,7 +16,9 @@ use crate::daemon::pair_node::{HeldCommand, PairStep, QUERY_TTL};
 use crate::daemon::pair_replica::planned_devices;
 use crate::mqtt::inbox::{InboundCommand, RefusedCommand};
 use crate::mqtt::outbox::{Delivery, OutboundMessage};
-use crate::pair::{CommandIdentity, KnownCommand, LeaderClaim, PairEffect, PairMark, Progress};
+use crate::pair::{
+    CommandIdentity, HOME_SECTION, KnownCommand, LeaderClaim, PairEffect, PairMark, Progress,
+};
 use crate::store::journal::{
     IdentifiedCommand, JournalEntry, MAX_CRASHES, PlannedPublish, Recovered, Seq,
 };
@@ -83,8 +85,11 @@ impl EventLoop {
     pub(super) fn publish_report(&self) -> Option<Delivery> {
         let node = self.pair.as_ref()?;
         let mut sections = self.config.sections();
-        let revision = self.task.pipeline.home().revision();
-        sections.insert("home".to_owned(), format!("{revision:016x}"));
+        // Until the retained announcements are read, the home says nothing about the configuration.
+        if node.has_home {
+            let revision = self.task.pipeline.home().revision();
+            sections.insert(HOME_SECTION.to_owned(), format!("{revision:016x}"));
+        }
         let pair = node.pair();
         let report = pair.own_report(env!("CARGO_PKG_VERSION"), sections);
         // It consists of texts and numbers.
@@ -113,6 +118,8 @@ impl EventLoop {
                     parts,
                     "the configuration of the other node differs: make these parts equal on both nodes"
                 );
+            } else {
+                info!("the configuration of the other node is the same again");
             }
             self.status.pair_differences = differences;
         }

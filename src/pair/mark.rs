@@ -101,6 +101,9 @@ pub struct LeaderClaim {
     pub is_after_silence: bool,
 }
 
+/// The part of a report that says which devices a node knows.
+pub const HOME_SECTION: &str = "home";
+
 /// The retained message of a node on `<prefix>/pair/node/<node>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeReport {
@@ -140,7 +143,12 @@ impl NodeReport {
         let mut names: Vec<&String> = self.sections.keys().chain(other.sections.keys()).collect();
         names.sort_unstable();
         names.dedup();
-        let differs = |name: &&String| self.sections.get(*name) != other.sections.get(*name);
+        let differs = |name: &&String| {
+            let (own, others) = (self.sections.get(*name), other.sections.get(*name));
+            // A node reports its home when it has read the announcements of the devices.
+            let is_unknown = *name == HOME_SECTION && (own.is_none() || others.is_none());
+            own != others && !is_unknown
+        };
         names.into_iter().filter(differs).cloned().collect()
     }
 }
@@ -162,5 +170,8 @@ mod tests {
         let other = report(&[("home", "1"), ("mqtt", "9"), ("local", "4")]);
         assert_eq!(one.differences(&other), ["ask", "local", "mqtt"]);
         assert!(one.differences(&one).is_empty());
+        let starting = report(&[("mqtt", "2"), ("ask", "3")]);
+        assert!(starting.differences(&one).is_empty());
+        assert!(one.differences(&starting).is_empty());
     }
 }

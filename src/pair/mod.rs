@@ -27,7 +27,7 @@ use tokio::sync::{Notify, watch};
 
 pub use crate::pair::identity::CommandIdentity;
 pub use crate::pair::leadership::{Leadership, MAX_DELAY, PairEffect, PairEvent};
-pub use crate::pair::mark::{KnownCommand, LeaderClaim, NodeReport, PairMark};
+pub use crate::pair::mark::{HOME_SECTION, KnownCommand, LeaderClaim, NodeReport, PairMark};
 use crate::pair::memory::MAX_REPLY;
 pub use crate::pair::memory::{PairMemory, Progress};
 use crate::pair::record::ProgressRecord;

@@ -627,6 +627,25 @@ async fn a_yes_after_a_takeover_confirms_nothing() {
 }
 
 #[tokio::test]
+async fn equal_nodes_with_announced_devices_do_not_report_a_difference() {
+    let mut house = House::new().await;
+    let light = json!({"name": "Desk lamp", "cmd_t": "desk/set"}).to_string();
+    house
+        .listener
+        .publish_retained("homeassistant/light/desk/config", light)
+        .await;
+    house.run().await;
+    house.node(1).says("devices found", PATIENCE).await;
+    let has_home =
+        |m: &Message| m.topic == "sayso/pair/node/b" && m.json()["sections"]["home"].is_string();
+    assert!(house.listener.wait_for(has_home, PATIENCE).await.is_some());
+    for node in [0, 1] {
+        let log = house.node(node).log();
+        assert!(!log.contains("of the other node differs"), "{log}");
+    }
+}
+
+#[tokio::test]
 async fn two_nodes_of_one_name_are_reported() {
     let mut house = House::new().await;
     let config = std::fs::read_to_string(house.places[0].config()).unwrap();
