@@ -309,6 +309,7 @@ impl Stage {
         let rules = WireRules {
             prefix: "sayso".to_owned(),
             reply_prefixes: Vec::new(),
+            devices: Default::default(),
             ttl: Duration::from_mins(1),
         };
         Ok(Self {

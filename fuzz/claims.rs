@@ -206,6 +206,7 @@ pub(crate) fn decode(data: &[u8]) {
     let rules = WireRules {
         prefix: "sayso".to_owned(),
         reply_prefixes: vec!["panel/".to_owned()],
+        devices: Default::default(),
         ttl: Duration::from_mins(1),
     };
     let letter = Inbound {

@@ -18,7 +18,7 @@ use crate::config::fault::hint;
 use crate::config::file::Table;
 use crate::config::property;
 use crate::config::property::{BindingKey, BindingKind};
-use crate::config::topics::{loops, topic, topic_prefix};
+use crate::config::topics::{OwnTopics, loops, topic, topic_prefix};
 
 /// Reads the position and the time zone. Without a zone that of the machine holds.
 pub(super) fn location(root: &Table<'_>) -> HomeLocation {
@@ -56,7 +56,8 @@ const ANNOUNCED_KINDS: [&str; 4] = ["sensor", "binary_sensor", "number", "select
 
 /// Reads a home. Faults are reported to its file; if there are any, the returned home must not be
 /// used.
-pub(super) fn read(root: &Table<'_>, rights: Rights, prefix: &str) -> Home {
+pub(super) fn read(root: &Table<'_>, rights: Rights, own: OwnTopics<'_>) -> Home {
+    let prefix = own.prefix;
     let areas = areas(root);
     let base = root
         .table("zigbee2mqtt")
@@ -97,7 +98,7 @@ pub(super) fn read(root: &Table<'_>, rights: Rights, prefix: &str) -> Home {
         }
     };
     for device in home.devices() {
-        for fault in loops(device, &home, prefix) {
+        for fault in loops(device, &home, own) {
             let table = tables.get(&device.id).copied();
             table.unwrap_or(root).report_table(fault);
         }

@@ -39,6 +39,7 @@ use crate::config::folders::{Folders, candidates};
 pub use crate::config::provider::is_secret_header;
 use crate::config::rights::Sources;
 pub use crate::config::scope::Scope;
+use crate::config::topics::OwnTopics;
 pub use crate::config::validated::{Config, Files};
 
 /// Path of the config file of an installed sayso.
@@ -174,7 +175,11 @@ impl Config {
         let home_tables = home_file.parse();
         let home_root = Table::root(&home_file, &home_tables);
         let place = home::location(&home_root);
-        let home = home::read(&home_root, sources.rights(), &config.mqtt.prefix);
+        let own = OwnTopics {
+            prefix: &config.mqtt.prefix,
+            reply_prefixes: &config.mqtt.reply_prefixes,
+        };
+        let home = home::read(&home_root, sources.rights(), own);
         drop(home_root);
         if home_file.has_no_faults() && only_section.is_none() {
             sources.check(&home, !config.discovery.is_off());

@@ -25,7 +25,7 @@ use crate::{discovery, grammar, mqtt, store};
 
 use crate::config::file::Table;
 use crate::config::folders::Folders;
-use crate::config::topics::topic_prefix;
+use crate::config::topics::{overlaps, topic_prefix};
 use crate::config::validated::{Config, DaemonSettings, Files, ReplySettings};
 use crate::config::values::{count, reject_inline_secrets, secret, spend};
 use crate::config::{pair, provider, redis, tls};
@@ -64,6 +64,8 @@ pub(super) fn read(root: &Table<'_>, folders: &Folders<'_>) -> Config {
     let broker = root.table("mqtt");
     let mut mqtt = mqtt(&broker, folders);
     let pair = pair::read(&root.table("pair"), &broker, &mut mqtt);
+    let discovery = discovery(&root.table("discovery"), &mqtt.prefix);
+    topics::check_reply_prefixes(&broker, &mqtt.reply_prefixes, &discovery);
     drop(broker);
     let redis = redis::read(&root.table("redis"), folders);
     let log = log::Settings {
@@ -74,7 +76,7 @@ pub(super) fn read(root: &Table<'_>, folders: &Folders<'_>) -> Config {
         files: Files::default(),
         home: Arc::new(Home::empty(&mqtt.prefix)),
         location: Arc::default(),
-        discovery: discovery(&root.table("discovery"), &mqtt.prefix),
+        discovery,
         local: local(&root.table("local"), folders),
         store: store(&root.table("store"), folders),
         recall: recall(&root.table("recall")),
@@ -140,8 +142,8 @@ fn host(text: &str) -> Result<String, &'static str> {
 fn reply_prefix(text: &str, prefix: &str) -> Result<String, String> {
     topic_prefix(text.trim_end_matches('/'))
         .map_err(|_| "the beginning of topics, such as \"clients/\", without wildcards")?;
-    let commands = format!("{prefix}/command/");
-    if commands.starts_with(text) || text.starts_with(&commands) {
+    let (own, replies) = (format!("{prefix}/"), format!("{prefix}/reply/"));
+    if overlaps(text, &own) && !text.starts_with(&replies) {
         return Err(format!(
             "the beginning of a topic outside `{commands}`, where a reply would be received as a \
              command"

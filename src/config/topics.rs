@@ -1,12 +1,24 @@
 //! Rules for topics in the config, and detection of topics on which sayso would receive its own
 //! messages.
 
+use crate::discovery;
 use crate::home::Home;
 use crate::home::device::Device;
 use crate::vocabulary::topic::Topic;
 
+use crate::config::file::Table;
+
 /// Maximum bytes of a topic prefix.
 const MAX_PREFIX_BYTES: usize = 128;
+
+/// The topics on which sayso itself publishes and subscribes.
+#[derive(Clone, Copy)]
+pub(super) struct OwnTopics<'a> {
+    /// Prefix of sayso's own topics.
+    pub(super) prefix: &'a str,
+    /// Beginnings of response topics that every client may use.
+    pub(super) reply_prefixes: &'a [String],
+}
 
 /// Accepts a topic to publish to or subscribe to: no wildcards, and none of the broker's own `$`
 /// topics.
@@ -31,9 +43,42 @@ pub(super) fn topic_prefix(text: &str) -> Result<String, &'static str> {
     }
 }
 
+/// Whether a topic that begins with `beginning` may be below `root`, which ends with `/`.
+pub(super) fn overlaps(beginning: &str, root: &str) -> bool {
+    beginning.starts_with(root) || root.starts_with(beginning)
+}
+
+/// Reports each beginning of reply topics that may reach an announcement, or a command topic of
+/// announced devices: a client could command them with its reply.
+pub(super) fn check_reply_prefixes(
+    table: &Table<'_>,
+    prefixes: &[String],
+    discovery: &discovery::Settings,
+) {
+    let tasmota = discovery.tasmota.then_some(["tasmota", "cmnd"]);
+    let roots = (discovery.homeassistant.iter().map(String::as_str))
+        .chain(discovery.zigbee2mqtt.iter().map(String::as_str))
+        .chain(tasmota.into_iter().flatten());
+    let roots: Vec<String> = roots.map(|root| format!("{root}/")).collect();
+    for prefix in prefixes {
+        let reached = roots.iter().find(|root| overlaps(prefix, root));
+        if let Some(root) = reached {
+            table.report(
+                "reply_prefixes",
+                format!(
+                    "`{prefix}` allows replies below `{root}`, where devices are announced and \
+                     commanded: choose one outside it"
+                ),
+            );
+        }
+    }
+}
+
 /// Returns the fault in the topics of a device: sayso must not receive its own messages as commands
 /// or states, or one command would cause others without end.
-pub(super) fn loops(device: &Device, home: &Home, prefix: &str) -> Vec<String> {
+pub(super) fn loops(device: &Device, home: &Home, own: OwnTopics<'_>) -> Vec<String> {
+    let prefix = own.prefix;
+    let is_reply = |topic: &str| own.reply_prefixes.iter().find(|p| topic.starts_with(&***p));
     let is_own = |topic: &str, except: &str| {
         let below = topic
             .strip_prefix(prefix)
@@ -46,12 +91,18 @@ pub(super) fn loops(device: &Device, home: &Home, prefix: &str) -> Vec<String> {
         .iter()
         .map(|capability| &capability.binding)
     {
-        let fixed = link.stop.iter().chain(&link.toggle).map(|port| &port.topic);
-        for topic in link.command.iter().map(|port| &port.topic).chain(fixed) {
+        for topic in link.command_topics() {
             if is_own(topic, "action/") {
                 found.push(format!(
                     "the command topic `{topic}` is one of sayso's own topics: \
                     choose one outside `{prefix}/`"
+                ));
+            }
+            if let Some(prefix) = is_reply(topic) {
+                found.push(format!(
+                    "the command topic `{topic}` begins with `{prefix}` of \
+                     `mqtt.reply_prefixes`, so any client could command the device with its \
+                     reply: use another topic or prefix"
                 ));
             }
             if home.has_state_topic(topic) {

@@ -31,6 +31,7 @@ use crate::pipeline::Pipeline;
 use crate::store::journal::{Health, JournalEntry, Received, Seq};
 use crate::systemd::Notify;
 use crate::telemetry::log::Log;
+use crate::vocabulary::shared_str::SharedStr;
 
 /// The time in which a leader that stops ends the commands in progress, if another node continues:
 /// nobody is served meanwhile. A command without a model takes milliseconds.
@@ -472,8 +473,8 @@ impl EventLoop {
                 if let Some(node) = &mut self.pair {
                     node.has_home = true;
                 }
-                if self.may_release() {
                 drop(self.publish_report());
+                if self.may_release() {
                     self.release();
                 }
             }
@@ -522,6 +523,7 @@ impl EventLoop {
             "devices found"
         );
         self.task.pipeline.replace_home(home);
+        self.protect_devices();
         let states = match &self.pair {
             Some(node) => &node.observer,
             None => &self.task.outbox,
@@ -531,6 +533,22 @@ impl EventLoop {
         }
         drop(self.publish_health());
         drop(self.publish_report());
+    }
+
+    /// Allows no reply on a topic of a device, as far as a client may name one.
+    pub(super) fn protect_devices(&self) {
+        let mqtt = &self.config.mqtt;
+        let own = format!("{}/reply/", mqtt.prefix);
+        let beginnings = mqtt.reply_prefixes.iter().chain([&own]);
+        let home = self.task.pipeline.home();
+        let states = home.state_topics().map(str::to_owned);
+        let topics = home.command_topics().chain(states);
+        let reachable = topics.filter(|topic| {
+            let mut beginnings = beginnings.clone();
+            beginnings.any(|beginning| topic.starts_with(beginning.as_str()))
+        });
+        let topics = reachable.map(SharedStr::from).collect();
+        self.task.outbox.device_topics().replace(topics);
     }
 
     /// Reloads at once, or when discovery is idle again.

@@ -166,6 +166,7 @@ async fn serve<F: Future<Output = ()> + Send + 'static>(
         pair,
     };
     let mut event_loop = EventLoop::new(task, parts, config);
+    event_loop.protect_devices();
     event_loop.recover(recovered);
     event_loop.serve(&mut inbox, &notify, &mut signals).await;
     drain(event_loop, inbox, &notify).await;

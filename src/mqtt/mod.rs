@@ -43,7 +43,7 @@ use crate::mqtt::tls::TlsError;
 use crate::pair::{NodeReport, Pair};
 use crate::store::progress_log::ProgressLog;
 use crate::vocabulary::topic::{BadTopic, Echo, Filter, Topic, refuse_echo};
-use crate::wire::WireRules;
+use crate::wire::{DeviceTopics, WireRules};
 
 /// The shortest keep-alive that rumqttc accepts.
 pub const MIN_KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -313,7 +313,10 @@ fn connection<L: MqttLink>(
     (outbox, inbox): (&Outbox, Arc<InboxSender>),
     role: SessionRole,
 ) -> Connection<L> {
-    let rules = settings.rules();
+    let rules = WireRules {
+        devices: outbox.device_topics().clone(),
+        ..settings.rules()
+    };
     let session = Session::new(client, rules, subscriptions, outbox.clone(), inbox);
     let session = session.with_role(role);
     Connection::new(link, session, &settings.host)
@@ -325,6 +328,7 @@ impl Settings {
         WireRules {
             prefix: self.prefix.clone(),
             reply_prefixes: self.reply_prefixes.clone(),
+            devices: DeviceTopics::default(),
             ttl: self.ttl,
         }
     }

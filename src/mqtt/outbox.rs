@@ -26,6 +26,7 @@ use crate::vocabulary::topic::{BadTopic, Filter, Topic};
 
 use crate::mqtt::inbox::AckToken;
 use crate::wire;
+use crate::wire::DeviceTopics;
 
 /// The pause before a reply is put again into an outbox that is full.
 const REPLY_RETRY: Duration = Duration::from_millis(50);
@@ -322,6 +323,8 @@ impl Future for Delivery {
 pub struct Outbox {
     pub(super) shared: Arc<OutboxState>,
     pub(super) counters: Arc<Counters>,
+    /// Topics on which no reply may be published.
+    device_topics: DeviceTopics,
 }
 
 impl fmt::Debug for Outbox {
@@ -485,10 +488,16 @@ pub(super) fn outbox(capacity: NonZeroUsize, counters: Arc<Counters>) -> Outbox 
     Outbox {
         shared: Arc::new(shared),
         counters,
+        device_topics: DeviceTopics::default(),
     }
 }
 
 impl Outbox {
+    /// Returns the topics of the devices, on which the session allows no reply.
+    pub fn device_topics(&self) -> &DeviceTopics {
+        &self.device_topics
+    }
+
     /// Queues a message. Messages leave in the order of these calls.
     ///
     /// # Errors

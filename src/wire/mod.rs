@@ -7,12 +7,16 @@
 mod payload;
 pub mod timestamp;
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::RwLock;
 
 use crate::command::reply::{ConfirmationEvent, Piece, Refusal, Reply};
 use crate::command::{Command, ReplyTo, Source, cut};
 use crate::vocabulary::shared_str::SharedStr;
-use crate::vocabulary::topic::{Filter, MAX_LEVELS, Topic};
+use crate::vocabulary::topic::{MAX_LEVELS, Topic};
 
 use crate::wire::payload::CommandPayload;
 pub use crate::wire::payload::{MAX_PAYLOAD, MAX_TTL};
@@ -47,8 +51,32 @@ pub struct WireRules {
     pub prefix: String,
     /// Allowed beginnings of response topics, besides `<prefix>/reply/`.
     pub reply_prefixes: Vec<String>,
+    /// Topics of devices, on which no reply may be published.
+    pub devices: DeviceTopics,
     /// Time to live of a command that does not name one.
     pub ttl: Duration,
+}
+
+/// The topics of the devices, shared by those who learn them and those who read commands. A reply
+/// on one of them would command a device without the permission gate, or look like its state.
+#[derive(Debug, Clone, Default)]
+pub struct DeviceTopics(Arc<RwLock<HashSet<SharedStr>>>);
+
+impl DeviceTopics {
+    /// Replaces the topics.
+    pub fn replace(&self, topics: HashSet<SharedStr>) {
+        *self.0.write() = topics;
+    }
+
+    /// Whether a reply on `topic`, a piece of it or an event would be on the topic of a device.
+    fn are_reached_by(&self, topic: &str) -> bool {
+        let topics = self.0.read();
+        let own = ["", "/stream", "/event"];
+        !topics.is_empty()
+            && own
+                .iter()
+                .any(|end| topics.contains(&*[topic, end].concat()))
+    }
 }
 
 /// One message on a command topic, as received.
@@ -255,9 +283,17 @@ impl WireRules {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         let has_prefix = |p: &String| !p.is_empty() && asked.starts_with(p.as_str());
         let is_known = is_own || self.reply_prefixes.iter().any(has_prefix);
-        let is_command = Filter::new(command_filter(&self.prefix)).is_ok_and(|f| f.matches(asked));
-        if !is_known || is_command || asked.contains(['+', '#']) {
-            let shown: String = asked.chars().take(80).collect();
+        let below = asked
+            .strip_prefix(&self.prefix)
+            .and_then(|rest| rest.strip_prefix('/'));
+        let is_input = below.is_some_and(|rest| !rest.starts_with("reply/"));
+        let shown: String = asked.chars().take(80).collect();
+        if self.devices.are_reached_by(asked) {
+            return Err(format!(
+                "reply topic `{shown}` is the topic of a device: use `{own}` or one below it"
+            ));
+        }
+        if !is_known || is_input || asked.contains(['+', '#']) {
             return Err(format!(
                 "reply topic `{shown}` is not allowed: use `{own}` or one below it, or add its \
                  beginning to `mqtt.reply_prefixes`"

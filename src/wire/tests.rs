@@ -1,5 +1,6 @@
 //! Payloads that are commands, payloads that are not, and the reply to those.
 
+use std::collections::HashSet;
 use std::time::UNIX_EPOCH;
 
 use proptest::prelude::*;
@@ -12,6 +13,7 @@ fn rules() -> WireRules {
     WireRules {
         prefix: "sayso".to_owned(),
         reply_prefixes: vec!["clients/".to_owned()],
+        devices: DeviceTopics::default(),
         ttl: Duration::from_mins(1),
     }
 }
@@ -198,16 +200,49 @@ fn the_reply_goes_only_to_an_allowed_topic() {
 }
 
 #[test]
-fn a_reply_topic_that_is_a_command_topic_is_refused_even_where_its_prefix_is_allowed() {
+fn a_reply_topic_that_is_an_own_topic_is_refused_even_where_its_prefix_is_allowed() {
     let rules = WireRules {
         reply_prefixes: vec!["sayso/".to_owned()],
         ..rules()
     };
+    for topic in [
+        "sayso/command/hall",
+        "sayso/control/hall",
+        "sayso/state/lamp",
+        "sayso/action/lamp",
+        "sayso/status",
+    ] {
+        let message = Inbound {
+            response_topic: Some(topic),
+            ..inbound(b"lamp on")
+        };
+        assert!(decode(&message, &rules).is_err(), "{topic}");
+    }
+}
+
+#[test]
+fn a_reply_topic_that_commands_a_device_is_refused_while_there_is_such_a_device() {
+    let rules = rules();
+    let topics = ["clients/press", "clients/door/event"];
+    rules
+        .devices
+        .replace(topics.map(SharedStr::from).into_iter().collect());
+    for topic in ["clients/press", "clients/door"] {
+        let message = Inbound {
+            response_topic: Some(topic),
+            ..inbound(b"lamp on")
+        };
+        let rejected = decode(&message, &rules).unwrap_err();
+        assert_eq!(rejected.reply_to.topic, "sayso/reply/hall");
+        let why = rejected.refusal.to_string();
+        assert!(why.contains("is the topic of a device"), "{why}");
+    }
+    rules.devices.replace(HashSet::new());
     let message = Inbound {
-        response_topic: Some("sayso/command/hall"),
+        response_topic: Some("clients/press"),
         ..inbound(b"lamp on")
     };
-    assert!(decode(&message, &rules).is_err());
+    assert!(decode(&message, &rules).is_ok());
 }
 
 #[test]

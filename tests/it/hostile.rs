@@ -190,3 +190,50 @@ async fn commands_with_every_field_at_its_maximum_do_not_fill_the_memory() {
     );
     assert!(kib <= 96 << 10, "{peak}");
 }
+
+#[tokio::test]
+async fn no_client_begins_a_line_of_the_log_or_commands_the_terminal_of_its_reader() {
+    let mut stage = Scene::new().start().await;
+    let forged = "\u{1b}[31mred\n2026-11-30T00:00:00Z  INFO forged";
+    for command in [
+        json!({"text": "x", forged: 1}),
+        json!({"text": "turn on the radio", "id": forged}),
+        json!({"text": "x", "id": "a", "ttl": forged}),
+        json!({"text": forged}),
+    ] {
+        stage
+            .listener
+            .publish("sayso/command/evil", command.to_string())
+            .await;
+    }
+    others_are_served(&mut stage).await;
+    let log = stage.daemon.log();
+    assert!(log.contains(r"\u{1b}[31mred\n2026"), "{log}");
+    assert!(!log.contains('\u{1b}'), "{log}");
+    assert!(
+        !log.lines().any(|line| line.ends_with("INFO forged")),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn a_reply_never_reaches_the_topic_of_a_device() {
+    let announcement = json!({"name": "Doorbell", "command_topic": "clients/press"}).to_string();
+    let broker = Broker::mosquitto().await;
+    let mut early = Listener::connect(broker.port());
+    early
+        .publish_retained("homeassistant/button/bell/config", announcement)
+        .await;
+    let mut stage = Scene::new().start_with(broker).await;
+    stage.daemon.says("devices found", PATIENCE).await;
+    for payload in ["turn on the radio", "{\"text\":1}"] {
+        stage
+            .listener
+            .request("sayso/command/evil", payload, "clients/press", b"1")
+            .await;
+        let reply = stage.listener.expect("sayso/reply/evil", PATIENCE).await;
+        assert_eq!(reply.json()["why"], "malformed", "{}", reply.text());
+    }
+    let heard = stage.listener.heard().await;
+    assert!(heard.iter().all(|message| message.topic != "clients/press"));
+}
