@@ -9,7 +9,7 @@ use rumqttc::v5::{AsyncClient, ConnectionError, EventLoop, MqttOptions};
 use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
 use tokio::runtime::Runtime;
 
-use crate::config::{Config, Scope, units};
+use crate::config::{Config, Scope, broker_host, units};
 use crate::mqtt::tls::{TlsError, client_config};
 use crate::mqtt::{Login, Settings};
 use crate::secret::Secret;
@@ -52,7 +52,9 @@ impl BrokerOptions {
         };
         let mut config = Config::load(&self.files.location(scope))?;
         if let Some(host) = &self.host {
-            config.mqtt.host.clone_from(host);
+            config.mqtt.host = broker_host(host).map_err(|expected| {
+                Failure::new(Exit::Failed, format!("--host: expected {expected}"))
+            })?;
         }
         config.mqtt.port = self.port.unwrap_or(config.mqtt.port);
         if let Some(username) = &self.username {

@@ -39,6 +39,7 @@ use crate::config::folders::{Folders, candidates};
 pub use crate::config::provider::is_secret_header;
 use crate::config::rights::Sources;
 pub use crate::config::scope::Scope;
+pub use crate::config::settings::broker_host;
 use crate::config::topics::OwnTopics;
 pub use crate::config::validated::{Config, Files};
 

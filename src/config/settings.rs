@@ -2,7 +2,7 @@
 //! Keys that are missing or wrong keep their default.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ use crate::config::folders::Folders;
 use crate::config::topics::{overlaps, topic_prefix};
 use crate::config::validated::{Config, DaemonSettings, Files, ReplySettings};
 use crate::config::values::{count, reject_inline_secrets, secret, spend};
-use crate::config::{pair, provider, redis, tls};
+use crate::config::{pair, provider, redis, tls, topics};
 
 const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -102,7 +102,7 @@ fn mqtt(table: &Table<'_>, folders: &Folders<'_>) -> mqtt::Settings {
         .text_as("prefix", topic_prefix)
         .unwrap_or(default.prefix);
     mqtt::Settings {
-        host: table.text_as("host", host).unwrap_or(default.host),
+        host: table.text_as("host", broker_host).unwrap_or(default.host),
         port: table
             .whole("port", 1..=65_535)
             .and_then(|n| u16::try_from(n).ok())
@@ -123,16 +123,44 @@ fn mqtt(table: &Table<'_>, folders: &Folders<'_>) -> mqtt::Settings {
     }
 }
 
-fn host(text: &str) -> Result<String, &'static str> {
-    let is_valid = !text.is_empty()
-        && !text.contains("://")
-        && !text.contains(|c: char| c.is_whitespace() || c == '/');
+/// Accepts the name or address of a broker. A port or a scheme belongs into other keys.
+///
+/// # Errors
+/// With the text to write instead.
+pub fn broker_host(text: &str) -> Result<String, String> {
+    if text.parse::<Ipv6Addr>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let bare = bare.trim_end_matches('/');
+    let (name, port) = match bare.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) => (address, rest.strip_prefix(':')),
+        None => match bare.rsplit_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (bare, None),
+        },
+    };
+    let port = port.and_then(|port| port.parse::<u16>().ok());
+    if let Some(port) = port.filter(|_| name != text) {
+        return Err(format!(
+            "a host name or address only: \"{name}\", and the port {port} by itself"
+        ));
+    }
+    if name != text && !name.is_empty() && !name.contains('/') {
+        return Err(format!(
+            "a host name or address only, such as \"{name}\"; the port and TLS have their own keys"
+        ));
+    }
+
+    let is_valid =
+        !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || "/:[]@".contains(c));
     if is_valid {
         Ok(text.to_owned())
     } else {
         Err(
             "a host name or address only, such as \"broker.local\"; the port and TLS have their \
-             own keys",
+             own keys"
+                .to_owned(),
         )
     }
 }
@@ -145,8 +173,8 @@ fn reply_prefix(text: &str, prefix: &str) -> Result<String, String> {
     let (own, replies) = (format!("{prefix}/"), format!("{prefix}/reply/"));
     if overlaps(text, &own) && !text.starts_with(&replies) {
         return Err(format!(
-            "the beginning of a topic outside `{commands}`, where a reply would be received as a \
-             command"
+            "the beginning of a topic outside `{own}`, or below `{replies}`: a reply elsewhere \
+             would be received as a command, a request or a state"
         ));
     }
     Ok(text.to_owned())
