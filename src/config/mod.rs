@@ -53,6 +53,7 @@ pub const LOCAL_CONFIG: &str = "sayso.toml";
 /// everybody, into a folder that only root can enter.
 const SYSTEM_STATE: &str = "/var/lib/sayso";
 
+const READ_BEFORE: &str = "it was read before; put it back, or restart sayso without it";
 const HOME_ARGUMENT: &str =
     "it is given with --home; give the right path, or omit --home to use the one in the config";
 const HOME_KEY: &str = "it is set by `home` in the config; correct the path there, which is \
@@ -138,7 +139,27 @@ impl Config {
     /// # Errors
     /// With everything that is wrong with the files, not only the first fault.
     pub fn load(location: &ConfigLocation) -> Result<Self, Faults> {
-        let path = location.config();
+        Self::read(location, None)
+    }
+
+    /// Reads the files again for a daemon that runs with this config. A file that was read before
+    /// and does not exist any more is a fault. The home has the prefix in use, which changes only
+    /// with a restart.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn reload(&self, location: &ConfigLocation) -> Result<Self, Faults> {
+        Self::read(location, Some(self))
+    }
+
+    fn read(location: &ConfigLocation, running: Option<&Self>) -> Result<Self, Faults> {
+        let files = running.map(|running| &running.files);
+        let is_named = location.config.is_some() || location.environment.config.is_some();
+        let before = files.and_then(|files| files.config.clone());
+        let (path, named_by) = match before.filter(|_| !is_named) {
+            Some(before) => (Some(before), READ_BEFORE),
+            None => (location.config(), location.named_by()),
+        };
         let folders = Folders {
             beside: path
                 .as_deref()
@@ -149,7 +170,7 @@ impl Config {
             environment: &location.environment,
         };
         let file = match &path {
-            Some(path) => File::open(path, location.named_by()),
+            Some(path) => File::open(path, named_by),
             None => File::absent(),
         };
         let tables = file.parse();
@@ -160,14 +181,21 @@ impl Config {
         }
         let mut config = settings::read(&root, &folders);
         let sources = Sources::read(&root);
-        let home_path = home_path(location, &root, &folders);
+        let home_before = files.and_then(|files| files.home.clone());
+        let named_home = named_home(location, &root, &folders);
+        let home_path = match &named_home {
+            Some(path) => Some(path.clone()),
+            None => home_before.or_else(|| default_home(location, &folders)),
+        };
         // Dropping the root reports its unknown keys.
         drop(root);
 
         let home_named_by = if location.home.is_some() {
             HOME_ARGUMENT
-        } else {
+        } else if named_home.is_some() {
             HOME_KEY
+        } else {
+            READ_BEFORE
         };
         let home_file = match &home_path {
             Some(path) => File::open(path, home_named_by),
@@ -177,7 +205,7 @@ impl Config {
         let home_root = Table::root(&home_file, &home_tables);
         let place = home::location(&home_root);
         let own = OwnTopics {
-            prefix: &config.mqtt.prefix,
+            prefix: running.map_or(&config.mqtt.prefix, |running| &running.mqtt.prefix),
             reply_prefixes: &config.mqtt.reply_prefixes,
         };
         let home = home::read(&home_root, sources.rights(), own);
@@ -205,9 +233,8 @@ impl Config {
     }
 }
 
-/// Returns the home file: the one given or configured, or `home.toml` beside the config if it
-/// exists.
-fn home_path(
+/// Returns the home file that is given or configured.
+fn named_home(
     location: &ConfigLocation,
     root: &Table<'_>,
     folders: &Folders<'_>,
@@ -216,8 +243,13 @@ fn home_path(
         return None;
     }
     let configured = root.text("home").map(|name| folders.beside.join(name));
-    if let Some(path) = location.home.clone().or(configured) {
-        return Some(path);
+    location.home.clone().or(configured)
+}
+
+/// Returns `home.toml` beside the config if it exists.
+fn default_home(location: &ConfigLocation, folders: &Folders<'_>) -> Option<PathBuf> {
+    if location.needs.only_section().is_some() {
+        return None;
     }
     let default = folders.beside.join("home.toml");
     default.exists().then_some(default)

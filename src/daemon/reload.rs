@@ -23,7 +23,7 @@ impl EventLoop {
         if self.status.is_ready {
             notify.reloading();
         }
-        match Config::load(location) {
+        match self.config.reload(location) {
             Ok(config) => self.apply(config),
             Err(faults) => {
                 for fault in faults.iter() {
@@ -46,10 +46,7 @@ impl EventLoop {
                 return self.keep_old(1);
             }
         };
-        // With another prefix the home's devices would be commanded on topics that the running
-        // connection may not use.
-        let prefix_changes = new.mqtt.prefix != self.config.mqtt.prefix;
-        if !prefix_changes && !self.declare(&new) {
+        if !self.declare(&new) {
             return;
         }
         services.router.take_over();
@@ -72,11 +69,6 @@ impl EventLoop {
         self.status.config_faults = 0;
         log_changes(&changes);
         let old = self.config.clone();
-        let home = if prefix_changes {
-            old.home
-        } else {
-            Arc::clone(&new.home)
-        };
         // What needs a restart keeps its old value, so that the next reload reports it again.
         self.config = Config {
             mqtt: old.mqtt,
@@ -85,7 +77,6 @@ impl EventLoop {
             metrics: old.metrics,
             redis: old.redis,
             pair: old.pair,
-            home,
             ..new
         };
         drop(self.publish_report());

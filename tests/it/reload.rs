@@ -375,3 +375,32 @@ async fn devices_announced_stay_over_a_reload() {
         "done"
     );
 }
+
+#[tokio::test]
+async fn a_reload_with_another_prefix_applies_the_rules_it_names() {
+    let mut stage = Scene::new().start().await;
+    let changed = stage
+        .config()
+        .replace("[mqtt]", "[mqtt]\nprefix = \"house\"")
+        + "\n[source.test]\ndeny = [\"device:kitchen_light\"]\n";
+    stage.rewrite("sayso.toml", &changed);
+    stage.rewrite("home.toml", &format!("{HOME}{ATTIC}risk = \"never\"\n"));
+    let said = stage.reload("wants a restart").await;
+    assert!(said.contains("mqtt.prefix"), "{said}");
+    for text in ["turn on the kitchen light", "turn on the attic light"] {
+        let reply = stage.say(text).await;
+        assert_eq!(reply["outcome"], "refused", "{reply}");
+    }
+    assert!(stage.actions().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_at_a_reload_changes_nothing() {
+    let mut stage = Scene::new().start().await;
+    let home = stage.place.path().join("home.toml");
+    fs::remove_file(&home).unwrap();
+    let said = stage.reload("not reloaded").await;
+    assert!(said.contains("home.toml: there is no such file"), "{said}");
+    let reply = stage.say("turn on the kitchen light").await;
+    assert_eq!(reply["outcome"], "done", "{reply}");
+}
