@@ -10,6 +10,7 @@ use minijinja::value::{Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
 use regex_lite::{Captures, Regex, RegexBuilder};
 
+use crate::binding::jinja_checked;
 use crate::binding::jinja_number::{invalid, number};
 use crate::binding::jinja_values;
 
@@ -256,6 +257,7 @@ pub(super) fn install(engine: &mut Environment<'_>) {
     install_numbers(engine);
     install_patterns(engine);
     jinja_values::install(engine);
+    jinja_checked::install(engine);
     engine.add_filter("iif", iif);
     engine.add_function("iif", iif);
     engine.add_filter("is_defined", |value: Value| {
@@ -294,14 +296,6 @@ fn install_numbers(engine: &mut Environment<'_>) {
     engine.add_filter("is_number", |value: &Value| number(value).is_ok());
     engine.add_test("is_number", |value: &Value| number(value).is_ok());
     engine.add_function("is_number", |value: &Value| number(value).is_ok());
-    engine.add_function("float", |value: &Value, default: Option<Value>| {
-        number(value).map(Value::from).or_else(|e| default.ok_or(e))
-    });
-    engine.add_function("int", |value: &Value, default: Option<Value>| {
-        number(value)
-            .map(|n| whole(n.trunc()))
-            .or_else(|e| default.ok_or(e))
-    });
 }
 
 fn install_patterns(engine: &mut Environment<'_>) {
@@ -443,11 +437,6 @@ fn average(values: &Value) -> Result<f64, Error> {
         return Err(Error::new(ErrorKind::InvalidOperation, "an empty list"));
     }
     Ok(sum / f64::from(count))
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "a float cast saturates")]
-fn whole(n: f64) -> Value {
-    Value::from(n as i64)
 }
 
 fn from_json(text: &str) -> Result<Value, Error> {

@@ -123,7 +123,6 @@ fn install_numbers(engine: &mut Environment<'_>) {
     engine.add_function("bitwise_and", |a: i64, b: i64| a & b);
     engine.add_function("bitwise_or", |a: i64, b: i64| a | b);
     engine.add_function("bitwise_xor", |a: i64, b: i64| a ^ b);
-    engine.add_function("bool", truth);
     let clamp = |value: &Value, low: f64, high: f64| {
         if low > high {
             return Err(invalid("the ends of the range are exchanged".to_owned()));
@@ -347,19 +346,6 @@ fn unique(items: impl Iterator<Item = Value>) -> Vec<Value> {
         }
     }
     kept
-}
-
-/// Returns Home Assistant's reading of a text or number as yes or no.
-fn truth(value: &Value, default: Option<Value>) -> Result<Value, Error> {
-    let word = value.to_string().trim().to_lowercase();
-    match word.as_str() {
-        "true" | "yes" | "on" | "enable" | "1" => Ok(Value::from(true)),
-        "false" | "no" | "off" | "disable" | "0" => Ok(Value::from(false)),
-        _ => match number(value) {
-            Ok(n) => Ok(Value::from(n != 0.0)),
-            Err(error) => default.ok_or(error),
-        },
-    }
 }
 
 fn encode(bytes: &[u8]) -> Result<String, Error> {

@@ -7,6 +7,7 @@ pub mod address;
 mod codec;
 pub mod color;
 mod jinja;
+mod jinja_checked;
 mod jinja_number;
 mod jinja_values;
 mod ports;

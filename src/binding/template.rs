@@ -329,6 +329,153 @@ mod tests {
     }
 
     #[test]
+    fn a_template_fails_for_a_value_that_is_missing_or_of_the_wrong_type() {
+        let value = json!({"t": null, "a": 3, "text": "n/a", "list": [{"v": 1}, {}], "f": true});
+        for template in [
+            "{{ value_json.t | float | round(1) }}",
+            "{{ value_json.t | int }}",
+            "{{ value_json.none | int }}",
+            "{{ value_json.text | float }}",
+            "{{ value_json.text | int }}",
+            "{{ float(value_json.t) }}",
+            "{{ int(value_json.none) }}",
+            "{{ int(value_json.text) }}",
+            "{{ value_json.t | round(1) }}",
+            "{{ value_json.none | round }}",
+            "{{ value_json.none | bool }}",
+            "{{ bool(value_json.t) }}",
+            "{{ value_json.none | abs }}",
+            "{{ value_json.t | abs }}",
+            "{{ -value_json.t }}",
+            "{{ value_json.none * 2 }}",
+            "{{ value_json.t + 1 }}",
+            "{{ 1 - value_json.none }}",
+            "{{ value_json.a / value_json.none }}",
+            "{{ value_json.none % 2 }}",
+            "{{ value_json.none | multiply(2) }}",
+            "{{ 2 | multiply(value_json.t) }}",
+            "{{ value_json.t | add(1) }}",
+            "{{ (value_json.a | float) + (value_json.b | float) }}",
+            "{{ 'LOCKED' if value_json.bolt | int == 0 else 'UNLOCKED' }}",
+            "{{ 'open' if value_json.t | int > 30 else 'closed' }}",
+            "{{ 'ON' if value_json.angle > 5 else 'OFF' }}",
+            "{{ 'ON' if 5 < value_json.angle else 'OFF' }}",
+            "{{ 'ON' if value_json.t <= 5 else 'OFF' }}",
+            "{{ 'ON' if value_json.text > 5 else 'OFF' }}",
+            "{{ 'ON' if value_json.a >= '3' else 'OFF' }}",
+            "{{ 'ON' if 1 < value_json.none < 5 else 'OFF' }}",
+            "{{ 'ON' if 1 < value_json.text < 5 else 'OFF' }}",
+            "{{ 'ON' if not value_json.none > 5 else 'OFF' }}",
+            "{{ 'ON' if value_json.none is lt 5 else 'OFF' }}",
+            "{{ [value_json.none] | select('>', 5) | list | length }}",
+            "{{ 'ON' if value_json.none is odd else 'OFF' }}",
+            "{{ 'ON' if value_json.none is divisibleby 3 else 'OFF' }}",
+            "{{ {0: 'disarmed', 1: 'armed_away'}[value_json.s | int] }}",
+            "{{ [value_json.t, 10] | max }}",
+            "{{ [value_json.none, 10] | min }}",
+            "{{ max(value_json.t, 10) }}",
+            "{{ min(value_json.none, 10) }}",
+            "{{ [3, value_json.t] | sort | first }}",
+            "{{ value_json.list | max(attribute='v') }}",
+            "{{ value_json.list | sum(attribute='v') }}",
+            "{{ [1, value_json.none] | sum }}",
+            "{{ [1, value_json.t] | sum }}",
+            "{{ average(1, value_json.none) }}",
+            "{{ [1, value_json.t] | average }}",
+            "{{ [1, value_json.none] | median }}",
+            "{{ '%.1f' % value_json.t }}",
+            "{{ '%d' | format(value_json.none) }}",
+            "{{ value_json.none | log }}",
+            "{{ value_json.t | sqrt }}",
+            "{{ sqrt(value_json.none) }}",
+            "{{ value_json.t | bitwise_and(1) }}",
+            "{{ bitwise_and(value_json.none, 1) }}",
+            "{{ clamp(value_json.none, 0, 100) }}",
+            "{{ remap(value_json.t, 0, 1, 0, 100) }}",
+            "{{ value_json.t | timestamp_custom('%H') }}",
+            "{{ as_timestamp(value_json.none) }}",
+            "{{ range(value_json.none) | length }}",
+            "{{ value_json.none | is_defined }}",
+            "{{ value_json.none.more }}",
+        ] {
+            assert_eq!(render(template, &value), None, "{template}");
+        }
+    }
+
+    #[test]
+    fn a_template_may_say_what_a_missing_value_is() {
+        let value = json!({"t": null, "a": 3, "text": "n/a", "d": " 21.57 ", "f": true});
+        for (template, expected) in [
+            ("{{ value_json.t | float(0) }}", "0"),
+            ("{{ value_json.none | int(5) }}", "5"),
+            ("{{ value_json.none | int(default=5) }}", "5"),
+            ("{{ value_json.text | float(default=1.5) }}", "1.5"),
+            ("{{ float(value_json.t, 7) }}", "7"),
+            ("{{ value_json.t | float(none) }}", "None"),
+            ("{{ int(value_json.t, none) }}", "None"),
+            ("{{ value_json.none | default(4) | int }}", "4"),
+            ("{{ value_json.t | default(4, true) | int }}", "4"),
+            ("{{ value_json.none | round(1, 'common', 2) }}", "2"),
+            ("{{ value_json.none | bool(false) }}", "False"),
+            ("{{ value_json.d | float }}", "21.57"),
+            ("{{ value_json.d | int }}", "21"),
+            ("{{ value_json.d | round(1) }}", "21.6"),
+            ("{{ value_json.d | round }}", "22"),
+            ("{{ 7.25 | round(0, 'half') }}", "7"),
+            (
+                "{{ 21.2 | round(1, 'ceil') }} {{ 21.2 | round(0, 'ceil') }}",
+                "21.2 22",
+            ),
+            (
+                "{{ '0x1F' | int(0, 16) }} {{ 'ff' | int(base=16) }}",
+                "31 255",
+            ),
+            ("{{ value_json.f | int }} {{ 'on' | bool }}", "1 True"),
+            (
+                "{{ value_json.none == 'y' }} {{ value_json.none != 'y' }}",
+                "False True",
+            ),
+            (
+                "{{ value_json.none == 0 }} {{ value_json.t == 0 }}",
+                "False False",
+            ),
+            (
+                "{{ value_json.none == false }} {{ value_json.t == false }}",
+                "False False",
+            ),
+            ("{{ 'yes' if value_json.none is defined else 'no' }}", "no"),
+            ("{{ 'yes' if value_json.none else 'no' }}", "no"),
+            ("{{ value_json.t is none }}", "True"),
+            ("{{ 'x' in value_json.none }}", "False"),
+            (
+                "{{ value_json.none | length }}{{ value_json.none | list | length }}",
+                "00",
+            ),
+            (
+                "{{ value_json.a > 2 }} {{ 2 < value_json.a <= 3 }}",
+                "True True",
+            ),
+            (
+                "{{ 'b' > 'a' }} {{ 'a' < 'b' < 'c' }} {{ true > 0 }}",
+                "True True True",
+            ),
+            (
+                "{{ [1, 2] < [1, 3] }} {{ 3 is gt 2 }} {{ 3 is odd }}",
+                "True True True",
+            ),
+            ("{{ [1, 5, 3] | select('>', 2) | list | length }}", "2"),
+            (
+                "{{ [1, 5.5, true] | max }} {{ ['b', 'a'] | sort | first }}",
+                "5.5 a",
+            ),
+            ("{{ [{'v': 2}, {'v': 1}] | sum(attribute='v') }}", "3"),
+        ] {
+            let rendered = render(template, &value);
+            assert_eq!(rendered.as_deref(), Some(expected), "{template}");
+        }
+    }
+
+    #[test]
     fn what_templates_cannot_use_is_rejected_with_its_reason() {
         for (template, reason) in [
             ("{{ now() }}", "without a clock"),

@@ -13,16 +13,19 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use minijinja::machinery::ast::{
-    BinOp, BinOpKind, Call, CallArg, Compare, CompareOp, Const, Do, EmitExpr, EmitRaw, Expr,
-    Filter, FilterBlock, ForLoop, GetAttr, GetItem, IfCond, IfExpr, List, Map, Set, SetBlock,
-    Slice, Spanned, Stmt, Template, Test, Tuple, UnaryOp, UnaryOpKind, Var, WithBlock,
+    BinOp, BinOpKind, Call, CallArg, Compare, CompareOp, CompareOpKind, Const, Do, EmitExpr,
+    EmitRaw, Expr, Filter, FilterBlock, ForLoop, GetAttr, GetItem, IfCond, IfExpr, List, Map, Set,
+    SetBlock, Slice, Spanned, Stmt, Template, Test, Tuple, UnaryOp, UnaryOpKind, Var, WithBlock,
 };
-use minijinja::machinery::{CodeGenerator, Instructions, make_string_output, parse, tokenize};
+use minijinja::machinery::{
+    CodeGenerator, Instructions, Span, make_string_output, parse, tokenize,
+};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Rest, Tuple as Several, Value, ValueKind, ValueOrKwargs};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 
 use crate::binding::jinja;
+use crate::binding::jinja_checked;
 
 /// The largest value: a byte of text weighs one, any part of a list or map [`PART`].
 const LARGEST: usize = 64 * 1024;
@@ -214,6 +217,15 @@ fn sum(
     if start.as_ref().is_some_and(|start| !start.is_number()) {
         return Err(ErrorKind::InvalidOperation.into());
     }
+    let path = attribute.map_or_else(|| named.get::<Option<&str>>("attribute"), |a| Ok(Some(a)))?;
+    if !values.is_undefined() {
+        for item in values.try_iter()? {
+            // The engine leaves out what is missing.
+            if jinja_checked::attribute_of(item, path.unwrap_or_default())?.is_undefined() {
+                return Err(ErrorKind::UndefinedError.into());
+            }
+        }
+    }
     minijinja::filters::sum(state, values, attribute, start, named)
 }
 
@@ -253,7 +265,7 @@ fn format(
     minijinja::filters::format(state, text, arguments)
 }
 
-fn span<T>(node: T, like: minijinja::machinery::Span) -> Spanned<T> {
+fn span<T>(node: T, like: Span) -> Spanned<T> {
     Spanned::new(node, like)
 }
 
@@ -451,14 +463,7 @@ impl Rewriter {
             Expr::Slice(e) => Expr::Slice(span(self.slice(e), e.span())),
             Expr::UnaryOp(e) => Expr::UnaryOp(span(self.unary(e), e.span())),
             Expr::BinOp(e) if formats_text(e) => Expr::Filter(span(self.formatting(e), e.span())),
-            Expr::BinOp(e) => {
-                let node = BinOp {
-                    op: e.op,
-                    left: self.expression(&e.left),
-                    right: self.expression(&e.right),
-                };
-                Expr::BinOp(span(node, e.span()))
-            }
+            Expr::BinOp(e) => self.operation(e, e.span()),
             Expr::Compare(e) => Expr::Compare(span(self.comparison(e), e.span())),
             Expr::IfExpr(e) => {
                 let node = IfExpr {
@@ -541,13 +546,38 @@ impl Rewriter {
         }
     }
 
+    /// The same operation. An order is made by a filter, which fails for values without one.
+    fn operation<'a>(&self, e: &BinOp<'a>, at: Span) -> Expr<'a> {
+        let (left, right) = (self.expression(&e.left), self.expression(&e.right));
+        if let Some(name) = jinja_checked::order_filter(e.op) {
+            let node = Filter {
+                name,
+                expr: Some(left),
+                args: vec![CallArg::Pos(right)],
+            };
+            return Expr::Filter(span(node, at));
+        }
+        let node = BinOp {
+            op: e.op,
+            left,
+            right,
+        };
+        Expr::BinOp(span(node, at))
+    }
+
+    /// The same chain of comparisons, its operands checked where one of them is of order.
     fn comparison<'a>(&self, e: &Compare<'a>) -> Compare<'a> {
+        let operand = chain_operand(e);
+        let checked = |expr: &Expr<'a>| match operand {
+            Some(filter) => measured(self.expression(expr), filter),
+            None => self.expression(expr),
+        };
         let ops = e.ops.iter().map(|next| CompareOp {
             op: next.op,
-            expr: self.expression(&next.expr),
+            expr: checked(&next.expr),
         });
         Compare {
-            expr: self.expression(&e.expr),
+            expr: checked(&e.expr),
             ops: ops.collect(),
         }
     }
@@ -654,10 +684,33 @@ impl Rewriter {
     }
 }
 
+/// Returns the filter for the operands of a chain of comparisons, if one of them is of order. All
+/// must be of one type: texts where the template has one of them, as in `'08:00' < value < '20:00'`.
+fn chain_operand(e: &Compare<'_>) -> Option<&'static str> {
+    let is_order = |next: &CompareOp<'_>| {
+        matches!(
+            next.op,
+            CompareOpKind::Lt | CompareOpKind::Lte | CompareOpKind::Gt | CompareOpKind::Gte
+        )
+    };
+    if !e.ops.iter().any(is_order) {
+        return None;
+    }
+    let mut operands = std::iter::once(&e.expr).chain(e.ops.iter().map(|next| &next.expr));
+    Some(if operands.any(is_text) {
+        jinja_checked::TEXT_OPERAND
+    } else {
+        jinja_checked::NUMBER_OPERAND
+    })
+}
+
+fn is_text(expr: &Expr<'_>) -> bool {
+    matches!(expr, Expr::Const(text) if text.value.kind() == ValueKind::String)
+}
+
 /// Whether `%` stands after a text, where it is not a remainder.
 fn formats_text(e: &BinOp<'_>) -> bool {
-    let is_text = |value: &Value| value.kind() == ValueKind::String;
-    matches!(e.op, BinOpKind::Rem) && matches!(&e.left, Expr::Const(text) if is_text(&text.value))
+    matches!(e.op, BinOpKind::Rem) && is_text(&e.left)
 }
 
 #[cfg(test)]
