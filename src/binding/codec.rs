@@ -32,6 +32,14 @@ pub enum Scale {
         /// The range of the device.
         to: (f64, f64),
     },
+    /// Percent to the nearest of the steps of a device, of which the lowest is above 0 %: a third is
+    /// step 1 of 3, and so is anything less.
+    Steps {
+        /// The number of the lowest step.
+        lowest: f64,
+        /// The number of the highest step, which is 100 %.
+        highest: f64,
+    },
     /// Kelvin to mired (10⁶ / K).
     Mired,
     /// °C to °F.
@@ -60,6 +68,11 @@ impl Codec {
         let wire = match (self.scale, value) {
             (Scale::Same, other) => serde_json::to_value(other).ok()?,
             (Scale::Linear { from, to }, Value::Number(n)) => whole(interpolate(*n, from, to))?,
+            (Scale::Steps { lowest, highest }, Value::Number(n)) => {
+                let off = lowest - 1.0;
+                let step = interpolate(*n, (0.0, 100.0), (off, highest)).round();
+                whole(if *n > 0.0 { step.max(lowest) } else { off })?
+            }
             (Scale::Mired, Value::Number(kelvin)) if *kelvin > 0.0 => whole(1e6 / kelvin)?,
             (Scale::Fahrenheit { grain }, Value::Number(celsius)) => {
                 tenth(((celsius * 1.8 + 32.0) / grain).round() * grain)?
@@ -88,6 +101,10 @@ impl Codec {
             Scale::Same | Scale::ReportedOnly => same_value(wire),
             Scale::Linear { from, to } => {
                 number(wire).map(|n| Value::Number(interpolate(n, to, from).round()))
+            }
+            Scale::Steps { lowest, highest } => {
+                let percent = |n| interpolate(n, (lowest - 1.0, highest), (0.0, 100.0)).round();
+                number(wire).map(|n| Value::Number(percent(n)))
             }
             Scale::Mired => {
                 let mired = number(wire).filter(|n| *n > 0.0)?;
@@ -216,6 +233,47 @@ mod tests {
             whole.to_wire(&Value::Number(21.5)).as_deref(),
             Some(&json!(71))
         );
+    }
+
+    #[test]
+    fn the_nearest_step_of_a_fan_is_sent_and_never_none() {
+        for (speeds, percent, step) in [
+            (3.0, 33.0, 1),
+            (6.0, 33.0, 2),
+            (4.0, 33.0, 1),
+            (3.0, 67.0, 2),
+            (4.0, 10.0, 1),
+            (3.0, 1.0, 1),
+            (3.0, 100.0, 3),
+            (100.0, 33.0, 33),
+        ] {
+            let scale = |lowest| Codec {
+                words: vec![],
+                scale: Scale::Steps {
+                    lowest,
+                    highest: lowest + speeds - 1.0,
+                },
+            };
+            for lowest in [0.0, 1.0, 5.0] {
+                let wire = scale(lowest).to_wire(&Value::Number(percent));
+                let wire = wire.and_then(|wire| wire.as_f64());
+                let expected = f64::from(step) + lowest - 1.0;
+                assert_eq!(
+                    wire,
+                    Some(expected),
+                    "{percent} % of {speeds} from {lowest}"
+                );
+            }
+        }
+        let three = Scale::Steps {
+            lowest: 1.0,
+            highest: 3.0,
+        };
+        let codec = Codec {
+            words: vec![],
+            scale: three,
+        };
+        assert_eq!(codec.value_on_wire(&json!("2")), Some(Value::Number(67.0)));
     }
 
     #[test]

@@ -83,6 +83,9 @@ pub enum Form {
     Field(Vec<String>),
     /// A Jinja template.
     Template(Template),
+    /// A Jinja template for commands that gets the value as it is, such as a percentage, and makes
+    /// the device's own value of it.
+    Unscaled(Template),
 }
 
 /// A value found in a state message.
@@ -104,11 +107,17 @@ impl Binding {
             return Some(message.clone());
         }
         let port = self.command.as_ref()?;
+        if let Form::Unscaled(template) = &port.form {
+            let payload = template.render_command(&serde_json::to_value(value).ok()?)?;
+            return Some(Publication::new(port.topic.clone(), payload));
+        }
         let wire = self.codec.to_wire(value)?;
         let payload = match &port.form {
             Form::Raw => plain(&wire),
             Form::Field(path) => nested(path, &wire)?,
-            Form::Template(template) => template.render_command(&wire)?,
+            Form::Template(template) | Form::Unscaled(template) => {
+                template.render_command(&wire)?
+            }
         };
         Some(Publication::new(port.topic.clone(), payload))
     }
@@ -191,7 +200,9 @@ impl Port {
                 .iter()
                 .try_fold(payload, |json, key| json.get(key))?
                 .clone(),
-            Form::Template(template) => Json::String(template.render(payload)?),
+            Form::Template(template) | Form::Unscaled(template) => {
+                Json::String(template.render(payload)?)
+            }
         };
         let text = plain(&wire);
         // Home Assistant ignores empty payloads as well: they clear a retained message.

@@ -83,6 +83,14 @@ pub enum InvalidAnnouncement {
         /// Option the topic is the value of.
         key: String,
     },
+    /// A payload that cannot be sent or compared.
+    #[error("`{key}` is not a payload sayso can use: {reason}")]
+    BadPayload {
+        /// Option the payload is the value of.
+        key: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A template that does not parse, or uses names that are not available.
     #[error("`{key}` is not a template sayso can use: {why}")]
     BadTemplate {

@@ -66,6 +66,7 @@ fn source(
     topic_key: &str,
     template_key: &str,
 ) -> Result<(Vec<Port>, [Json; 2]), InvalidAnnouncement> {
+    config.check_payloads()?;
     let payloads = [
         config.payload("payload_available", "online"),
         config.payload("payload_not_available", "offline"),

@@ -19,8 +19,24 @@ const MAX_TEMPLATE_BYTES: usize = 16 * 1024;
 /// Largest number of options of one select.
 const MAX_OPTIONS: usize = 64;
 
-/// Longest payload for one word, in bytes.
-const MAX_PAYLOAD_BYTES: usize = 1024;
+/// Longest payload for one word, in bytes. A raw infrared code has about 5,000.
+const MAX_PAYLOAD_BYTES: usize = 16 * 1024;
+
+/// Options with payloads beside those that start with `payload_`.
+const STATE_PAYLOADS: [&str; 12] = [
+    "state_closed",
+    "state_closing",
+    "state_jammed",
+    "state_locked",
+    "state_locking",
+    "state_off",
+    "state_on",
+    "state_open",
+    "state_opening",
+    "state_stopped",
+    "state_unlocked",
+    "state_unlocking",
+];
 
 /// Deepest nesting in which short names and base topics are expanded: the entries of an
 /// availability list.
@@ -162,11 +178,33 @@ impl EntityConfig {
         usable.take(MAX_OPTIONS).collect()
     }
 
+    /// Checks all payloads. In place of one that cannot be sent or compared, no other one is used.
+    ///
+    /// # Errors
+    /// If a payload is an object or a list, or too long.
+    pub(super) fn check_payloads(&self) -> Result<(), InvalidAnnouncement> {
+        for (key, value) in &self.options {
+            let is_payload = key.starts_with("payload_") || STATE_PAYLOADS.contains(&key.as_str());
+            if !is_payload || value.is_null() {
+                continue;
+            }
+            let reason = match text_of(value) {
+                None => "it is an object or a list, not text",
+                Some(text) if text.len() > MAX_PAYLOAD_BYTES => "it is longer than 16 KiB",
+                Some(_) => continue,
+            };
+            return Err(InvalidAnnouncement::BadPayload {
+                key: key.clone(),
+                reason,
+            });
+        }
+        Ok(())
+    }
+
     /// Returns a payload as it is sent or compared: a string, number or boolean.
+    /// [`check_payloads`](Self::check_payloads) rejects all others.
     pub(super) fn payload(&self, key: &str, default: &str) -> Json {
-        let fits =
-            |value: &&Json| text_of(value).is_some_and(|text| text.len() <= MAX_PAYLOAD_BYTES);
-        let value = self.get(key).filter(fits).cloned();
+        let value = self.get(key).cloned();
         value.unwrap_or_else(|| Json::from(default))
     }
 

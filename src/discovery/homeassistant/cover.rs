@@ -46,13 +46,12 @@ impl PositionLimits {
     }
 
     /// Returns statements that set the variables Home Assistant documents for the templates of
-    /// positions and tilts.
-    fn variables(&self, value_name: &str, object: &str) -> String {
+    /// positions and tilts, except for the target itself.
+    fn variables(&self, object: &str) -> String {
         let object = crate::discovery::names::slug(object);
         let object = object.as_ref().map_or("cover", |slug| slug.as_str());
         format!(
-            "{{% set {value_name} = value %}}{{% set position_open = {} %}}{{% set position_closed \
-             = {} %}}\
+            "{{% set position_open = {} %}}{{% set position_closed = {} %}}\
              {{% set tilt_min = {} %}}{{% set tilt_max = {} %}}{{% set entity_id = \
              'cover.{object}' %}}",
             self.open, self.closed, self.tilt_min, self.tilt_max
@@ -60,20 +59,47 @@ impl PositionLimits {
     }
 }
 
+/// Returns where a target in percent is sent. In its template `name` is the percentage, and `value`
+/// the number in the device's range.
+fn target(
+    config: &EntityConfig,
+    [topic_key, template_key]: [&str; 2],
+    name: &str,
+    ((from, to), variables): ((f64, f64), &str),
+) -> Result<Option<Port>, InvalidAnnouncement> {
+    let span = to - from;
+    let statements = format!(
+        "{{% set {name} = value %}}{{% set value = ({from} + {name} * ({span}) / 100) | round | int \
+         %}}{variables}"
+    );
+    let port = config.command_with(topic_key, template_key, &statements)?;
+    Ok(port.map(|port| Port {
+        form: match port.form {
+            Form::Template(template) => Form::Unscaled(template),
+            other => other,
+        },
+        ..port
+    }))
+}
+
 /// Returns the tilt, which is counted from `tilt_min` to `tilt_max`. The two ends have payloads of
 /// their own.
 fn tilt(config: &EntityConfig, object: &str) -> Result<Option<Capability>, InvalidAnnouncement> {
     let limits = PositionLimits::of(config);
-    let variables = limits.variables("tilt_position", object);
+    let range = (limits.tilt_min, limits.tilt_max);
+    let variables = limits.variables(object);
     let keys = ["tilt_command_topic", "tilt_command_template"];
-    let command = config.command_with(keys[0], keys[1], &variables)?;
+    let command = target(config, keys, "tilt_position", (range, &variables))?;
+    // The values of both ends are sent as announced, and are the position at the same time.
+    let at_end = format!("{{% set tilt_position = value %}}{variables}");
+    let at_end = config.command_with(keys[0], keys[1], &at_end)?;
     let state = config.state("tilt_status_topic", "tilt_status_template")?;
     let stop = stop(config, "payload_stop_tilt")?;
     let ends = [
         (OPEN, config.number("tilt_opened_value")),
         (CLOSED, config.number("tilt_closed_value")),
     ];
-    let Some(command) = command else {
+    let (Some(command), Some(at_end)) = (command, at_end) else {
         return Ok(None);
     };
     let mut payloads = Vec::new();
@@ -81,10 +107,10 @@ fn tilt(config: &EntityConfig, object: &str) -> Result<Option<Capability>, Inval
         payloads.extend(payload.and_then(whole).map(|payload| (value, payload)));
     }
     let binding = Binding {
-        fixed: render_each(command.clone(), &payloads),
+        fixed: render_each(at_end, &payloads),
         command: Some(command),
         state,
-        codec: linear((limits.tilt_min, limits.tilt_max)),
+        codec: linear(range),
         stop,
         ..Binding::default()
     };
@@ -103,8 +129,12 @@ fn whole(number: f64) -> Option<Json> {
 
 fn position(config: &EntityConfig, object: &str) -> Result<Capability, InvalidAnnouncement> {
     let limits = PositionLimits::of(config);
-    let variables = limits.variables("position", object);
-    let command = config.command_with("set_position_topic", "set_position_template", &variables)?;
+    let command = target(
+        config,
+        ["set_position_topic", "set_position_template"],
+        "position",
+        ((limits.closed, limits.open), &limits.variables(object)),
+    )?;
     let reported = position_state(config)?;
     let states = config.state("state_topic", "value_template")?;
     let open_and_close = open_and_close(config, ["command_topic", ""])?;

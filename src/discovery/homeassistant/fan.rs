@@ -66,23 +66,24 @@ fn speed(config: &EntityConfig) -> Result<Option<Capability>, InvalidAnnouncemen
     if speeds < 1.0 {
         return Err(InvalidAnnouncement::Missing("speed_range_max"));
     }
+    // Anything above 0 is the lowest speed at least.
     let domain = Domain::Number {
-        min: (100.0 / speeds).floor().max(1.0),
+        min: 1.0,
         max: 100.0,
         step: None,
         unit: "%".to_owned(),
     };
-    let codec: Codec = scaled(Scale::Linear {
-        from: (0.0, 100.0),
-        to: (lowest - 1.0, highest),
-    });
+    let codec: Codec = scaled(Scale::Steps { lowest, highest });
     let binding = Binding {
         command: Some(command),
         state,
         codec,
         ..Binding::default()
     };
-    Ok(Some(setting(Property::Speed, domain, binding)))
+    let mut capability = setting(Property::Speed, domain, binding);
+    // "Faster" is the next speed, also where few speeds are far apart.
+    capability.step = capability.step.max((100.0 / speeds).ceil());
+    Ok(Some(capability))
 }
 
 /// Returns the capabilities of a humidifier.

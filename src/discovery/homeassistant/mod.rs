@@ -165,6 +165,7 @@ fn entity(
     if !is_for_people(component, config, class.as_deref()) {
         return Ok(None);
     }
+    config.check_payloads()?;
     let physical_name = body.name.as_deref().unwrap_or_default();
     let capabilities = capabilities(component, config, physical_name, object)?;
     let is_usable =

@@ -294,3 +294,130 @@ fn own_words_of_a_lock_for_a_jam_and_a_movement_have_their_common_names() {
         assert_eq!(lock.binding.decode("shed", &payload), Some(expected));
     }
 }
+
+/// Returns the payload that sets a property of an entity.
+fn sent(component: &str, options: &Json, property: &Property, value: f64) -> Option<String> {
+    let config = EntityConfig::new(options.as_object().unwrap().clone());
+    let announced = entity(component, &config, &body(), "x").unwrap().unwrap();
+    let capability = announced.device.capability(property).unwrap();
+    let message = capability.binding.encode(&Value::Number(value))?;
+    Some(message.payload.to_string())
+}
+
+#[test]
+fn a_template_of_a_cover_gets_the_target_in_percent_and_in_the_range() {
+    let inverted = |template: &str| {
+        json!({
+            "name": "Blind", "set_position_topic": "blind/go", "set_position_template": template,
+            "position_open": 0, "position_closed": 200
+        })
+    };
+    let position = &Property::Position;
+    for (template, percent, payload) in [
+        ("{{ position }}|{{ value }}", 100.0, "100|0"),
+        ("{{ position }}|{{ value }}", 0.0, "0|200"),
+        ("{{ position }}|{{ value }}", 30.0, "30|140"),
+        ("{\"POS\": {{ 100 - position }}}", 100.0, "{\"POS\": 0}"),
+        ("{{ position_open }} {{ position_closed }}", 50.0, "0 200"),
+        ("{{ (position / 100 * 99) | round(0) }}", 50.0, "50"),
+    ] {
+        let payload = Some(payload.to_owned());
+        assert_eq!(
+            sent("cover", &inverted(template), position, percent),
+            payload,
+            "{template}"
+        );
+    }
+    let tilting = json!({
+        "name": "Blind", "command_topic": "blind/set", "tilt_command_topic": "blind/tilt",
+        "tilt_command_template": "{{ tilt_position }}|{{ value }}", "tilt_min": 0,
+        "tilt_max": 180, "tilt_opened_value": 90
+    });
+    for (percent, payload) in [(50.0, "50|90"), (0.0, "0|0"), (100.0, "90|90")] {
+        let payload = Some(payload.to_owned());
+        assert_eq!(sent("cover", &tilting, &Property::Tilt, percent), payload);
+    }
+}
+
+#[test]
+fn a_payload_that_cannot_be_sent_is_rejected_and_not_replaced() {
+    let announced = |component: &str, options: Json| {
+        let topic = format!("homeassistant/{component}/a/config");
+        parse("homeassistant", &topic, options.to_string().as_bytes())
+    };
+    for (component, key, options) in [
+        (
+            "switch",
+            "payload_on",
+            json!({"name": "A", "cmd_t": "a/set", "pl_on": {"state": "ON"}}),
+        ),
+        (
+            "cover",
+            "payload_stop",
+            json!({"name": "A", "cmd_t": "a/set", "pl_stop": ["STOP"]}),
+        ),
+        (
+            "lock",
+            "state_locked",
+            json!({"name": "A", "cmd_t": "a/set", "stat_t": "a", "stat_locked": {"a": 1}}),
+        ),
+        (
+            "button",
+            "payload_press",
+            json!({"name": "A", "cmd_t": "a/set", "pl_prs": "x".repeat(20_000)}),
+        ),
+        (
+            "button",
+            "payload_available",
+            json!({"name": "A", "cmd_t": "a/set", "avty": [{"t": "a/on", "pl_avail": [1]}]}),
+        ),
+    ] {
+        let parsed = announced(component, options);
+        let Err(InvalidAnnouncement::BadPayload { key: found, .. }) = &parsed else {
+            panic!("{component} {key}: {parsed:?}");
+        };
+        assert_eq!(found, key);
+    }
+    let code = "7".repeat(5_000);
+    let parsed = announced(
+        "button",
+        json!({"name": "A", "cmd_t": "a/set", "pl_prs": code}),
+    );
+    let Ok(Announcement::Announced(devices)) = parsed else {
+        panic!("{parsed:?}");
+    };
+    let press = devices[0].device.capability(&Property::Press).unwrap();
+    let message = press.binding.encode(&Value::text("PRESS")).unwrap();
+    assert_eq!(message.payload.len(), 5_000);
+}
+
+#[test]
+fn a_fan_with_few_speeds_gets_the_nearest_one() {
+    for (speeds, percent, payload) in [
+        (3, 33.0, "1"),
+        (6, 33.0, "2"),
+        (4, 33.0, "1"),
+        (3, 67.0, "2"),
+        (4, 10.0, "1"),
+        (4, 100.0, "4"),
+    ] {
+        let fan = json!({
+            "name": "Fan", "command_topic": "fan/set", "percentage_command_topic": "fan/speed",
+            "speed_range_max": speeds
+        });
+        let payload = Some(payload.to_owned());
+        assert_eq!(
+            sent("fan", &fan, &Property::Speed, percent),
+            payload,
+            "{speeds} {percent}"
+        );
+    }
+    let fan = json!({
+        "name": "Fan", "command_topic": "fan/set", "percentage_command_topic": "fan/speed",
+        "speed_range_max": 3
+    });
+    let config = EntityConfig::new(fan.as_object().unwrap().clone());
+    let announced = entity("fan", &config, &body(), "x").unwrap().unwrap();
+    let speed = announced.device.capability(&Property::Speed).unwrap();
+    assert!(speed.step > 33.3, "faster is the next speed");
+}
