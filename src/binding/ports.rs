@@ -11,6 +11,7 @@ use crate::binding::publication::Publication;
 use crate::binding::template::{Template, plain};
 use crate::vocabulary::Value;
 use crate::vocabulary::shared_str::SharedStr;
+use crate::vocabulary::topic;
 
 /// The topics and payloads of one capability. The default has none: such a device is commanded on
 /// `<prefix>/action/<device>` in sayso's own format.
@@ -68,7 +69,7 @@ pub enum PowerOn {
 /// A topic, and the form of the payload there.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Port {
-    /// The topic.
+    /// The topic. That of a state may have wildcards.
     pub topic: SharedStr,
     /// The form of the payload.
     pub form: Form,
@@ -125,7 +126,7 @@ impl Binding {
     /// Returns the value that a message on `topic` carries, or `None` where the message does not
     /// mention it.
     pub fn decode(&self, topic: &str, payload: &Json) -> Option<Decoded> {
-        let ports = self.state.iter().filter(|port| port.topic == topic);
+        let ports = self.state.iter().filter(|port| port.receives(topic));
         let reported = ports
             .filter_map(|port| self.decode_port(port, payload))
             .max_by_key(|decoded| matches!(decoded, Decoded::Value(_)));
@@ -173,7 +174,7 @@ impl Binding {
 
 impl StatusWords {
     fn decode(&self, topic: &str, payload: &Json) -> Option<Decoded> {
-        let mut ports = self.ports.iter().filter(|port| port.topic == topic);
+        let mut ports = self.ports.iter().filter(|port| port.receives(topic));
         let (wire, text) = ports.find_map(|port| port.wire(payload))?;
         let value_of = |words: &[(Value, Json)]| {
             let mut words = words.iter();
@@ -192,6 +193,11 @@ impl StatusWords {
 }
 
 impl Port {
+    /// Whether messages on `topic` are for this port. The topic of a state may have wildcards.
+    fn receives(&self, topic: &str) -> bool {
+        topic::receives(&self.topic, topic)
+    }
+
     /// Returns the value in a message, and its text; `None` where the message does not have it.
     fn wire(&self, payload: &Json) -> Option<(Json, String)> {
         let wire = match &self.form {

@@ -2,7 +2,7 @@
 //! wildcards, and of bounded length.
 
 use crate::vocabulary::slug::Slug;
-use crate::vocabulary::topic::Topic;
+use crate::vocabulary::topic::{Filter, Topic};
 
 /// Longest name, in characters: it is read aloud and sent to models.
 const MAX_NAME_CHARS: usize = 60;
@@ -135,6 +135,20 @@ pub(super) fn is_topic(text: &str) -> bool {
     text.len() <= MAX_TOPIC_BYTES && !text.starts_with('$') && Topic::new(text).is_ok()
 }
 
+/// Whether the text can be the topic of a state: a topic, or a filter such as
+/// `+/+/BTtoMQTT/A4C138C5C21F` that names something. One that receives all messages is refused, and
+/// so is `#` behind a wildcard.
+pub(super) fn is_state_topic(text: &str) -> bool {
+    if is_topic(text) {
+        return true;
+    }
+    let levels: Vec<&str> = text.split('/').collect();
+    let names_something = levels.iter().any(|level| !matches!(*level, "" | "+" | "#"));
+    let is_wide = levels.first() == Some(&"+") && levels.last() == Some(&"#");
+    let is_filter = text.len() <= MAX_TOPIC_BYTES && Filter::new(text).is_ok();
+    is_filter && names_something && !is_wide && !text.starts_with('$')
+}
+
 /// Whether the text can be an option of a device: it is spoken, shown and sent unchanged.
 pub(super) fn is_option(text: &str) -> bool {
     clean(text).as_deref() == Some(text)
@@ -198,6 +212,24 @@ mod tests {
         assert!(is_topic("zigbee2mqtt/Küche/set"));
         for bad in ["", "a/+/b", "a/#", "a\u{0}b", "$SYS/x", &"x".repeat(600)] {
             assert!(!is_topic(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_state_topic_may_have_wildcards_unless_it_receives_everything() {
+        for good in [
+            "a/b",
+            "+/+/BTtoMQTT/A4C138C5C21F",
+            "home/+/x",
+            "home/#",
+            "+/x",
+        ] {
+            assert!(is_state_topic(good), "{good:?}");
+        }
+        for bad in [
+            "#", "+", "+/#", "+/+", "+/x/#", "a/#/b", "a+/b", "$SYS/#", "/#",
+        ] {
+            assert!(!is_state_topic(bad), "{bad:?}");
         }
     }
 

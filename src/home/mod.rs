@@ -28,6 +28,7 @@ use crate::home::rights::Rights;
 use crate::home::state::{Report, State};
 use crate::vocabulary::shared_str::SharedStr;
 use crate::vocabulary::slug::Slug;
+use crate::vocabulary::topic;
 use crate::vocabulary::{Domain, Property, Value};
 
 /// So many properties of one state message are always read. No ordinary device has more on one
@@ -46,6 +47,8 @@ pub struct Home {
     by_id: foldhash::HashMap<Slug, usize>,
     /// The readings on each state topic, as positions in `devices` and in [`Device::observed`].
     readers: HashMap<SharedStr, Vec<(usize, usize)>>,
+    /// The state topics with wildcards, which are among the readers as well.
+    wildcards: Vec<SharedStr>,
     reach: ReachIndex,
     revision: u64,
 }
@@ -139,9 +142,14 @@ impl Home {
             .enumerate()
             .map(|(index, device)| (device.id.clone(), index))
             .collect();
+        let readers = readers(&devices);
+        let is_wild = |topic: &&SharedStr| !topic::is_exact(topic);
+        let mut wildcards: Vec<SharedStr> = readers.keys().filter(is_wild).cloned().collect();
+        wildcards.sort_unstable();
         Ok(Self {
             revision: revision(&areas, &devices, &rights),
-            readers: readers(&devices),
+            readers,
+            wildcards,
             reach: ReachIndex::new(&devices),
             by_id,
             devices,
@@ -209,7 +217,24 @@ impl Home {
 
     /// Whether a device reports its state on `topic`.
     pub fn has_state_topic(&self, topic: &str) -> bool {
-        self.readers.contains_key(topic)
+        self.readers.contains_key(topic) || self.wildcards.iter().any(|w| topic::receives(w, topic))
+    }
+
+    /// The readings on `topic`. A wildcard receives none of sayso's own messages.
+    fn readers_of(&self, topic: &str) -> Vec<(usize, usize)> {
+        let mut found = self.readers.get(topic).cloned().unwrap_or_default();
+        let below_prefix = topic.strip_prefix(self.prefix.as_str());
+        if below_prefix.is_some_and(|rest| rest.starts_with('/')) {
+            return found;
+        }
+        let matching = self.wildcards.iter().filter(|w| topic::receives(w, topic));
+        let exact = found.len();
+        found.extend(matching.flat_map(|wildcard| &self.readers[wildcard]));
+        if found.len() > exact {
+            found.sort_unstable();
+            found.dedup();
+        }
+        found
     }
 
     /// The topics sayso may publish on; it must not subscribe to any of them.
@@ -238,9 +263,10 @@ impl Home {
         payload: &[u8],
         mut has_time: impl FnMut() -> bool,
     ) -> Vec<Report> {
-        let Some(readers) = self.readers.get(topic) else {
+        let readers = self.readers_of(topic);
+        if readers.is_empty() {
             return Vec::new();
-        };
+        }
         let Ok(text) = std::str::from_utf8(payload) else {
             return Vec::new();
         };

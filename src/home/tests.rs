@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::binding::{Binding, tasmota, zigbee2mqtt};
+use crate::binding::{Binding, Form, Port, tasmota, zigbee2mqtt};
 use crate::clock::now;
 use crate::home::device::Kind;
 use crate::home::state::Known;
@@ -190,4 +190,31 @@ fn a_commanded_level_and_power_agree() {
     state.assume(lamp, &Property::Power, Value::text("on"), now());
     assert_eq!(known(&state, "lamp", &Property::Brightness), None);
     assert!(!state.is_off(lamp, now()));
+}
+
+#[test]
+fn a_state_topic_with_wildcards_receives_what_it_matches() {
+    let at = |topic: &str| Binding {
+        state: vec![Port {
+            topic: topic.into(),
+            form: Form::Raw,
+        }],
+        ..tasmota("unused", &Property::Power, None)
+    };
+    let home = home(vec![
+        device("beacon", "switch", at("+/+/BTtoMQTT/A4C1")),
+        device("plug", "switch", at("home/gw/BTtoMQTT/A4C1")),
+    ]);
+    let reporting = |topic: &str| -> Vec<String> {
+        let reports = home.observe(topic, b"ON");
+        reports.iter().map(|r| r.device.to_string()).collect()
+    };
+    assert_eq!(reporting("home/gw2/BTtoMQTT/A4C1"), ["beacon"]);
+    assert_eq!(reporting("home/gw/BTtoMQTT/A4C1"), ["beacon", "plug"]);
+    assert!(reporting("home/gw/BTtoMQTT/B5").is_empty());
+    assert!(
+        reporting("sayso/gw/BTtoMQTT/A4C1").is_empty(),
+        "sayso's own topics report no states"
+    );
+    assert!(home.has_state_topic("home/any/BTtoMQTT/A4C1"));
 }

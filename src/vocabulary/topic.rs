@@ -95,7 +95,7 @@ impl Filter {
 
     /// Returns whether the filter has no wildcard and so matches one topic only.
     pub fn is_exact(&self) -> bool {
-        !self.0.contains(['+', '#'])
+        is_exact(&self.0)
     }
 
     /// Returns whether a message on `topic` comes through this subscription.
@@ -132,6 +132,16 @@ impl BadTopic {
         let found = text.chars().take(80).flat_map(char::escape_debug).collect();
         Self { found, what, why }
     }
+}
+
+/// Returns whether the text of a filter has no wildcard.
+pub fn is_exact(filter: &str) -> bool {
+    !filter.contains(['+', '#'])
+}
+
+/// Returns whether a message on `topic` comes through a subscription to `filter`, a valid filter.
+pub fn receives(filter: &str, topic: &str) -> bool {
+    filter == topic || (!is_exact(filter) && intersect(filter, topic))
 }
 
 /// Checks that no message published to `outputs` comes back through `subscriptions`.

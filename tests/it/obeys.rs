@@ -437,7 +437,13 @@ fn obeys(component: &str, e: &Entity, key: &str, sent: &Sent<'_>) -> bool {
         .get(&key.replace("_topic", "_template"))
         .and_then(Json::as_str);
     right(component, e, key, sent).iter().any(|wire| {
-        let (component, position) = (component, ("position", wire.clone()));
+        // Home Assistant gives the template of a cover the target in percent.
+        let percent = match &sent.value {
+            Some(Value::Number(n)) if component == "cover" && n.fract() == 0.0 => json!(*n as i64),
+            Some(Value::Number(n)) if component == "cover" => json!(n),
+            _ => wire.clone(),
+        };
+        let position = ("position", percent);
         let payload = match template {
             Some(template) => rendered(template, wire, &[position]),
             // Without a template, a siren is told a JSON object.

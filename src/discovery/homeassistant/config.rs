@@ -208,6 +208,19 @@ impl EntityConfig {
         value.unwrap_or_else(|| Json::from(default))
     }
 
+    /// Returns the topic of a state, which may have wildcards.
+    ///
+    /// # Errors
+    /// If the option is not a valid filter, or one that receives everything.
+    fn state_topic(&self, key: &str) -> Result<Option<SharedStr>, InvalidAnnouncement> {
+        match self.get(key) {
+            Some(Json::String(topic)) if names::is_state_topic(topic) => {
+                Ok(Some(topic.as_str().into()))
+            }
+            _ => self.topic(key),
+        }
+    }
+
     /// # Errors
     /// If the option is not a valid topic.
     pub(super) fn topic(&self, key: &str) -> Result<Option<SharedStr>, InvalidAnnouncement> {
@@ -256,7 +269,7 @@ impl EntityConfig {
         template_key: &str,
     ) -> Result<Vec<Port>, InvalidAnnouncement> {
         let form = self.state_form(template_key)?;
-        let topic = self.topic(topic_key)?;
+        let topic = self.state_topic(topic_key)?;
         Ok(topic
             .into_iter()
             .map(|topic| Port {
