@@ -42,6 +42,7 @@ pub(super) fn setting_name(name: &str) -> Property {
 /// Returns the capability of a measured number or text, in °C where the device reports °F.
 pub(super) fn measurement(name: &str, unit: Option<&str>, state: Vec<Port>) -> Capability {
     let unit = unit.and_then(names::clean).unwrap_or_default();
+    let unit = temperature_unit(name, &unit).map_or(unit, str::to_owned);
     let is_fahrenheit = unit == "°F";
     let unit = if is_fahrenheit { "°C" } else { &unit };
     let mut capability = reading(reading_name(name), number(ANY.0, ANY.1, unit), state);
@@ -49,6 +50,19 @@ pub(super) fn measurement(name: &str, unit: Option<&str>, state: Vec<Port>) -> C
         capability.binding.codec.scale = Scale::Fahrenheit { grain: 0.1 };
     }
     capability
+}
+
+/// Returns the common spelling of a unit of temperature: some devices write the ordinal sign or one
+/// character, and some the letter alone, which has other meanings for other readings.
+fn temperature_unit(name: &str, unit: &str) -> Option<&'static str> {
+    let is_temperature = name.to_lowercase().contains("temperature");
+    match unit {
+        "ºC" | "℃" => Some("°C"),
+        "ºF" | "℉" => Some("°F"),
+        "C" | "c" if is_temperature => Some("°C"),
+        "F" | "f" if is_temperature => Some("°F"),
+        _ => None,
+    }
 }
 
 /// Returns the capability of a sensor with two states, in the words people use for them.

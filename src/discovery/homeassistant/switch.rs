@@ -114,7 +114,9 @@ pub(super) fn siren(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnn
 fn siren_messages(config: &EntityConfig) -> Result<Vec<(Value, Publication)>, InvalidAnnouncement> {
     let on = config.payload("payload_on", "ON");
     let off = config.payload("payload_off", "OFF");
-    let variables = "{% set state = value %}";
+    // No tone, duration and volume are given, so that these are not defined.
+    let variables = "{% set state = value %}{% set tone = {}.tone %}\
+                     {% set duration = {}.duration %}{% set volume_level = {}.volume_level %}";
     let topic = "command_topic";
     let off_key = if config.has("command_off_template") {
         "command_off_template"

@@ -421,3 +421,43 @@ fn a_fan_with_few_speeds_gets_the_nearest_one() {
     let speed = announced.device.capability(&Property::Speed).unwrap();
     assert!(speed.step > 33.3, "faster is the next speed");
 }
+
+#[test]
+fn the_template_of_a_siren_may_use_arguments_that_are_never_given() {
+    let options = json!({
+        "name": "Horn", "command_topic": "horn/set",
+        "command_template": "{{ value }},{{ tone }},{{ duration | default(60) }}\
+             {% if volume_level is defined %},{{ volume_level }}{% endif %}"
+    });
+    let config = EntityConfig::new(options.as_object().unwrap().clone());
+    let announced = entity("siren", &config, &body(), "x").unwrap().unwrap();
+    let power = announced.device.capability(&Property::Power).unwrap();
+    let message = power.binding.encode(&Value::text("on")).unwrap();
+    assert_eq!(message.payload, "ON,,60");
+}
+
+#[test]
+fn units_of_temperature_have_one_spelling() {
+    for (unit, expected) in [
+        ("ºC", 20.0),
+        ("C", 20.0),
+        ("℃", 20.0),
+        ("ºF", -6.7),
+        ("F", -6.7),
+    ] {
+        let options = json!({
+            "name": "Soil", "device_class": "temperature", "state_topic": "soil",
+            "unit_of_measurement": unit
+        });
+        let config = EntityConfig::new(options.as_object().unwrap().clone());
+        let announced = entity("sensor", &config, &body(), "x").unwrap().unwrap();
+        let reading = &announced.device.capabilities[0];
+        assert!(format!("{:?}", reading.domain).contains("°C"), "{unit}");
+        let decoded = reading.binding.decode("soil", &json!(20));
+        assert_eq!(
+            decoded,
+            Some(Decoded::Value(Value::Number(expected))),
+            "{unit}"
+        );
+    }
+}
