@@ -255,7 +255,8 @@ mod tests {
                 },
             };
             for lowest in [0.0, 1.0, 5.0] {
-                let wire = scale(lowest).to_wire(&Value::Number(percent));
+                let codec = scale(lowest);
+                let wire = codec.to_wire(&Value::Number(percent));
                 let wire = wire.and_then(|wire| wire.as_f64());
                 let expected = f64::from(step) + lowest - 1.0;
                 assert_eq!(

@@ -84,6 +84,8 @@ pub enum Form {
     Field(Vec<String>),
     /// A Jinja template.
     Template(Template),
+    /// A Jinja template for states that writes a JSON object, and the key of the value in it.
+    TemplateField(Template, &'static str),
     /// A Jinja template for commands that gets the value as it is, such as a percentage, and makes
     /// the device's own value of it.
     Unscaled(Template),
@@ -116,9 +118,9 @@ impl Binding {
         let payload = match &port.form {
             Form::Raw => plain(&wire),
             Form::Field(path) => nested(path, &wire)?,
-            Form::Template(template) | Form::Unscaled(template) => {
-                template.render_command(&wire)?
-            }
+            Form::Template(template)
+            | Form::TemplateField(template, _)
+            | Form::Unscaled(template) => template.render_command(&wire)?,
         };
         Some(Publication::new(port.topic.clone(), payload))
     }
@@ -208,6 +210,10 @@ impl Port {
                 .clone(),
             Form::Template(template) | Form::Unscaled(template) => {
                 Json::String(template.render(payload)?)
+            }
+            Form::TemplateField(template, key) => {
+                let object: Json = serde_json::from_str(&template.render(payload)?).ok()?;
+                object.get(key)?.clone()
             }
         };
         let text = plain(&wire);

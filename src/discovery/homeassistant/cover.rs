@@ -93,7 +93,9 @@ fn tilt(config: &EntityConfig, object: &str) -> Result<Option<Capability>, Inval
     // The values of both ends are sent as announced, and are the position at the same time.
     let at_end = format!("{{% set tilt_position = value %}}{variables}");
     let at_end = config.command_with(keys[0], keys[1], &at_end)?;
-    let state = config.state("tilt_status_topic", "tilt_status_template")?;
+    let mut state = config.state("tilt_status_topic", "tilt_status_template")?;
+    let beside_position = config.state("position_topic", "position_template")?;
+    state.extend(fields_of_template(&beside_position, "tilt_position"));
     let stop = stop(config, "payload_stop_tilt")?;
     let ends = [
         (OPEN, config.number("tilt_opened_value")),
@@ -177,6 +179,21 @@ fn position(config: &EntityConfig, object: &str) -> Result<Capability, InvalidAn
     Ok(setting(Property::Position, percent(), binding))
 }
 
+/// Returns the ports for a template of the position that writes an object with both the position and
+/// the tilt: those of one key.
+fn fields_of_template(ports: &[Port], key: &'static str) -> Vec<Port> {
+    let mut fields = Vec::new();
+    for port in ports {
+        if let Form::Template(template) = &port.form {
+            fields.push(Port {
+                topic: port.topic.clone(),
+                form: Form::TemplateField(template.clone(), key),
+            });
+        }
+    }
+    fields
+}
+
 /// Returns where the position is reported. Without a template of its own it is read with the
 /// default one, and may be a field of a JSON object.
 fn position_state(config: &EntityConfig) -> Result<Vec<Port>, InvalidAnnouncement> {
@@ -191,6 +208,7 @@ fn position_state(config: &EntityConfig) -> Result<Vec<Port>, InvalidAnnouncemen
     {
         ports.push(field(&port.topic.clone(), &["position"]));
     }
+    ports.extend(fields_of_template(&ports, "position"));
     Ok(ports)
 }
 

@@ -89,10 +89,8 @@ pub(super) fn switch(
 /// # Errors
 /// If a topic or template cannot be used.
 pub(super) fn siren(config: &EntityConfig) -> Result<Vec<Capability>, InvalidAnnouncement> {
-    let ports = [
-        ["command_topic", "command_template"],
-        ["state_topic", "state_value_template"],
-    ];
+    // The messages for commands have templates with variables of their own.
+    let ports = [["", ""], ["state_topic", "state_value_template"]];
     let mut power = on_off(config, Property::Power, ["on", "off"], ports, &ON_OFF)?;
     power.binding.fixed = siren_messages(config)?;
     // Without a template the state is the word alone, or an object with the word.

@@ -461,3 +461,21 @@ fn units_of_temperature_have_one_spelling() {
         );
     }
 }
+
+#[test]
+fn the_template_of_a_position_may_write_position_and_tilt() {
+    let options = json!({
+        "name": "Blind", "command_topic": "blind/set", "position_topic": "blind/at",
+        "position_template": "{\"position\": {{ value_json.p }}, \"tilt_position\": 3}",
+        "tilt_command_topic": "blind/tilt", "tilt_max": 6
+    });
+    let config = EntityConfig::new(options.as_object().unwrap().clone());
+    let announced = entity("cover", &config, &body(), "x").unwrap().unwrap();
+    let decoded = |property: &Property| {
+        let capability = announced.device.capability(property).unwrap();
+        capability.binding.decode("blind/at", &json!({"p": 30}))
+    };
+    let number = |n: f64| Some(Decoded::Value(Value::Number(n)));
+    assert_eq!(decoded(&Property::Position), number(30.0));
+    assert_eq!(decoded(&Property::Tilt), number(50.0));
+}
