@@ -192,9 +192,7 @@ impl<'a> ProviderFinding<'a> {
 /// Returns a cure for errors that do not contain one.
 fn advice(error: &ProviderError) -> &'static str {
     match error {
-        ProviderError::ServerError { .. } => {
-            ": the provider has a problem: wait, or see its status page"
-        }
+        ProviderError::ServerError { status, .. } => server_advice(*status),
         ProviderError::Limited { .. } => {
             ": the key is valid, but its rate limit is reached: wait, or set `requests_per_minute` \
              below the limit"
@@ -207,8 +205,18 @@ fn advice(error: &ProviderError) -> &'static str {
             ": correct what the message names; `api`, `api_version`, `structure` and `headers` \
              determine the request"
         }
-        ProviderError::Declined { .. } => ": use another model",
+        ProviderError::Filtered { .. } | ProviderError::Declined { .. } => ": use another model",
         ProviderError::Unreachable { .. } | ProviderError::Unusable { .. } => "",
+    }
+}
+
+fn server_advice(status: u16) -> &'static str {
+    match status {
+        // The cause names the remedy.
+        403..=405 | 407 | 511 => "",
+        200 => ": see the log of its server, and check that `base_url` and `api` are right",
+        400 => ": try again, or use another `structure` or another model",
+        _ => ": the provider has a problem: wait, or see its status page",
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 
 use crate::provider::allowance::{Allowance, Remaining};
 use crate::provider::api::{HttpRequest, Provider};
-use crate::provider::error::{Cause, ErrorBody, ProviderError, words};
+use crate::provider::error::{ErrorBody, ErrorCause, ProviderError, ProviderFault, words};
 use crate::provider::gathered::Gathered;
 use crate::provider::headers;
 use crate::provider::json::{as_text, count, list, text};
@@ -239,8 +239,8 @@ fn read_usage(usage: &Json) -> Usage {
     }
 }
 
-/// Reads an error: its type is judged, its message is for people but for spending limits, which
-/// have the status and type of other errors.
+/// Reads an error: its type is judged, its message is for people but for spending limits and
+/// filters, which have the status and type of other errors.
 fn read_error(error: &Json) -> ErrorBody {
     let message = text(error, "message").unwrap_or_default().to_lowercase();
     let is_about_spending = [
@@ -252,6 +252,13 @@ fn read_error(error: &Json) -> ErrorBody {
     ]
     .iter()
     .any(|words| message.contains(words));
+    let cause = if is_about_spending {
+        Some(ErrorCause::Fault(ProviderFault::SpendingLimit))
+    } else if message.contains("content filtering policy") {
+        Some(ErrorCause::Filter)
+    } else {
+        None
+    };
     let status = match text(error, "type").unwrap_or_default() {
         "invalid_request_error" => Some(400),
         "authentication_error" => Some(401),
@@ -269,7 +276,7 @@ fn read_error(error: &Json) -> ErrorBody {
     ErrorBody {
         status,
         words: words(error, &["type"]),
-        cause: is_about_spending.then_some(Cause::SpendingLimit),
+        cause,
         retry_after: None,
     }
 }

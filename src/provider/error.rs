@@ -65,6 +65,14 @@ pub enum ProviderError {
         /// The provider's own words.
         why: String,
     },
+    /// A filter of the provider refused the text before the model had it.
+    #[error("refused by the provider's filter (status {status}{why})")]
+    Filtered {
+        /// The HTTP status.
+        status: u16,
+        /// The provider's own words, after `: `.
+        why: String,
+    },
     /// The model refused to answer.
     #[error("refused to answer")]
     Declined {
@@ -93,7 +101,7 @@ pub enum Disposition {
     Skip,
     /// Try the next provider at once; this one is disabled for a while.
     Disable,
-    /// Stop: the model refused, and no other model is asked to do it.
+    /// Stop: the model or a filter refused, and no other model is asked to do it.
     GiveUp,
 }
 
@@ -109,7 +117,7 @@ impl ProviderError {
             Self::Limited { retry_after } => Disposition::Rest { rest: *retry_after },
             Self::Truncated { .. } | Self::Rejected { .. } => Disposition::Skip,
             Self::Unusable { .. } => Disposition::Disable,
-            Self::Declined { .. } => Disposition::GiveUp,
+            Self::Filtered { .. } | Self::Declined { .. } => Disposition::GiveUp,
         }
     }
 
@@ -143,14 +151,25 @@ pub struct ErrorBody {
     /// The server's own words: `: code: message`.
     pub words: String,
     /// A cause that the status does not tell.
-    pub cause: Option<Cause>,
+    pub cause: Option<ErrorCause>,
     /// The wait stated in the body.
     pub retry_after: Option<Duration>,
 }
 
-/// A cause that the operator has to deal with, whatever the status.
+/// A cause that the body tells, whatever the status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub enum ErrorCause {
+    /// The operator has to correct something.
+    Fault(ProviderFault),
+    /// A filter refused this text. Other commands are not concerned.
+    Filter,
+    /// The same request may succeed a moment later.
+    Chance,
+}
+
+/// A fault that the operator has to correct.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProviderFault {
     /// The key is wrong.
     Key,
     /// There is no credit.
@@ -163,21 +182,12 @@ pub enum Cause {
     DailyQuota,
     /// The model does not know a setting.
     Setting,
-}
-
-impl Cause {
-    pub(super) fn remedy(self) -> &'static str {
-        match self {
-            Self::Key => "the key was refused: correct its key file",
-            Self::Credit => "no credit left: see its billing page",
-            Self::Forbidden => "not allowed with this key or from this region",
-            Self::SpendingLimit => "the spending limit is reached: see its billing page",
-            Self::DailyQuota => "the quota of the day is used up: see its billing page",
-            Self::Setting => {
-                "the model does not know a setting: correct `structure` or `reasoning_effort`"
-            }
-        }
-    }
+    /// There is no such model, or the address is not that of the API.
+    Model,
+    /// The address is another server's.
+    Redirect,
+    /// The machine of the model has too little memory for it.
+    Memory,
 }
 
 /// Returns the server's words: `: code: message`, as far as there is any. Servers that are not

@@ -195,6 +195,7 @@ pub(super) fn assert_errors(api: &'static ApiSpec, file: &str, least: usize) {
             "cool_key_failover" => Disposition::Rest { rest: wait },
             "disabled" => Disposition::Disable,
             "next_provider" => Disposition::Skip,
+            "decline" => Disposition::GiveUp,
             other => panic!("{other}"),
         };
         assert_eq!(found.disposition(), expected, "{}: {found}", error["name"]);

@@ -10,7 +10,9 @@ use serde_json::{Value as Json, json};
 
 use crate::provider::allowance::Remaining;
 use crate::provider::api::{HttpRequest, Provider};
-use crate::provider::error::{Cause, ErrorBody, ProviderError, numeric_status, words};
+use crate::provider::error::{
+    ErrorBody, ErrorCause, ProviderError, ProviderFault, numeric_status, words,
+};
 use crate::provider::gathered::Gathered;
 use crate::provider::headers;
 use crate::provider::json::{as_text, count, list, text};
@@ -228,12 +230,12 @@ fn read_error(error: &Json) -> ErrorBody {
         .flat_map(|detail| list(detail, "violations"))
         .any(|violation| text(violation, "quotaId").is_some_and(|id| id.contains("PerDay")));
     let cause = if names("API_KEY_INVALID") {
-        Some(Cause::Key)
+        Some(ErrorCause::Fault(ProviderFault::Key))
     } else if names("FAILED_PRECONDITION") {
-        Some(Cause::Forbidden)
+        Some(ErrorCause::Fault(ProviderFault::Forbidden))
     } else if is_daily {
         // The delay stated beside it is that of another limit.
-        Some(Cause::DailyQuota)
+        Some(ErrorCause::Fault(ProviderFault::DailyQuota))
     } else {
         None
     };

@@ -11,7 +11,9 @@ use serde_json::value::RawValue;
 
 use crate::provider::allowance::Remaining;
 use crate::provider::api::{HttpRequest, Provider};
-use crate::provider::error::{ErrorBody, ProviderError, numeric_status, words};
+use crate::provider::error::{
+    ErrorBody, ErrorCause, ProviderError, ProviderFault, numeric_status, words,
+};
 use crate::provider::gathered::Gathered;
 use crate::provider::json::{as_text, count, list, text};
 use crate::provider::message::{Prompt, Usage};
@@ -171,7 +173,6 @@ struct Options {
 
 /// Adds an answer or a part of one: they have the same shape. The model's thoughts are beside its
 /// answer and is skipped.
-#[expect(clippy::unnecessary_wraps, reason = "the signature of the table")]
 fn read_message(message: &Json, answer: &mut Gathered) -> Result<(), ProviderError> {
     let content = &message["message"];
     answer.add_text(&as_text(&content["content"]));
@@ -179,7 +180,16 @@ fn read_message(message: &Json, answer: &mut Gathered) -> Result<(), ProviderErr
         answer.add_call(answer.next_call(), &as_text(&call["function"]["arguments"]));
     }
     if message["done"] == true {
-        answer.end(text(message, "done_reason"));
+        let reason = text(message, "done_reason");
+        // The server loaded the model, and did not run it.
+        if reason == Some("load") && !answer.has_content() {
+            return Err(ProviderError::ServerError {
+                status: 200,
+                why: ": the model was loaded, and gave no answer yet".to_owned(),
+                retry_after: None,
+            });
+        }
+        answer.end(reason);
         answer.count(Usage {
             input: count(message, "prompt_eval_count").unwrap_or_default(),
             output: count(message, "eval_count").unwrap_or_default(),
@@ -193,9 +203,12 @@ fn read_message(message: &Json, answer: &mut Gathered) -> Result<(), ProviderErr
 
 /// Reads an error, which is a bare text.
 fn read_error(error: &Json) -> ErrorBody {
+    let message = error.as_str().unwrap_or_default();
+    let is_memory = message.contains("requires more system memory");
     ErrorBody {
         status: numeric_status(error),
         words: words(error, &[]),
+        cause: is_memory.then_some(ErrorCause::Fault(ProviderFault::Memory)),
         ..ErrorBody::default()
     }
 }

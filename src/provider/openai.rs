@@ -12,7 +12,9 @@ use serde_json::{Value as Json, json};
 
 use crate::provider::allowance::{Allowance, Remaining};
 use crate::provider::api::{HttpRequest, Provider};
-use crate::provider::error::{Cause, ErrorBody, ProviderError, numeric_status, words};
+use crate::provider::error::{
+    ErrorBody, ErrorCause, ProviderError, ProviderFault, numeric_status, words,
+};
 use crate::provider::gathered::Gathered;
 use crate::provider::headers;
 use crate::provider::json::{as_text, count, list, text};
@@ -287,16 +289,26 @@ fn read_usage(usage: &Json) -> Usage {
     }
 }
 
-/// Reads an error: its code and type are judged, its message is for people.
+/// Reads an error: its code and type are judged, its message is for people, but for those of
+/// servers that state no more.
 pub(super) fn read_error(error: &Json) -> ErrorBody {
     let names = |name: &str| text(error, "code") == Some(name) || text(error, "type") == Some(name);
     let any_of = |all: &[&str]| all.iter().any(|name| names(name));
-    let cause = if any_of(&["insufficient_quota", "billing_hard_limit_reached"]) {
-        Some(Cause::Credit)
+    let fault = if any_of(&["insufficient_quota", "billing_hard_limit_reached"]) {
+        Some(ProviderFault::Credit)
     } else if any_of(&["unsupported_parameter", "unsupported_value"]) {
-        Some(Cause::Setting)
+        Some(ProviderFault::Setting)
+    } else if names("model_not_found") || is_about_model(error) {
+        Some(ProviderFault::Model)
     } else {
         None
+    };
+    let cause = match fault {
+        Some(fault) => Some(ErrorCause::Fault(fault)),
+        None if is_filtered(error) => Some(ErrorCause::Filter),
+        // Groq samples an answer that misses the schema; the next one may not.
+        None if names("json_validate_failed") => Some(ErrorCause::Chance),
+        None => None,
     };
     let implied = || {
         let of_name = [
@@ -318,6 +330,52 @@ pub(super) fn read_error(error: &Json) -> ErrorBody {
         cause,
         retry_after: None,
     }
+}
+
+/// Whether a filter refused the text: `OpenAI`'s and Azure's codes, and the metadata of
+/// `OpenRouter`, which answers as it does to a key without rights.
+fn is_filtered(error: &Json) -> bool {
+    let codes = [
+        text(error, "code"),
+        text(error, "type"),
+        text(&error["innererror"], "code"),
+        text(&error["metadata"], "error_type"),
+    ];
+    let is_filter = |code: &str| {
+        matches!(
+            code,
+            "content_filter"
+                | "content_policy_violation"
+                | "moderation_blocked"
+                | "ResponsibleAIPolicyViolation"
+        )
+    };
+    // The code is also that of prompts with another fault.
+    let message = || text(error, "message").unwrap_or_default();
+    let is_flagged = text(error, "code") == Some("invalid_prompt")
+        && ["flagged", "safety"]
+            .iter()
+            .any(|word| message().contains(word));
+    let metadata = &error["metadata"];
+    codes.into_iter().flatten().any(is_filter)
+        || is_flagged
+        || text(metadata, "flagged_input").is_some()
+        || !list(metadata, "reasons").is_empty()
+}
+
+/// Whether the message of a server that states no code means the model or the address:
+/// `OpenRouter`, `LiteLLM`, `DeepSeek`, and LM Studio.
+fn is_about_model(error: &Json) -> bool {
+    let message = error.as_str().or_else(|| text(error, "message"));
+    let message = message.unwrap_or_default().to_lowercase();
+    [
+        "not a valid model id",
+        "invalid model name",
+        "model not exist",
+        "unexpected endpoint or method",
+    ]
+    .iter()
+    .any(|words| message.contains(words))
 }
 
 /// Reads the `x-ratelimit-*` headers.

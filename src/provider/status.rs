@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use reqwest::header::HeaderMap;
 use serde_json::Value as Json;
 
-use crate::provider::error::{Cause, ErrorBody, ProviderError, without_bom};
+use crate::provider::error::{ErrorBody, ErrorCause, ProviderError, ProviderFault, without_bom};
 use crate::provider::headers;
 use crate::provider::spec::ApiSpec;
 
@@ -38,12 +38,19 @@ impl ErrorSource<'_> {
         if status == 429 && error.retry_after.is_none() && may_retry {
             error.retry_after = (self.spec.read_limits)(headers).exhausted_for();
         }
-        // What is not JSON comes from a proxy in between, unless there is no body at all.
-        if json.is_none() && (matches!(status, 403..=405) || status == 407) {
+        // What is not JSON comes from a proxy in between, or from another server.
+        let foreign = match status {
+            _ if json.is_some() => None,
+            403..=405 | 407 => {
+                Some(": not the API's own answer: a proxy is in between, or `base_url` is wrong")
+            }
+            511 => Some(": the network wants a login: sign in there with a browser"),
+            _ => None,
+        };
+        if let Some(why) = foreign {
             return ProviderError::ServerError {
                 status,
-                why: ": not the API's own answer: a proxy is in between, or `base_url` is wrong"
-                    .to_owned(),
+                why: why.to_owned(),
                 retry_after: error.retry_after,
             };
         }
@@ -66,38 +73,73 @@ impl ErrorSource<'_> {
         let ErrorBody {
             words, retry_after, ..
         } = error;
-        let unusable = |remedy: &str| ProviderError::Unusable {
-            why: format!("{remedy} (status {status}{words})"),
+        let server_error = |why: String| ProviderError::ServerError {
+            status,
+            why,
+            retry_after: *retry_after,
         };
-        if let Some(cause) = error.cause {
-            return unusable(cause.remedy());
+        let fault = match error.cause {
+            Some(ErrorCause::Filter) => {
+                return ProviderError::Filtered {
+                    status,
+                    why: words.clone(),
+                };
+            }
+            Some(ErrorCause::Chance) => return server_error(words.clone()),
+            Some(ErrorCause::Fault(fault)) => Some(fault),
+            None => fault_of(status),
+        };
+        if let Some(fault) = fault {
+            return ProviderError::Unusable {
+                why: format!("{} (status {status}{words})", self.remedy(fault)),
+            };
         }
         match status {
-            401 => unusable(Cause::Key.remedy()),
-            402 => unusable(Cause::Credit.remedy()),
-            403 => unusable(Cause::Forbidden.remedy()),
-            404 => {
-                let remedy = self.spec.missing_model.replace("{model}", self.model);
-                unusable(&format!("no such model or address: {remedy}"))
-            }
-            300..=399 => unusable("it redirects elsewhere: correct `base_url`"),
             429 => ProviderError::Limited {
                 retry_after: *retry_after,
             },
-            200 => ProviderError::ServerError {
-                status,
-                why: format!(": an error in place of an answer{words}"),
-                retry_after: None,
-            },
-            408 | 409 | 425 | 500.. => ProviderError::ServerError {
-                status,
-                why: words.clone(),
-                retry_after: *retry_after,
-            },
+            200 => server_error(format!(": an error in place of an answer{words}")),
+            // Groq answers 498 when it has no capacity.
+            408 | 409 | 425 | 498 | 500.. => server_error(words.clone()),
             _ => ProviderError::Rejected {
                 why: format!("status {status}{words}"),
             },
         }
+    }
+
+    fn remedy(self, fault: ProviderFault) -> String {
+        let remedy = match fault {
+            ProviderFault::Key => "the key was refused: correct its key file",
+            ProviderFault::Credit => "no credit left: see its billing page",
+            ProviderFault::Forbidden => "not allowed with this key or from this region",
+            ProviderFault::SpendingLimit => "the spending limit is reached: see its billing page",
+            ProviderFault::DailyQuota => "the quota of the day is used up: see its billing page",
+            ProviderFault::Setting => {
+                "the model does not know a setting: correct `structure` or `reasoning_effort`"
+            }
+            ProviderFault::Model => {
+                let remedy = self.spec.missing_model.replace("{model}", self.model);
+                return format!("no such model or address: {remedy}");
+            }
+            ProviderFault::Redirect => "it redirects elsewhere: correct `base_url`",
+            ProviderFault::Memory => {
+                "the model does not fit into the memory of its machine: use a smaller `model`, or \
+                 free memory there"
+            }
+        };
+        remedy.to_owned()
+    }
+}
+
+/// Returns the fault that a status stands for.
+fn fault_of(status: u16) -> Option<ProviderFault> {
+    match status {
+        300..=399 => Some(ProviderFault::Redirect),
+        401 => Some(ProviderFault::Key),
+        402 => Some(ProviderFault::Credit),
+        403 => Some(ProviderFault::Forbidden),
+        404 => Some(ProviderFault::Model),
+        _ => None,
     }
 }
 

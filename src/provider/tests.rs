@@ -632,7 +632,7 @@ fn a_status_is_classified_alike_by_every_api() {
             let page = response_error(spec, status, &HeaderMap::new(), html);
             let expected = match status {
                 300..=399 | 401..=404 => "Disable",
-                408 | 409 | 425 | 500.. => "Retry",
+                408 | 409 | 425 | 498 | 500.. => "Retry",
                 429 => "Rest",
                 _ => "Skip",
             };

@@ -25,7 +25,7 @@ pub struct RoutedAnswer<T> {
 /// Returns the refusal for an error that no other provider can correct.
 pub(super) fn refusal_of(error: &ProviderError) -> Refusal {
     match error {
-        ProviderError::Declined { .. } => Refusal::Declined,
+        ProviderError::Filtered { .. } | ProviderError::Declined { .. } => Refusal::Declined,
         other => Refusal::NotUnderstood {
             why: other.to_string(),
         },

@@ -130,6 +130,42 @@ async fn a_provider_in_trouble_is_tried_again_and_then_left() {
 }
 
 #[tokio::test]
+async fn a_text_that_a_filter_refuses_is_declined_and_the_next_one_is_not() {
+    let flagged = json!({"error": {
+        "message": "m requires moderation. Your input was flagged",
+        "code": 403,
+        "metadata": {"reasons": ["violence"], "flagged_input": "kill the lights"},
+    }});
+    let only = Endpoint::start([
+        Script::status(403, flagged.to_string()),
+        Script::turns_on("lamp"),
+    ])
+    .await;
+    let (asked, _) = asking(vec![provider("only", only.url())]);
+    assert!(matches!(ask(&asked).await, Err(Refusal::Declined)));
+    assert!(ask(&asked).await.is_ok());
+    assert_eq!(only.requests(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_that_missed_the_schema_by_chance_is_asked_for_again() {
+    let missed = json!({"error": {
+        "message": "Failed to generate JSON.",
+        "type": "invalid_request_error",
+        "code": "json_validate_failed",
+    }});
+    for bad in [
+        Script::status(400, missed.to_string()),
+        Script::status(498, r#"{"error":{"message":"capacity exceeded"}}"#),
+    ] {
+        let only = Endpoint::start([bad, Script::turns_on("lamp")]).await;
+        let (asked, _) = asking(vec![provider("only", only.url())]);
+        assert!(ask(&asked).await.is_ok());
+        assert_eq!(only.requests(), 2);
+    }
+}
+
+#[tokio::test]
 async fn a_rate_limit_moves_on_at_once() {
     assert_eq!(
         second_answers_after(Script::error(429, "rate_limit_exceeded").header("retry-after", "30"))
