@@ -47,8 +47,8 @@ pub enum NotADraft {
 }
 
 /// Reads an answer: one JSON object with `actions`, `speech`, `question` and `when`, no other key,
-/// no key twice, nothing after it. Reasoning before it and a code fence around it are skipped, for
-/// servers that cannot hold a model to a schema.
+/// no key twice. Reasoning and prose around it, a code fence, and repetitions of the whole object
+/// are skipped, for servers that cannot hold a model to a schema.
 ///
 /// # Errors
 /// When it is anything else, too long, or has texts that cannot be a device's.
@@ -257,12 +257,14 @@ mod tests {
     }
 
     #[test]
-    fn a_code_fence_and_reasoning_are_skipped() {
+    fn a_code_fence_reasoning_and_prose_are_skipped() {
         let bare = read(&answer(LAMP)).unwrap();
         for fenced in [
             format!("```json\n{}\n```", answer(LAMP)),
             format!("\n```\n{}```\n", answer(LAMP)),
             format!("<think>Dim it.</think>\n{}", answer(LAMP)),
+            format!("Sure! {} and done", answer(LAMP)),
+            format!("{0}{0}", answer(LAMP)),
         ] {
             assert_eq!(read(&fenced).unwrap(), bare);
         }
@@ -279,9 +281,9 @@ mod tests {
             "{}".to_owned(),
             r#"{"actions":null}"#.to_owned(),
             r#"{"actions":[["lamp","power","set","on"]]}"#.to_owned(),
-            format!("{} and done", answer(LAMP)),
-            format!("{0}{0}", answer(LAMP)),
-            format!("Sure! {}", answer(LAMP)),
+            format!("{}{}", answer(LAMP), answer("")),
+            format!("Not {}, but {}", answer(LAMP), answer("")),
+            format!("[{}]", answer(LAMP)),
             r#"{"actions":[],"actions":[]}"#.to_owned(),
             r#"{"actions":[],"topic":"zigbee2mqtt/lamp/set"}"#.to_owned(),
             r#"{"actions":[],"timing":{"after":60}}"#.to_owned(),

@@ -1,6 +1,6 @@
-//! The one JSON object in a model's text. Models wrap it in code fences, and reasoning models put
-//! their reasoning before it. Only a certain answer is used: there must be exactly one object, and
-//! nothing after it. Pure.
+//! The one JSON object in a model's text. Models wrap it in code fences, write a sentence before or
+//! after it, or repeat it, and reasoning models put their reasoning before it. Only a certain answer
+//! is used: there must be exactly one object, and no other brace or bracket outside it. Pure.
 
 use serde::de::IgnoredAny;
 
@@ -43,18 +43,21 @@ const TEXT_ENDS: [&str; 5] = ["<|im_end|>", "</s>", "<|eot_id|>", "<|end|>", "<|
 const MOST_PLACES: usize = 32;
 
 /// Returns the one complete JSON object of `text`: alone, in a code fence, after reasoning that
-/// ends with a mark, or after lines of prose without braces. `None` where there is none, or more
-/// than one.
+/// ends with a mark, or within prose without braces and brackets. The same object may be repeated
+/// byte by byte. `None` where there is none, or another one.
 pub fn object_in(text: &str) -> Option<&str> {
     let text = trimmed(text);
     if let Some(object) = complete(text) {
         return Some(object);
     }
     let is_marked = REASONING_BEGINS.iter().any(|begin| has_prefix(text, begin));
-    if text.starts_with(['{', '[']) && !is_marked {
-        return None;
+    if is_marked {
+        return after_reasoning(text);
     }
-    after_reasoning(text).or_else(|| after_prose(text))
+    if text.starts_with(['{', '[']) {
+        return only_object(text);
+    }
+    after_reasoning(text).or_else(|| only_object(text))
 }
 
 /// Returns where marked reasoning at the beginning of `text` ends; `None` while it has not ended.
@@ -88,7 +91,11 @@ fn trimmed(text: &str) -> &str {
 fn after_reasoning(text: &str) -> Option<&str> {
     let mut rest = text;
     for _ in 0..MOST_PLACES {
-        rest = &rest[end_of_reasoning(rest)?..];
+        let Some(end) = end_of_reasoning(rest) else {
+            // The text after the last mark; without a mark there is no reasoning.
+            return only_object(rest).filter(|_| rest.len() < text.len());
+        };
+        rest = &rest[end..];
         if let Some(object) = complete(rest.trim()) {
             return Some(object);
         }
@@ -96,15 +103,35 @@ fn after_reasoning(text: &str) -> Option<&str> {
     None
 }
 
-/// The object begins on a line of its own.
-fn after_prose(text: &str) -> Option<&str> {
-    let brace = text.find(['{', '`'])?;
-    let before = &text[..brace];
-    let line_begins = before.trim_end_matches([' ', '\t']).ends_with('\n');
-    if before.contains('}') || !line_begins {
-        return None;
+/// Returns the object in prose, where it is the only one.
+fn only_object(text: &str) -> Option<&str> {
+    let mut only = None;
+    let mut rest = text;
+    for _ in 0..MOST_PLACES {
+        let Some(brace) = rest.find('{') else {
+            return only.filter(|_| is_prose(rest));
+        };
+        let (prose, object) = rest.split_at(brace);
+        if !is_prose(prose) {
+            return None;
+        }
+        let mut values = serde_json::Deserializer::from_str(object).into_iter::<IgnoredAny>();
+        values.next()?.ok()?;
+        let (object, after) = object.split_at(values.byte_offset());
+        if only.is_some_and(|only| only != object) {
+            return None;
+        }
+        only = Some(object);
+        rest = after;
     }
-    complete(&text[brace..])
+    None
+}
+
+/// Whether text outside the object can be no part of an answer, and no reasoning.
+fn is_prose(text: &str) -> bool {
+    let lowercase = text.to_ascii_lowercase();
+    let mut marks = REASONING_BEGINS.iter().chain(&REASONING_ENDS);
+    !text.contains(['{', '}', '[', ']']) && !marks.any(|mark| lowercase.contains(mark))
 }
 
 /// Returns `text`, or the content of its code fence, where that is exactly one object.
@@ -152,6 +179,14 @@ mod tests {
             format!("The lamp is meant.\n{object}"),
             format!("The lamp is meant:\n\n```json\n{object}\n```"),
             format!("<think>a <think> b</think> c</think>{object}"),
+            format!("I will dim it.{object}"),
+            format!("Sure! {object}"),
+            format!("{object}\n\nI dimmed the lamp."),
+            format!("{object}\n```"),
+            format!("```json\n{object}"),
+            format!("{object}{object}"),
+            format!("{object}\n\n{object}\n"),
+            format!("<think>a {{b}}</think> I will dim it. {object} Done."),
         ] {
             assert_eq!(object_in(&text), Some(object), "{text}");
         }
@@ -160,17 +195,27 @@ mod tests {
     #[test]
     fn what_is_not_certain_is_no_object() {
         let object = r#"{"actions":[]}"#;
+        let other = r#"{"actions":[ ]}"#;
         for text in [
             String::new(),
             "prose".to_owned(),
             "[]".to_owned(),
-            format!("{object}{object}"),
-            format!("{object}\n{object}"),
-            format!("{object} and done"),
-            format!("Sure! {object}"),
-            format!("Not this:\n{object}\nbut this:\n{object}"),
+            format!("{object}{other}"),
+            format!("{object}\n{other}"),
+            format!("{object}{object}{other}"),
+            format!("Not this:\n{object}\nbut this:\n{other}"),
+            format!("With {{}} nothing happens: {object}"),
+            format!("[{object}]"),
+            format!("Here: [{object}]"),
+            format!("{object} and }}"),
+            format!("{object} {{\"actions\":["),
+            format!("{object}</think>"),
+            format!("{object}<think>No, "),
             format!("<think>{object}"),
             format!("<think>{object}</think>"),
+            format!("<think>{object}</think>I dimmed it."),
+            format!("Dim it, so {object}.</think>"),
+            object.repeat(MOST_PLACES),
             object[..object.len() - 1].to_owned(),
         ] {
             assert_eq!(object_in(&text), None, "{text}");

@@ -7,6 +7,9 @@ use crate::provider::envelope::object_in;
 use crate::provider::error::{ProviderError, excerpt, malformed};
 use crate::provider::message::{Completion, Usage};
 
+/// The most messages that are noted as no part of the answer.
+const MOST_COMMENTARIES: usize = 32;
+
 /// Reasons to end that mean the answer is complete.
 const COMPLETE: [&str; 7] = [
     "stop",
@@ -52,6 +55,8 @@ pub struct Gathered {
     text: String,
     /// The arguments of each tool call, by its index.
     calls: BTreeMap<u64, String>,
+    /// The places of the messages that are no part of the answer.
+    commentary: Vec<u64>,
     /// Text added since it was last taken.
     added: String,
     ending: Option<String>,
@@ -84,6 +89,18 @@ impl Gathered {
     /// The index for one more tool call.
     pub fn next_call(&self) -> u64 {
         self.calls.keys().next_back().map_or(0, |last| last + 1)
+    }
+
+    /// Notes that the message at this place is no part of the answer.
+    pub fn mark_commentary(&mut self, index: u64) {
+        if self.commentary.len() < MOST_COMMENTARIES {
+            self.commentary.push(index);
+        }
+    }
+
+    /// Whether the message at this place is no part of the answer.
+    pub fn is_commentary(&self, index: u64) -> bool {
+        self.commentary.contains(&index)
     }
 
     /// Whether any text or arguments came.

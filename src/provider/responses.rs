@@ -132,6 +132,10 @@ fn read_message(message: &Json, answer: &mut Gathered) -> Result<(), ProviderErr
     let kind = text(message, "type").unwrap_or_default();
     let index = count(message, "output_index").unwrap_or_default();
     match kind {
+        "response.output_item.added" if is_commentary(&message["item"]) => {
+            answer.mark_commentary(index);
+        }
+        "response.output_text.delta" if answer.is_commentary(index) => {}
         "response.output_text.delta" => {
             answer.add_text(text(message, "delta").unwrap_or_default());
         }
@@ -153,6 +157,11 @@ fn read_message(message: &Json, answer: &mut Gathered) -> Result<(), ProviderErr
     Ok(())
 }
 
+/// Whether an item is a remark on the way to the answer, which is a message of its own.
+fn is_commentary(item: &Json) -> bool {
+    text(item, "phase") == Some("commentary")
+}
+
 fn origin() -> ErrorSource<'static> {
     ErrorSource {
         spec: &SPEC,
@@ -167,7 +176,14 @@ fn read_response(response: &Json, answer: &mut Gathered) -> Result<(), ProviderE
     }
     answer.count(read_usage(&response["usage"]));
     let is_new = !answer.has_content();
-    for item in list(response, "output") {
+    let output = list(response, "output");
+    let has_answer = output
+        .iter()
+        .any(|item| text(item, "type") == Some("message") && !is_commentary(item));
+    for item in output {
+        if has_answer && is_commentary(item) {
+            continue;
+        }
         for content in list(item, "content") {
             match text(content, "type") {
                 Some("refusal") => answer.refuse(),
