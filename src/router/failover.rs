@@ -120,6 +120,8 @@ pub(super) struct Failover<'a, T> {
     /// Providers that were not available, and why.
     skipped: Vec<(Arc<Upstream>, Unavailable)>,
     last_error: Option<ProviderError>,
+    /// A provider was called beyond the limits it stated.
+    has_exceeded: bool,
     /// Receives the answer while it comes, where it is published in parts.
     stream: Option<Arc<AnswerStream>>,
     /// Number of the newest call.
@@ -144,6 +146,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
             pending: None,
             skipped: Vec::new(),
             last_error: None,
+            has_exceeded: false,
             stream: None,
             newest_call: 0,
         }
@@ -240,7 +243,8 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         self.attempts.is_empty()
             && (self.wait_for_rest(short_rest)
                 || self.force()
-                || self.wait_for_rest(self.time_left()))
+                || self.wait_for_rest(self.time_left())
+                || self.exceed_stated_limit())
     }
 
     fn skip(&mut self, upstream: Arc<Upstream>, obstacle: Unavailable) {
@@ -297,7 +301,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
     fn wait_for_rest(&mut self, longest: Duration) -> bool {
         let rests = self.skipped.iter().enumerate();
         let rests = rests.filter_map(|(index, (_, obstacle))| match obstacle {
-            Unavailable::RateLimited(wait) => Some((*wait, index)),
+            Unavailable::RateLimited(wait) | Unavailable::Exhausted(wait) => Some((*wait, index)),
             _ => None,
         });
         let Some((wait, index)) = rests.min() else {
@@ -342,6 +346,36 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
                 // Another request probes it now, or its limits do not allow the call.
                 self.skipped.push((upstream, obstacle));
                 !obstacle.can_be_forced() && self.wait_for_slot()
+            }
+        }
+    }
+
+    /// Calls the provider whose stated limits are free soonest although they are used up, once in a
+    /// request: they were true when the last answer came, and a refusal now says more.
+    fn exceed_stated_limit(&mut self) -> bool {
+        let exhausted = self.skipped.iter().enumerate();
+        let exhausted = exhausted.filter_map(|(index, (_, obstacle))| match obstacle {
+            Unavailable::Exhausted(wait) => Some((*wait, index)),
+            _ => None,
+        });
+        let Some((_, index)) = exhausted.min().filter(|_| !self.has_exceeded) else {
+            return false;
+        };
+        self.has_exceeded = true;
+        let (upstream, _) = self.skipped.swap_remove(index);
+        match upstream.enter(&self.prompt, Override::StatedLimit) {
+            Ok((slot, permit)) => {
+                let call = UpstreamCall::new(Arc::clone(&upstream), slot, permit);
+                let reason = Reason {
+                    text: "no other provider is left, although its stated limit is used up",
+                    was_waited_for: false,
+                };
+                self.start(upstream, call, reason);
+                true
+            }
+            Err(obstacle) => {
+                self.skipped.push((upstream, obstacle));
+                self.wait_for_slot()
             }
         }
     }

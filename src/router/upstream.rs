@@ -115,6 +115,8 @@ pub(super) enum Override {
     Nothing,
     /// Late calls in flight, because no other provider is left.
     Stall,
+    /// Also the limits that the service stated with its last answer: its refusal would say more.
+    StatedLimit,
     /// Also an open breaker, a pause after a server error and a disabled provider: an unlikely
     /// answer is better than none.
     Breaker,
@@ -127,6 +129,8 @@ pub(super) enum Unavailable {
     AtCapacity,
     /// A rate limit, its own or a configured one.
     RateLimited(Duration),
+    /// The limits that the service stated with its last answer are used up.
+    Exhausted(Duration),
     /// The server asked for a pause after an error.
     Resting(Duration),
     /// Another call is late.
@@ -154,6 +158,7 @@ impl Unavailable {
     pub(super) fn wait(self) -> Option<Duration> {
         match self {
             Self::RateLimited(wait)
+            | Self::Exhausted(wait)
             | Self::Resting(wait)
             | Self::BreakerOpen(wait)
             | Self::OverBudget(wait)
@@ -168,6 +173,7 @@ impl fmt::Display for Unavailable {
         f.write_str(match self {
             Self::AtCapacity => "at capacity",
             Self::RateLimited(_) => "rate limited",
+            Self::Exhausted(_) => "at the limit it stated with its last answer",
             Self::Resting(_) => "resting",
             Self::Stalled => "stalled",
             Self::BreakerOpen(_) => "breaker open",
@@ -457,8 +463,8 @@ impl Upstream {
             None => {}
         }
         let stated = self.endpoint.limited_for(u64::from(tokens));
-        if !stated.is_zero() {
-            return Err(Unavailable::RateLimited(stated));
+        if !stated.is_zero() && ignore != Override::StatedLimit {
+            return Err(Unavailable::Exhausted(stated));
         }
         let is_forced = ignore == Override::Breaker;
         let breaker = state.admit(now, is_forced)?;
@@ -814,7 +820,9 @@ impl Upstream {
         let is_closed = matches!(state.breaker.position(), Position::Closed);
         let shown = match unavailable {
             Some(Unavailable::Disabled(_)) => ProviderState::Out,
-            Some(Unavailable::RateLimited(_) | Unavailable::Resting(_)) => ProviderState::Resting,
+            Some(
+                Unavailable::RateLimited(_) | Unavailable::Exhausted(_) | Unavailable::Resting(_),
+            ) => ProviderState::Resting,
             Some(Unavailable::BreakerOpen(_)) => ProviderState::Open,
             Some(Unavailable::Stalled) => ProviderState::Silent,
             Some(Unavailable::OverBudget(_)) => ProviderState::Spent,

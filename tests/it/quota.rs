@@ -175,6 +175,28 @@ async fn the_providers_own_count_is_believed() {
 }
 
 #[tokio::test]
+async fn the_last_provider_is_called_beyond_the_limit_it_stated() {
+    let spent = || {
+        Script::turns_on("lamp")
+            .header("x-ratelimit-remaining-requests", "0")
+            .header("x-ratelimit-reset-requests", "6m0s")
+    };
+    let limited = Script::error(429, "rate_limit_exceeded").header("retry-after", "360");
+    let only = Endpoint::start([spent(), spent(), limited, spent()]).await;
+    let (asked, _) = asking(vec![provider("only", only.url())]);
+    for _ in 0..2 {
+        assert_eq!(&*ask(&asked).await.unwrap().provider, "only");
+    }
+    for _ in 0..2 {
+        assert!(matches!(
+            ask(&asked).await,
+            Err(Refusal::NobodyAnswered { retry_after: Some(wait), .. }) if wait.as_secs() > 300
+        ));
+    }
+    assert_eq!(only.requests(), 3, "its own refusal is respected");
+}
+
+#[tokio::test]
 async fn a_rest_ends_when_the_provider_said() {
     let limited = Script::error(429, "rate_limit_exceeded").header("retry-after", "7");
     let (first, second) = (
