@@ -119,7 +119,8 @@ pub(super) struct Failover<'a, T> {
     pending: Option<PendingAttempt>,
     /// Providers that were not available, and why.
     skipped: Vec<(Arc<Upstream>, Unavailable)>,
-    last_error: Option<ProviderError>,
+    /// Providers that were given up, and why, in order.
+    errors: Vec<(Arc<Upstream>, ProviderError)>,
     /// A provider was called beyond the limits it stated.
     has_exceeded: bool,
     /// Receives the answer while it comes, where it is published in parts.
@@ -145,7 +146,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
             attempts: Vec::new(),
             pending: None,
             skipped: Vec::new(),
-            last_error: None,
+            errors: Vec::new(),
             has_exceeded: false,
             stream: None,
             newest_call: 0,
@@ -169,6 +170,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
             let may_get_answer =
                 self.pending.is_some() || self.attempts.iter().any(Attempt::may_answer);
             if !may_get_answer && !self.call_next() && self.attempts.is_empty() {
+                self.report();
                 return Err(self.failure());
             }
             match self.event().await {
@@ -413,7 +415,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
             "hedged"
         } else if !self.attempts.is_empty() {
             "the provider before it is late"
-        } else if self.last_error.is_some() {
+        } else if !self.errors.is_empty() {
             "the provider before it failed"
         } else if !self.skipped.is_empty() {
             "the providers before it are not available"
@@ -476,7 +478,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
             because = reason.text,
             skipped = (!self.skipped.is_empty()).then(skipped),
             beside = self.attempts.first().map(|first| &*first.upstream.name),
-            after = self.last_error.as_ref().map(tracing::field::display),
+            after = self.last_error().map(tracing::field::display),
             within = ?self.time_left(),
             patience = ?permit.patience,
             probe = permit.is_probe.then_some(true),
@@ -596,9 +598,13 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         if let Some(limit @ Unavailable::RateLimited(_)) = obstacle
             && !attempt.was_waited_for
         {
-            self.skipped.push((attempt.upstream, limit));
+            self.skipped.push((Arc::clone(&attempt.upstream), limit));
         }
-        self.last_error = Some(error);
+        self.errors.push((attempt.upstream, error));
+    }
+
+    fn last_error(&self) -> Option<&ProviderError> {
+        self.errors.last().map(|(_, error)| error)
     }
 
     fn is_any_available(&self) -> bool {
@@ -624,6 +630,18 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
             .saturating_sub(MARGIN)
     }
 
+    /// Logs why no provider answered: the errors, or without any the obstacles.
+    fn report(&self) {
+        for (upstream, error) in &self.errors {
+            upstream.report_error(error);
+        }
+        if self.errors.is_empty() {
+            for (upstream, obstacle) in &self.skipped {
+                upstream.report_obstacle(*obstacle);
+            }
+        }
+    }
+
     /// Returns why no provider answered.
     fn failure(&self) -> Refusal {
         let over_budget = self
@@ -633,7 +651,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
                 Unavailable::OverBudget(wait) => Some(*wait),
                 _ => None,
             });
-        match (&self.last_error, over_budget.min()) {
+        match (self.last_error(), over_budget.min()) {
             (None, Some(retry_after)) => return Refusal::OverBudget { retry_after },
             (
                 Some(
@@ -645,7 +663,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
             ) => return refusal_of(error),
             _ => {}
         }
-        let why = if let Some(error) = &self.last_error {
+        let why = if let Some(error) = self.last_error() {
             error.to_string()
         } else {
             let lines = self.skipped.iter();

@@ -4,6 +4,7 @@
 //! `Upstream::enter` is the one way to a call, and `Upstream::record` the one writer of its result.
 
 use std::fmt;
+use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,12 @@ const FIRST_DISABLED: Duration = Duration::from_mins(1);
 /// The longest time it is disabled.
 const LONGEST_DISABLED: Duration = Duration::from_hours(1);
 
+/// The causes of lost requests that are remembered as logged.
+const MOST_LOSSES: usize = 8;
+
+/// A cause is logged again after an answer, but not sooner than this.
+const LOSS_PAUSE: Duration = Duration::from_mins(1);
+
 /// The weight of the newest call in the mean latency.
 const NEWEST: f64 = 0.2;
 
@@ -74,6 +81,8 @@ struct UpstreamState {
     rest: Option<Rest>,
     disabled: Option<Disabled>,
     last_error: Option<String>,
+    /// The causes of lost requests that are logged, and when.
+    losses: Vec<(LossCause, Instant)>,
     calls: u64,
     failures: u64,
     skipped: u64,
@@ -104,6 +113,14 @@ struct Disabled {
     why: String,
     until: Instant,
     backoff: Backoff,
+}
+
+/// Why a request was lost, as far as it is told apart in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LossCause {
+    /// The kind of error, and its HTTP status.
+    Error(Discriminant<ProviderError>, Option<u16>),
+    Obstacle(Discriminant<Unavailable>),
 }
 
 /// A slot for one call.
@@ -346,6 +363,7 @@ impl Upstream {
         state.rest = None;
         state.breaker = Breaker::default();
         state.last_error = None;
+        state.losses.clear();
         drop(state);
         self.state_changes.send_replace(());
         self.call_ends.send_replace(());
@@ -638,6 +656,8 @@ impl Upstream {
         let mean = state.mean_ms.unwrap_or(ms);
         state.mean_ms = Some(mean * (1.0 - NEWEST) + ms * NEWEST);
         state.last_error = None;
+        let is_recent = |at: Instant| now.saturating_duration_since(at) < LOSS_PAUSE;
+        state.losses.retain(|(_, at)| is_recent(*at));
         state.rest = None;
         if state.disabled.take().is_some() {
             info!(provider = &*self.name, "provider is enabled again");
@@ -688,12 +708,17 @@ impl Upstream {
                     warn!(
                         provider = &*self.name,
                         why = %error,
-                        "provider did not accept a request, another one is called"
+                        "provider did not accept a request"
                     );
                 }
                 Verdict::Good
             }
-            Disposition::GiveUp => Verdict::Good,
+            Disposition::GiveUp => {
+                if is_new {
+                    info!(provider = &*self.name, why = %error, "provider refused a request");
+                }
+                Verdict::Good
+            }
         }
     }
 
@@ -745,6 +770,36 @@ impl Upstream {
             Some(Change::Closed) => info!(provider = &*self.name, "provider works again"),
             None => {}
         }
+    }
+
+    /// Logs the error because of which a request is lost.
+    pub(super) fn report_error(&self, error: &ProviderError) {
+        let status = match error {
+            // These are logged when they happen.
+            ProviderError::Unusable { .. }
+            | ProviderError::Rejected { .. }
+            | ProviderError::Truncated { .. } => return,
+            ProviderError::ServerError { status, .. } => Some(*status),
+            _ => None,
+        };
+        self.report_loss(LossCause::Error(discriminant(error), status), error);
+    }
+
+    /// Logs the obstacle because of which a request is lost.
+    pub(super) fn report_obstacle(&self, obstacle: Unavailable) {
+        self.report_loss(LossCause::Obstacle(discriminant(&obstacle)), &obstacle);
+    }
+
+    /// Logs each cause once until the provider answers again.
+    fn report_loss(&self, cause: LossCause, why: &dyn fmt::Display) {
+        let mut state = self.state();
+        let is_known = state.losses.iter().any(|(known, _)| *known == cause);
+        if is_known || state.losses.len() >= MOST_LOSSES {
+            return;
+        }
+        state.losses.push((cause, now()));
+        drop(state);
+        warn!(provider = &*self.name, %why, "a request failed because no provider answered");
     }
 
     /// Records that another provider was called because this one was not available.

@@ -173,6 +173,35 @@ async fn one_that_does_not_serve_is_told_with_what_mends_it() {
         ),
         (Script::error(400, "invalid_json_schema"), "`structure`"),
         (
+            Script::status(404, "404 page not found"),
+            "or `base_url` is wrong (after",
+        ),
+        (
+            Script::status(511, "<html>Login</html>"),
+            "sign in there with a browser (after",
+        ),
+        (
+            Script::status(
+                200,
+                r#"{"error":"Unexpected endpoint or method. (POST /x)"}"#,
+            ),
+            "correct `model` (`gpt-6-luna`) or `base_url`",
+        ),
+        (
+            Script::status(
+                400,
+                r#"{"error":{"message":"gpt-6-luna is not a valid model ID","code":400}}"#,
+            ),
+            "correct `model` (`gpt-6-luna`) or `base_url`",
+        ),
+        (
+            Script::status(
+                400,
+                r#"{"error":{"message":"m","code":"json_validate_failed"}}"#,
+            ),
+            "try again",
+        ),
+        (
             Script::status(302, ""),
             "it redirects elsewhere: correct `base_url`",
         ),
@@ -330,6 +359,26 @@ async fn without_providers_or_with_a_wrong_name_it_says_so() {
             .contains("provider[1].key_file: there is no such file"),
         "{}",
         String::from_utf8_lossy(&keyless.stderr)
+    );
+}
+
+#[tokio::test]
+async fn the_log_names_the_cause_of_a_lost_command_once() {
+    let only = Endpoint::start([Script::error(529, "overloaded_error")]).await;
+    let mut stage = Scene::new().endpoint(&only).start().await;
+    for n in 0..2 {
+        let reply = stage.say(&format!("some music for {n} guests")).await;
+        assert_eq!(reply["why"], "nobody_answered", "{reply}");
+    }
+    let log = stage.daemon.log();
+    let lines: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("a request failed because no provider answered"))
+        .collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert!(
+        lines[0].contains("status 529: overloaded_error") && lines[0].contains("model1"),
+        "{log}"
     );
 }
 
