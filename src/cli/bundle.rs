@@ -1,6 +1,5 @@
 //! `sayso bundle`: an archive with everything that a support request needs, without secrets.
 
-use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,23 +8,18 @@ use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use serde_json::Value as Json;
 
-use crate::config::{Config, Scope, is_secret_header};
+use crate::config::{Config, ConfigLocation, Scope};
 
 use crate::cli::arguments::FileArguments;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::plural::count;
+use crate::cli::redaction::Redaction;
 use crate::cli::{doctor, version};
 
 /// Maximum bytes of one file in the archive; of longer ones the end is kept.
 const MAX_FILE_BYTES: usize = 2 << 20;
-
-/// Replacement for a secret.
-const REDACTED: &str = "[secret removed]";
-
-/// Keys whose values are removed from configs, should a secret have been written there, besides
-/// the headers of secrets.
-const SECRET_KEYS: [&str; 4] = ["password", "key", "api_key", "token"];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -34,9 +28,9 @@ Examples:
 
 The archive contains the config and home files, the version, the findings of `sayso doctor` and \
 the log of the service. \
-The contents of all secret files are removed wherever they appear. Names of devices and rooms \
-remain: look through the \
-archive before you send it.
+The contents of all secret files, secrets written into the config and those in addresses are \
+removed wherever they appear. Names of devices and rooms remain: look through the archive before \
+you send it.
 
 Exit codes: 0 written, 1 it cannot be written.";
 
@@ -61,11 +55,12 @@ pub(super) fn bundle(arguments: &Bundle, out: &mut impl Write) -> Result<Exit, F
         Some(path) => path.clone(),
         None => PathBuf::from(format!("sayso-bundle-{now}.tar")),
     };
-    let contents = contents(&arguments.files)?;
-    let secrets = secrets(&arguments.files);
+    let mut redaction = Redaction::default();
+    add_configured_secrets(&arguments.files, &mut redaction);
+    let contents = contents(&arguments.files, &mut redaction)?;
     let mut archive = Vec::new();
     for (name, text) in &contents {
-        append(&mut archive, name, redacted(text, &secrets).as_bytes(), now);
+        append(&mut archive, name, text.as_bytes(), now);
     }
     // Two empty blocks end a tar archive.
     archive.extend([0; 1024]);
@@ -84,14 +79,18 @@ pub(super) fn bundle(arguments: &Bundle, out: &mut impl Write) -> Result<Exit, F
         out,
         "✓ {} written, with {} removed. Look through it before you send it: tar -xOf '{}'",
         path.display(),
-        count(secrets.len(), "secret"),
+        count(redaction.count(), "secret"),
         path.display()
     )?;
     Ok(Exit::Done)
 }
 
-/// Returns name and text of each file. A part that cannot be collected contains the reason.
-fn contents(files: &FileArguments) -> Result<Vec<(&'static str, String)>, Failure> {
+/// Returns name and text of each file, without secrets. A part that cannot be collected contains
+/// the reason.
+fn contents(
+    files: &FileArguments,
+    redaction: &mut Redaction,
+) -> Result<Vec<(&'static str, String)>, Failure> {
     let location = files.location(Scope::Everything).of_the_service();
     let config = location.config();
     let home = config
@@ -103,7 +102,36 @@ fn contents(files: &FileArguments) -> Result<Vec<(&'static str, String)>, Failur
     };
     let mut version_text = Vec::new();
     version::print(true, &mut version_text)?;
-    let doctor = doctor::findings(files)?;
+    let version = String::from_utf8_lossy(&version_text).into_owned();
+    let config = config_text(config.as_deref(), &location, redaction);
+    let home = config_text(home.as_deref(), &location, redaction);
+    let mut texts = vec![
+        ("version.txt", version),
+        ("sayso.toml", config),
+        ("home.toml", home),
+        ("check.txt", check),
+    ];
+    texts.extend(system_texts());
+    for (_, text) in &mut texts {
+        *text = redaction.addresses(text);
+    }
+    let mut doctor = doctor::findings(files)?;
+    redaction.json_addresses(&mut doctor);
+    // Only now all secrets are known.
+    for (_, text) in &mut texts {
+        *text = redaction.text(text);
+    }
+    texts.insert(4, ("doctor.json", without_secrets(doctor, redaction)));
+    Ok(texts)
+}
+
+fn without_secrets(mut document: Json, redaction: &mut Redaction) -> String {
+    redaction.json(&mut document);
+    format!("{document:#}\n")
+}
+
+/// Returns what the system knows of the service.
+fn system_texts() -> [(&'static str, String); 4] {
     let log = [
         "-u",
         "sayso",
@@ -115,15 +143,7 @@ fn contents(files: &FileArguments) -> Result<Vec<(&'static str, String)>, Failur
         "short-iso",
         "--no-pager",
     ];
-    Ok(vec![
-        (
-            "version.txt",
-            String::from_utf8_lossy(&version_text).into_owned(),
-        ),
-        ("sayso.toml", config_text(config.as_deref())),
-        ("home.toml", config_text(home.as_deref())),
-        ("check.txt", check),
-        ("doctor.json", format!("{doctor:#}\n")),
+    [
         ("log.txt", command_output("journalctl", &log)),
         (
             "service.txt",
@@ -131,43 +151,24 @@ fn contents(files: &FileArguments) -> Result<Vec<(&'static str, String)>, Failur
         ),
         ("system.txt", command_output("uname", &["-a"])),
         ("disk.txt", command_output("df", &["-h"])),
-    ])
+    ]
 }
 
-fn config_text(path: Option<&Path>) -> String {
+fn config_text(
+    path: Option<&Path>,
+    location: &ConfigLocation,
+    redaction: &mut Redaction,
+) -> String {
     let Some(path) = path else {
         return "no config\n".to_owned();
     };
-    match fs::read_to_string(path) {
-        Ok(text) => without_secret_values(&text),
+    match fs::read(path) {
+        Ok(bytes) => {
+            let beside = path.parent().unwrap_or(Path::new(""));
+            redaction.config(&String::from_utf8_lossy(&bytes), location, beside)
+        }
         Err(error) => format!("{}: {error}\n", path.display()),
     }
-}
-
-/// Returns a config without the values of keys that may hold a secret.
-fn without_secret_values(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    for line in text.lines() {
-        let is_secret = line.split_once('=').is_some_and(|(key, _)| {
-            let key = key
-                .trim()
-                .trim_start_matches('#')
-                .trim()
-                .trim_matches('"')
-                .to_lowercase();
-            SECRET_KEYS.contains(&key.as_str()) || is_secret_header(&key)
-        });
-        // `key` in [mqtt.tls] is a path, but it is not needed for support.
-        match line.split_once('=') {
-            Some((key, _)) if is_secret => {
-                clean.extend([key, "= \"", REDACTED, "\""]);
-            }
-            _ if line.trim_start().starts_with("headers") => clean.push_str("# headers removed"),
-            _ => clean.push_str(line),
-        }
-        clean.push('\n');
-    }
-    clean
 }
 
 /// Returns the output of a program of the system, or why it could not be run.
@@ -183,31 +184,24 @@ fn command_output(program: &str, arguments: &[&str]) -> String {
     }
 }
 
-/// Returns the contents of all secret files of the config that this user may read. The others
-/// cannot have been copied.
-fn secrets(files: &FileArguments) -> BTreeSet<String> {
-    let mut secrets = BTreeSet::new();
+/// Adds the contents of all secret files of the config that this user may read. The others cannot
+/// have been copied.
+fn add_configured_secrets(files: &FileArguments, redaction: &mut Redaction) {
     for scope in [Scope::Broker, Scope::Models] {
         let Ok(config) = Config::load(&files.location(scope).of_the_service()) else {
             continue;
         };
         let password = config.mqtt.login.and_then(|login| login.password);
+        let redis = config.redis.and_then(|settings| settings.password);
         let keys = config
             .ask
             .providers
             .into_iter()
             .filter_map(|provider| provider.key);
-        for secret in password.into_iter().chain(keys) {
-            secrets.insert(secret.expose().to_owned());
+        for secret in password.into_iter().chain(redis).chain(keys) {
+            redaction.add_secret(secret.expose());
         }
     }
-    secrets
-}
-
-fn redacted(text: &str, secrets: &BTreeSet<String>) -> String {
-    secrets.iter().fold(text.to_owned(), |text, secret| {
-        text.replace(secret, REDACTED)
-    })
 }
 
 /// Appends a file to a tar archive (POSIX.1-1988 ustar).
@@ -236,31 +230,7 @@ fn append(archive: &mut Vec<u8>, name: &str, content: &[u8], modified: u64) {
 
 #[cfg(test)]
 mod tests {
-    use crate::provider::APIS;
-
     use super::*;
-
-    #[test]
-    fn values_of_secret_keys_are_removed_and_paths_of_key_files_remain() {
-        let text =
-            "[mqtt]\npassword = \"hunter2\"\n# api_key = \"sk-1\"\nkey_file = \"cloud.key\"\n";
-        let clean = without_secret_values(text);
-        assert!(
-            !clean.contains("hunter2") && !clean.contains("sk-1"),
-            "{clean}"
-        );
-        assert!(clean.contains("key_file = \"cloud.key\""), "{clean}");
-    }
-
-    #[test]
-    fn values_of_every_key_header_are_removed() {
-        let others = ["api-key", "proxy-authorization"];
-        for header in APIS.map(|spec| spec.key_header).into_iter().chain(others) {
-            let clean =
-                without_secret_values(&format!("[provider.headers]\n{header} = \"sk-1\"\n"));
-            assert!(!clean.contains("sk-1"), "{clean}");
-        }
-    }
 
     #[test]
     fn the_archive_can_be_read_by_tar() {

@@ -27,6 +27,7 @@ mod language;
 mod plural;
 mod provider_test;
 mod providers;
+mod redaction;
 mod reply_text;
 mod request;
 mod run;

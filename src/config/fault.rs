@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::secret::address::without_credentials;
+
 /// One fault in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -53,6 +55,14 @@ impl Faults {
             )
         });
         faults.dedup();
+        for fault in &mut faults {
+            // An address in any key may have a login.
+            fault.expected = without_credentials(&fault.expected).text;
+            fault.found = fault
+                .found
+                .take()
+                .map(|found| without_credentials(&found).text);
+        }
         (!faults.is_empty()).then_some(Self(faults))
     }
 

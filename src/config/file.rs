@@ -16,6 +16,8 @@ use toml::de::{DeTable, DeValue};
 
 use crate::config::fault::{Fault, hint};
 use crate::config::units;
+use crate::secret::address::without_credentials;
+use crate::secret::check_type;
 
 /// Text of a file and the faults found in it so far.
 #[derive(Debug)]
@@ -152,8 +154,11 @@ impl File {
     fn typed(&self, span: Range<usize>) -> String {
         let text = self.text.get(span).unwrap_or_default();
         let line = text.lines().next().unwrap_or_default();
+        let is_whole = line.len() == text.len();
+        // Before it is shortened: the end shows where a password ends.
+        let line = without_credentials(line).text;
         let short: String = line.chars().take(60).collect();
-        if short.len() < text.len() {
+        if short.len() < line.len() || !is_whole {
             format!("`{short}..`")
         } else {
             format!("`{short}`")
@@ -182,7 +187,9 @@ const RUN_AS_ROOT: &str = ": run this as root (sudo), or as the user that sayso 
 /// cannot be exchanged between the check and the reading.
 fn read(path: &Path) -> io::Result<String> {
     let mut file = fs::File::open(path)?;
-    if file.metadata()?.permissions().mode() & 0o002 != 0 {
+    let metadata = file.metadata()?;
+    check_type(&metadata)?;
+    if metadata.permissions().mode() & 0o002 != 0 {
         return Err(io::Error::other(
             "every user may write it: correct that with `chmod o-w`",
         ));

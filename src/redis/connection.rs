@@ -133,7 +133,7 @@ impl RedisConnection {
 #[cfg(not(feature = "redis"))]
 impl RedisConnection {
     pub(super) async fn open(settings: &RedisSettings) -> Result<Self, RedisFault> {
-        Err(unsupported(&settings.url))
+        Err(unsupported(&settings.shown_url()))
     }
 
     pub(super) async fn command(&self, _: &[&[u8]]) -> Result<RedisReply, RedisFault> {
@@ -163,7 +163,7 @@ pub(super) fn check(settings: &RedisSettings) -> Result<(), RedisFault> {
 
 #[cfg(not(feature = "redis"))]
 pub(super) fn check(settings: &RedisSettings) -> Result<(), RedisFault> {
-    Err(unsupported(&settings.url))
+    Err(unsupported(&settings.shown_url()))
 }
 
 #[cfg(feature = "redis")]

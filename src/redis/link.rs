@@ -119,7 +119,7 @@ impl RedisLink {
     /// Puts a new connection into use.
     pub(super) fn close_breaker(&self, connection: RedisConnection) {
         let mut state = self.state.lock();
-        info!(url = self.settings.url, "redis is connected");
+        info!(url = self.settings.shown_url(), "redis is connected");
         *state = LinkState {
             connection: Some(connection),
             timeouts: 0,
@@ -136,7 +136,7 @@ impl RedisLink {
         if was_online || state.why.as_ref() != Some(&why) {
             warn!(
                 why,
-                url = self.settings.url,
+                url = self.settings.shown_url(),
                 "redis is not available: limits of this node apply"
             );
         }

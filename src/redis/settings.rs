@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::secret::Secret;
+use crate::secret::address::without_credentials;
 
 /// Address, login and names under which a node uses Redis.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,11 @@ pub struct RedisSettings {
 impl RedisSettings {
     /// The default of `timeout`.
     pub const TIMEOUT: Duration = Duration::from_millis(50);
+
+    /// Returns the address for messages, without its login and the values of its query.
+    pub fn shown_url(&self) -> String {
+        without_credentials(&self.url).text
+    }
 
     /// Returns the time limit of requests that no command waits for.
     pub(super) fn background_timeout(&self) -> Duration {

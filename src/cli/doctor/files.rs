@@ -8,6 +8,8 @@ use toml::Table;
 
 use crate::config::{CREDENTIALS_FOLDER, ConfigLocation};
 
+use crate::secret::check_type;
+
 use crate::cli::doctor::finding::DoctorReport;
 
 /// Permission of other users to write.
@@ -35,7 +37,7 @@ pub(super) fn check(place: &ConfigLocation, report: &mut DoctorReport) {
         .and_then(toml::Value::as_str)
         .unwrap_or("home.toml");
     for path in [path, beside.join(home)] {
-        if mode(&path).is_some_and(|mode| mode & 0o020 != 0) {
+        if path.is_file() && mode(&path).is_some_and(|mode| mode & 0o020 != 0) {
             report.warn(
                 "files",
                 format!("the group of `{}` may write it", path.display()),
@@ -134,6 +136,9 @@ fn is_outdated(service_credentials: &Path, path: &Path) -> bool {
 
 fn secret(key: &str, path: &PathBuf, report: &mut DoctorReport) {
     let Ok(file) = fs::metadata(path) else { return };
+    if check_type(&file).is_err() {
+        return;
+    }
     let (mode, shown) = (file.mode(), path.display());
     if mode & 0o022 != 0 {
         report.fault(

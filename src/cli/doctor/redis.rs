@@ -25,7 +25,7 @@ pub(super) async fn check(config: &Config, report: &mut DoctorReport) {
         Err(fault) => {
             return report.fault(
                 "redis",
-                format!("{}: {fault}", settings.url),
+                format!("{}: {fault}", settings.shown_url()),
                 "check the address, the password in `key_file` and that the server runs; until \
                  then this gateway has its share of the limits",
             );
@@ -35,7 +35,7 @@ pub(super) async fn check(config: &Config, report: &mut DoctorReport) {
         "redis",
         format!(
             "{} answered after {:.1} ms; site {}, node {}, {} known",
-            settings.url,
+            settings.shown_url(),
             found.latency.as_secs_f64() * 1e3,
             settings.site,
             settings.node,

@@ -1,10 +1,12 @@
 //! Keys and passwords. A [`Secret`] has no `Display`, `Deref` or `Serialize`, and its `Debug` hides
 //! the value: the only access is `expose()`, which is easy to search for.
 
+pub mod address;
+
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 /// Permission of the group and of other users to write a file.
@@ -29,6 +31,7 @@ impl Secret {
     pub fn from_file(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let metadata = file.metadata()?;
+        check_type(&metadata)?;
         if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
             return Err(io::Error::other(
                 "other users may write it: `chmod 600` it, and create a new key if it may have \
@@ -52,6 +55,28 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+}
+
+/// Rejects folders and devices, whose permissions say nothing about a text in them. Pipes are
+/// allowed: a shell passes the output of a command in one.
+///
+/// # Errors
+/// With the type of the file.
+pub fn check_type(file: &Metadata) -> io::Result<()> {
+    let kind = file.file_type();
+    if kind.is_dir() {
+        return Err(io::Error::new(
+            io::ErrorKind::IsADirectory,
+            "it is a folder: name a file in it",
+        ));
+    }
+    if kind.is_char_device() || kind.is_block_device() || kind.is_socket() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is a device and not a regular file: name a file",
+        ));
+    }
+    Ok(())
 }
 
 /// Returns true if the file belongs to root or to the user of this process. For root the owner of
@@ -107,6 +132,20 @@ mod tests {
         for mode in [0o602, 0o620, 0o666] {
             let error = read_with(mode).unwrap_err().to_string();
             assert!(error.contains("chmod 600"), "{mode:o}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_folder_and_a_device_are_no_secret_and_need_no_other_permissions() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        for (path, expected) in [
+            (folder.path(), "it is a folder"),
+            (Path::new("/dev/null"), "not a regular file"),
+        ] {
+            let error = Secret::from_file(path).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+            assert!(!error.contains("chmod"), "{error}");
         }
     }
 
