@@ -40,7 +40,9 @@ impl Storage {
             .store()
             .and_then(|store| open_drafts(&store, &config.recall));
         drop(reading);
-        info!(remembered = journal.counts().0, "the journal is open");
+        if journal.store().is_some() {
+            info!(remembered = journal.counts().0, "the journal is open");
+        }
         Ok(Self {
             journal: Arc::new(journal),
             recovered,

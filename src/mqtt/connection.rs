@@ -271,7 +271,17 @@ fn loss(error: &ConnectionError) -> Loss {
              `mqtt.port`"
                 .to_owned(),
         ),
-        other => Loss::Failed(format!("{other} (`sayso doctor` shows more)")),
+        other => {
+            let why = other.to_string();
+            // The alert of TLS 1.3 for a client without a certificate.
+            if why.contains("CertificateRequired") {
+                return Loss::Failed(
+                    "the broker demands a client certificate: set `cert` and `key` in `[mqtt.tls]`"
+                        .to_owned(),
+                );
+            }
+            Loss::Failed(format!("{why} (`sayso doctor` shows more)"))
+        }
     }
 }
 

@@ -32,7 +32,7 @@ const MAX_STATE_BYTES: usize = 8 << 20;
 const MAX_CONTROLS: usize = 16;
 
 /// The longest operators' request in bytes: people type them.
-const MAX_CONTROL_BYTES: usize = 4 << 10;
+pub const MAX_CONTROL_BYTES: usize = 4 << 10;
 
 /// The most refused commands of a pair that may wait: as many as the broker should send without an
 /// acknowledgement.
@@ -233,6 +233,15 @@ pub(super) enum Rejected {
     Closed,
 }
 
+/// Why an operator's request was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ControlRejected {
+    /// It is longer than [`MAX_CONTROL_BYTES`].
+    TooLong,
+    /// [`MAX_CONTROLS`] wait already.
+    TooMany,
+}
+
 /// Creates an inbox for `max_commands` commands.
 pub(super) fn inbox(max_commands: NonZeroUsize) -> (Arc<InboxSender>, Inbox) {
     let sender = Arc::new(InboxSender {
@@ -339,16 +348,26 @@ impl InboxSender {
         2 * self.lock().commands >= self.max_commands
     }
 
-    /// Queues an operator's request; returns false if it does not fit and is dropped.
+    /// Queues an operator's request.
+    ///
+    /// # Errors
+    /// When it does not fit and is dropped; with the reason.
     pub(super) fn control(
         &self,
         topic: String,
         payload: Bytes,
         correlation: Option<Vec<u8>>,
-    ) -> bool {
+    ) -> Result<(), ControlRejected> {
+        if payload.len() > MAX_CONTROL_BYTES {
+            return Err(ControlRejected::TooLong);
+        }
         let mut queue = self.lock();
-        if queue.closed || queue.controls >= MAX_CONTROLS || payload.len() > MAX_CONTROL_BYTES {
-            return false;
+        if queue.closed {
+            // The daemon stops: the operator repeats it, and nothing is wrong with it.
+            return Ok(());
+        }
+        if queue.controls >= MAX_CONTROLS {
+            return Err(ControlRejected::TooMany);
         }
         queue.controls += 1;
         queue.waiting.push_back(Incoming::Control {
@@ -358,7 +377,7 @@ impl InboxSender {
         });
         drop(queue);
         self.wake.notify_one();
-        true
+        Ok(())
     }
 
     /// Returns whether one more refused command of a pair may wait.

@@ -7,6 +7,7 @@ mod fields;
 pub mod gateway;
 mod journald;
 pub mod log;
+pub mod log_limit;
 pub mod metrics;
 pub mod outcomes;
 pub mod scrape;

@@ -233,7 +233,7 @@ pub fn encode_event(event: &ConfirmationEvent, to: &ReplyTo) -> (String, Vec<u8>
 
 impl WireRules {
     /// Returns the level after `<prefix>/command/`.
-    fn source<'a>(&self, topic: &'a str) -> Option<&'a str> {
+    pub fn source<'a>(&self, topic: &'a str) -> Option<&'a str> {
         let source = topic
             .strip_prefix(self.prefix.as_str())?
             .strip_prefix("/command/")?;

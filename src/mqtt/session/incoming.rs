@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use rumqttc::v5::mqttbytes::v5::{Publish, PublishProperties};
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::command::reply::{Refusal, Reply};
 use crate::command::{Redelivery, ReplyTo};
@@ -12,6 +12,7 @@ use crate::command::{Redelivery, ReplyTo};
 use crate::mqtt::inbox::{AckToken, InboundCommand, RefusedCommand, Rejected};
 use crate::mqtt::inflight::{Redeliverable, digest};
 use crate::mqtt::outbox::OutboundMessage;
+use crate::mqtt::session::client_faults::ClientFault;
 use crate::mqtt::session::role::SessionRole;
 use crate::mqtt::session::state::Session;
 use crate::mqtt::subscriptions::SubscriptionKind;
@@ -64,7 +65,7 @@ impl Session {
             SubscriptionKind::Command => self.command(topic, publish, token, now),
             SubscriptionKind::Control => {
                 self.acks.ready(token.pkid);
-                self.control(topic, publish);
+                self.control(topic, publish, now);
             }
             SubscriptionKind::State => {
                 self.acks.ready(token.pkid);
@@ -84,31 +85,26 @@ impl Session {
         }
     }
 
-    fn control(&self, topic: &str, publish: &Publish) {
+    fn control(&mut self, topic: &str, publish: &Publish, now: Instant) {
+        if publish.retain {
+            return self.report_client_fault(ClientFault::ControlRetained, topic, None, now);
+        }
         let properties = publish.properties.as_ref();
         let correlation = properties.and_then(|p| p.correlation_data.as_deref());
-        let is_short = correlation.is_none_or(|data| data.len() <= wire::MAX_CORRELATION);
+        if correlation.is_some_and(|data| data.len() > wire::MAX_CORRELATION) {
+            return self.report_client_fault(ClientFault::ControlTooLong, topic, None, now);
+        }
         let payload = Bytes::copy_from_slice(&publish.payload);
-        let is_accepted = !publish.retain
-            && is_short
-            && self
-                .inbox
-                .control(topic.to_owned(), payload, correlation.map(<[u8]>::to_vec));
-        if !is_accepted {
-            warn!(
-                topic,
-                "dropped an operator's request: it was retained, too long, or one too many"
-            );
+        let correlation = correlation.map(<[u8]>::to_vec);
+        if let Err(rejected) = self.inbox.control(topic.to_owned(), payload, correlation) {
+            self.report_client_fault(rejected.into(), topic, None, now);
         }
     }
 
     fn command(&mut self, topic: &str, publish: &Publish, token: AckToken, now: Instant) {
         if publish.retain {
             self.counters().commands_retained.increment();
-            warn!(
-                topic,
-                "dropped a retained command: publish commands without the retain flag"
-            );
+            self.report_client_fault(ClientFault::CommandRetained, topic, None, now);
             self.acks.ready(token.pkid);
             return;
         }
@@ -141,8 +137,18 @@ impl Session {
             }
             Err(rejected) => {
                 self.counters().commands_malformed.increment();
-                info!(topic, outcome = "refused", why = "malformed", detail = %rejected.refusal, "command");
                 let rejected = *rejected;
+                let source = self.rules.source(topic).unwrap_or_default();
+                let (command_id, why) = (rejected.id.as_str(), "malformed");
+                info!(
+                    command_id,
+                    source,
+                    topic,
+                    outcome = "refused",
+                    why,
+                    detail = %rejected.refusal,
+                    "command"
+                );
                 let identity = self.identity(&inbound, token.pkid, false, "");
                 let reply = Reply::refused(rejected.id, rejected.text, &rejected.refusal);
                 let refused = (token, identity, redelivery);
@@ -272,6 +278,8 @@ impl Session {
         let refusal = match rejected {
             Rejected::Busy { retry_after } => {
                 self.counters().commands_rejected.increment();
+                let source = command.command.source.to_string();
+                self.report_client_fault(ClientFault::Busy, &source, None, now);
                 Refusal::Busy { retry_after }
             }
             // The broker keeps it for the next start, where it can.

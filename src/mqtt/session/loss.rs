@@ -24,8 +24,8 @@ pub(super) const MAX_LOSSES: u8 = 2;
 const BLAME: Duration = Duration::from_secs(2);
 
 /// So many connections in use, closed by the broker within [`CONFLICT_WINDOW`] with none refused
-/// between them, mean that another client takes the session over: mosquitto names the reason in a
-/// form that rumqttc 0.25 does not read.
+/// between them, may mean that another client takes the session over: mosquitto names the reason
+/// in a form that rumqttc 0.25 does not read. A broker that is restarted does the same.
 const CONFLICT_CLOSURES: usize = 3;
 
 /// See [`CONFLICT_CLOSURES`].
@@ -37,6 +37,17 @@ const QUOTED_BYTES: usize = 1024;
 /// The advice for two clients with one id.
 const CONFLICT: &str =
     "another client connects with the same `mqtt.client_id`: give each daemon its own";
+
+/// The advice for connections that end again and again without a reason.
+const POSSIBLE_CONFLICT: &str = "the broker closed the connection three times within a minute \
+    without a reason: it was restarted, or another client connects with the same \
+    `mqtt.client_id` (`sayso doctor` finds out)";
+
+/// The advice for a connection that the broker closes before it answers: most often one side uses
+/// TLS and the other does not.
+const CLOSED_AT_ONCE: &str = "the broker closed the connection before it answered: the port may \
+    be one for TLS, which needs `[mqtt.tls]`, or one without, or the broker demands a client \
+    certificate (`sayso doctor` finds out)";
 
 /// Why a connection ended, or could not be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,7 +113,8 @@ impl Session {
         self.remember_redeliverable(loss, now);
         self.rejections.clear();
         self.outbox.shared.drop_rejections();
-        if self.phase != Phase::Down {
+        let was_up = self.phase != Phase::Down;
+        if was_up {
             self.counters().broker_disconnects.increment();
         }
         self.phase = Phase::Down;
@@ -116,16 +128,16 @@ impl Session {
             }
             SessionRole::Observer { pair, .. } => pair.on(PairEvent::ObserverDown),
         }
-        self.report(loss);
+        self.report(loss, was_up);
     }
 
     /// Reports the cause once, and again when it changes.
-    fn report(&mut self, loss: &Loss) {
-        let is_conflict = self.unexplained.len() >= CONFLICT_CLOSURES;
-        let cause = if is_conflict && *loss == Loss::Closed {
-            CONFLICT.to_owned()
-        } else {
-            loss.to_string()
+    fn report(&mut self, loss: &Loss, was_up: bool) {
+        let may_be_conflict = self.unexplained.len() >= CONFLICT_CLOSURES;
+        let cause = match loss {
+            Loss::Closed if !was_up => CLOSED_AT_ONCE.to_owned(),
+            Loss::Closed if may_be_conflict => POSSIBLE_CONFLICT.to_owned(),
+            _ => loss.to_string(),
         };
         if self.reported_cause.as_ref() == Some(&cause) {
             debug!(cause, "still no broker");
@@ -146,6 +158,8 @@ impl Session {
             Loss::Closed if self.phase == Phase::Open && self.unacked.is_empty() => {
                 self.unexplained.push_back(now);
             }
+            // A broker that starts accepts connections before it answers them.
+            Loss::Closed if self.phase == Phase::Down => self.unexplained.clear(),
             _ => {}
         }
         while let Some(first) = self.unexplained.front()

@@ -1,6 +1,7 @@
 //! The state of the connection as the poll loop sees it: the meaning of each event, and the next
 //! message to send. Nothing here waits.
 
+mod client_faults;
 mod incoming;
 mod loss;
 mod role;
@@ -21,11 +22,13 @@ use tracing::warn;
 
 use crate::clock::now;
 use crate::telemetry::counters::Counters;
+use crate::telemetry::log_limit::LogLimit;
 
 use crate::mqtt::inbox::{InboxSender, Incoming};
 use crate::mqtt::inflight::{PendingAcks, UnackedPublishes};
 use crate::mqtt::outbox::{OutboundMessage, Outbox, QueuedMessage, Undelivered};
 use crate::mqtt::requests::RequestSender;
+use crate::mqtt::session::client_faults::ClientFault;
 use crate::mqtt::session::loss::MAX_LOSSES;
 use crate::mqtt::subscriptions::Subscriptions;
 use crate::pair::{IDENTITY, Pair, PairEvent};
@@ -96,6 +99,7 @@ impl Session {
             redeliverable: HashMap::new(),
             reported_cause: None,
             unexplained: VecDeque::new(),
+            client_faults: LogLimit::default(),
         }
     }
 
@@ -197,6 +201,7 @@ impl Session {
 
     /// Hands to the client whatever may be sent now.
     pub(super) fn send_pending(&mut self, now: Instant) {
+        self.report_counted_faults(now);
         self.queue_rejections(now);
         self.acknowledge(now);
         self.outbox.shared.resolve_late(now);
@@ -339,18 +344,16 @@ impl Session {
     ///
     /// # Errors
     /// When it cannot be shortened; with the reason.
-    fn fit(&self, message: &mut OutboundMessage) -> Result<(), String> {
+    fn fit(&mut self, message: &mut OutboundMessage) -> Result<(), String> {
         let size = packet_bytes(message);
         let excess = size.saturating_sub(self.max_packet);
         if excess == 0 || message.shorten(excess) {
             return Ok(());
         }
         let max = self.max_packet;
-        let topic = message.topic();
-        warn!(topic, size, max, "a message is too large for the broker");
-        Err(format!(
-            "it has about {size} bytes, more than the broker's {max}"
-        ))
+        let why = format!("it has about {size} bytes, more than the broker's {max}");
+        self.report_client_fault(ClientFault::TooLarge, message.topic(), Some(&why), now());
+        Err(why)
     }
 
     /// Hands a message to the client that nobody waits for; returns whether the client takes it.
@@ -425,12 +428,12 @@ impl Session {
             queued.resolve(Ok(()));
         } else {
             let why = format!("{:?}", answer.reason);
-            let advice = if is_about_content(answer.reason) {
-                "the broker refuses a message: it may be longer than the broker's limit"
+            let fault = if is_about_content(answer.reason) {
+                ClientFault::RefusedContent
             } else {
-                "the broker refuses a message: allow it in the broker's access list"
+                ClientFault::RefusedTopic
             };
-            warn!(topic = queued.message.topic(), why, "{advice}");
+            self.report_client_fault(fault, queued.message.topic(), Some(&why), now());
             queued.resolve(Err(Undelivered::Refused { why }));
         }
     }

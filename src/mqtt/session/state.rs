@@ -11,8 +11,10 @@ use crate::mqtt::inbox::{AckToken, InboxSender};
 use crate::mqtt::inflight::{PendingAcks, Redeliverable, UnackedPublishes};
 use crate::mqtt::outbox::{Outbox, QueuedMessage};
 use crate::mqtt::requests::RequestSender;
+use crate::mqtt::session::client_faults::ClientFault;
 use crate::mqtt::session::role::SessionRole;
 use crate::mqtt::subscriptions::Subscriptions;
+use crate::telemetry::log_limit::LogLimit;
 use crate::wire::WireRules;
 
 /// State of the connection.
@@ -70,4 +72,6 @@ pub(in crate::mqtt) struct Session {
     /// When connections in use were closed by the broker for no known reason, since one was last
     /// refused.
     pub(super) unexplained: VecDeque<Instant>,
+    /// Faults of clients that are logged with a limit.
+    pub(super) client_faults: LogLimit<ClientFault>,
 }

@@ -1,0 +1,104 @@
+//! Log lines that clients can cause as often as they like: they are counted, and written at most
+//! once a minute for each topic or source.
+
+use std::time::Instant;
+
+use tracing::warn;
+
+use crate::mqtt::inbox::ControlRejected;
+use crate::mqtt::session::state::Session;
+use crate::telemetry::log_limit::LimitedLine;
+
+/// A fault of a client, or a message that could not be delivered because of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum ClientFault {
+    /// An operator's request with the retain flag.
+    ControlRetained,
+    /// An operator's request, or its correlation data, is too long.
+    ControlTooLong,
+    /// More operators' requests than may wait.
+    ControlTooMany,
+    /// A command with the retain flag.
+    CommandRetained,
+    /// A command for which the queue has no room.
+    Busy,
+    /// A message that does not fit into a packet of the broker.
+    TooLarge,
+    /// The broker refuses a message because of its content.
+    RefusedContent,
+    /// The broker refuses a message because of its topic.
+    RefusedTopic,
+}
+
+impl From<ControlRejected> for ClientFault {
+    fn from(rejected: ControlRejected) -> Self {
+        match rejected {
+            ControlRejected::TooLong => Self::ControlTooLong,
+            ControlRejected::TooMany => Self::ControlTooMany,
+        }
+    }
+}
+
+impl ClientFault {
+    fn message(self) -> &'static str {
+        match self {
+            Self::ControlRetained => {
+                "dropped an operator's request: publish it without the retain flag"
+            }
+            Self::ControlTooLong => {
+                "dropped an operator's request: it has more than 4096 bytes, or correlation data \
+                 of more than 256"
+            }
+            Self::ControlTooMany => {
+                "dropped an operator's request: 16 wait already, repeat it after their answers"
+            }
+            Self::CommandRetained => {
+                "dropped a retained command: publish commands without the retain flag"
+            }
+            Self::Busy => {
+                "commands are refused with busy: the queue is full, and this source has most \
+                 commands in it"
+            }
+            Self::TooLarge => "a message is too large for the broker",
+            Self::RefusedContent => {
+                "the broker refuses a message: it may be longer than the broker's limit"
+            }
+            Self::RefusedTopic => {
+                "the broker refuses a message: allow it in the broker's access list"
+            }
+        }
+    }
+
+    fn write(line: &LimitedLine<Self>, why: Option<&str>) {
+        let (subject, count) = (line.subject.as_str(), line.count);
+        let message = line.kind.message();
+        if line.kind == Self::Busy {
+            warn!(source = subject, count, "{message}");
+        } else {
+            warn!(topic = subject, why, count, "{message}");
+        }
+    }
+}
+
+impl Session {
+    /// Reports a fault, with its topic or source: at once, or with a count when a minute has passed
+    /// since the last report of the same.
+    pub(super) fn report_client_fault(
+        &mut self,
+        fault: ClientFault,
+        subject: &str,
+        why: Option<&str>,
+        now: Instant,
+    ) {
+        if let Some(line) = self.client_faults.note(fault, subject, now) {
+            ClientFault::write(&line, why);
+        }
+    }
+
+    /// Writes the counts of faults whose minute has passed.
+    pub(super) fn report_counted_faults(&mut self, now: Instant) {
+        for line in self.client_faults.take_due(now) {
+            ClientFault::write(&line, None);
+        }
+    }
+}
