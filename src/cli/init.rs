@@ -11,8 +11,10 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::config::{CREDENTIALS_FOLDER, Config, ConfigLocation, Scope};
+use crate::grammar::built_in_languages;
 use crate::provider::APIS;
 use crate::secret::Secret;
+use crate::templates::Templates;
 
 use crate::cli::arguments::FileArguments;
 use crate::cli::exit::{Exit, Failure};
@@ -30,6 +32,9 @@ const START_ATTEMPTS: u32 = 50;
 
 /// Pause between two attempts.
 const START_PAUSE: Duration = Duration::from_millis(200);
+
+/// Name of the config until all questions are answered.
+const UNFINISHED: &str = "sayso.toml.unfinished";
 
 /// Number of devices for which an area is asked. Further ones can be assigned in the home file.
 const MAX_AREA_QUESTIONS: usize = 20;
@@ -69,8 +74,9 @@ pub(super) fn init(arguments: &Init, out: &mut impl Write) -> Result<Exit, Failu
     };
     let mut setup = Setup {
         files: FileArguments {
-            config: Some(folder.join("sayso.toml")),
+            config: Some(folder.join(UNFINISHED)),
         },
+        home: String::new(),
         folder,
         force: arguments.force,
         out,
@@ -79,13 +85,18 @@ pub(super) fn init(arguments: &Init, out: &mut impl Write) -> Result<Exit, Failu
     setup.broker()?;
     setup.devices()?;
     setup.model()?;
+    setup.finish()?;
     setup.first_command()
 }
 
 /// State of the set-up.
 struct Setup<'a, W> {
     folder: PathBuf,
+    /// The config: until all questions are answered it has a name of its own, so that an
+    /// interrupted set-up can be repeated.
     files: FileArguments,
+    /// The text of the home file.
+    home: String,
     force: bool,
     out: &'a mut W,
 }
@@ -143,7 +154,7 @@ impl<W: Write> Setup<'_, W> {
                     text.extend(["ca = ", &quoted(&ca), "\n"]);
                 }
             }
-            self.write("sayso.toml", &text)?;
+            self.write(UNFINISHED, &text)?;
             let fault = match Config::load(&self.files.location(Scope::Broker)) {
                 Ok(config) => runtime::create()?
                     .block_on(doctor::diagnose(&config.mqtt))
@@ -165,7 +176,12 @@ impl<W: Write> Setup<'_, W> {
         writeln!(self.out, "2. Devices (collecting announcements ..)")?;
         let config = Config::load(&self.files.location(Scope::Announced))?;
         let known = gather::gather(&config, BROKER_TIMEOUT)?;
-        writeln!(self.out, "   ✓ {}", known.summary())?;
+        let mark = if known.home.devices().is_empty() {
+            '✗'
+        } else {
+            '✓'
+        };
+        writeln!(self.out, "   {mark} {}", known.summary())?;
         let mut text = Vec::new();
         home_file::write(&known, &mut text)?;
         let mut text = String::from_utf8_lossy(&text).into_owned();
@@ -195,7 +211,7 @@ impl<W: Write> Setup<'_, W> {
                 }
             }
         }
-        self.write("home.toml", &text)?;
+        self.home = text;
         writeln!(self.out)?;
         Ok(())
     }
@@ -203,12 +219,15 @@ impl<W: Write> Setup<'_, W> {
     /// Asks for language and model, writes them and tests the model.
     fn model(&mut self) -> Result<(), Failure> {
         writeln!(self.out, "3. Language and model")?;
-        let language = self.ask("   Language of commands (de en es fr nl)", "en")?;
+        let language = self.language()?;
         self.append(&format!("\n[local]\nlanguage = {}\n", quoted(&language)))?;
-        let with_broker = fs::read_to_string(self.folder.join("sayso.toml"))?;
+        let with_broker = fs::read_to_string(self.folder.join(UNFINISHED))?;
+        let names: Vec<&str> = ["none"]
+            .into_iter()
+            .chain(APIS.iter().map(|spec| spec.name))
+            .collect();
         loop {
-            let apis = APIS.map(|spec| spec.name).join(" ");
-            let api = self.ask(&format!("   Model provider (none {apis})"), "none")?;
+            let api = self.ask_one_of("   Model provider", &names, "none")?;
             if api == "none" {
                 writeln!(self.out, "   Only locally understood commands are done.\n")?;
                 return Ok(());
@@ -227,8 +246,19 @@ impl<W: Write> Setup<'_, W> {
                 Ok(()) => return Ok(()),
                 Err(why) => writeln!(self.out, "   ✗ {why}\n   Please answer again.")?,
             }
-            self.write("sayso.toml", &with_broker)?;
+            self.write(UNFINISHED, &with_broker)?;
         }
+    }
+
+    /// Asks for the language until it is one that is understood.
+    fn language(&mut self) -> Result<String, Failure> {
+        let built_in: Vec<&str> = built_in_languages().collect();
+        let config = Config::load(&self.files.location(Scope::Broker))?;
+        let installed = Templates::installed_files(&config.local.templates).unwrap_or_default();
+        let mut codes: Vec<&str> = installed.keys().map(String::as_str).collect();
+        codes.retain(|code| !built_in.contains(code));
+        let codes = [built_in, codes].concat();
+        self.ask_one_of("   Language of commands", &codes, "en")
     }
 
     fn test_model(&mut self) -> Result<(), String> {
@@ -248,6 +278,18 @@ impl<W: Write> Setup<'_, W> {
             )
             .map_err(|error| error.to_string())?;
         }
+        Ok(())
+    }
+
+    /// Writes both files under their names.
+    fn finish(&mut self) -> Result<(), Failure> {
+        let home = std::mem::take(&mut self.home);
+        self.write("home.toml", &home)?;
+        let config = self.folder.join("sayso.toml");
+        fs::rename(self.folder.join(UNFINISHED), &config).map_err(|error| {
+            Failure::new(exit_of(&error), format!("`{}`: {error}", config.display()))
+        })?;
+        self.files.config = Some(config);
         Ok(())
     }
 
@@ -293,11 +335,31 @@ impl<W: Write> Setup<'_, W> {
     }
 
     fn confirm(&mut self, question: &str, default: bool) -> Result<bool, Failure> {
-        let answer = self.ask(
-            &format!("{question} (y/n)"),
-            if default { "y" } else { "n" },
-        )?;
-        Ok(answer.to_lowercase().starts_with('y'))
+        let default = if default { "y" } else { "n" };
+        loop {
+            let answer = self.ask(&format!("{question} (y/n)"), default)?;
+            match answer.to_lowercase().as_str() {
+                "y" | "yes" => return Ok(true),
+                "n" | "no" => return Ok(false),
+                _ => writeln!(self.out, "   ✗ `{answer}` is neither y nor n")?,
+            }
+        }
+    }
+
+    /// Asks until the answer is one of `words`.
+    fn ask_one_of(
+        &mut self,
+        question: &str,
+        words: &[&str],
+        default: &str,
+    ) -> Result<String, Failure> {
+        loop {
+            let answer = self.ask(&format!("{question} ({})", words.join(" ")), default)?;
+            if words.contains(&answer.as_str()) {
+                return Ok(answer);
+            }
+            writeln!(self.out, "   ✗ `{answer}` is none of: {}", words.join(" "))?;
+        }
     }
 
     /// Asks for a secret until one is given.
@@ -308,6 +370,7 @@ impl<W: Write> Setup<'_, W> {
             if let Some(secret) = Secret::new(&read_line()?) {
                 return Ok(secret);
             }
+            writeln!(self.out, "   ✗ it is empty: type it, or end with Ctrl-C")?;
         }
     }
 
@@ -319,8 +382,8 @@ impl<W: Write> Setup<'_, W> {
     }
 
     fn append(&mut self, text: &str) -> Result<(), Failure> {
-        let before = fs::read_to_string(self.folder.join("sayso.toml"))?;
-        self.write("sayso.toml", &(before + text))
+        let before = fs::read_to_string(self.folder.join(UNFINISHED))?;
+        self.write(UNFINISHED, &(before + text))
     }
 
     /// Writes a secret to a file that only its owner may read.
