@@ -9,6 +9,7 @@ use rustyline::error::ReadlineError;
 use crate::cli::broker;
 use crate::cli::broker::BrokerOptions;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::request::check_connection;
 use crate::cli::say::Speaker;
 
 const EXAMPLES: &str = "\
@@ -35,6 +36,7 @@ pub(super) struct Chat {
 /// Reads commands until the end of the input and prints the reply to each.
 pub(super) fn chat(arguments: &Chat, out: &mut impl Write) -> Result<Exit, Failure> {
     let settings = arguments.broker.config(false)?.mqtt;
+    check_connection(&settings, arguments.broker.timeout)?;
     let mut editor = DefaultEditor::new().map_err(|error| Failure::new(Exit::Internal, error))?;
     writeln!(
         out,

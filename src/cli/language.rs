@@ -209,9 +209,15 @@ fn remove(
     let code = name.to_lowercase();
     let file = installed.get(&code).and_then(|files| files.published());
     let Some(file) = file else {
+        let shown = |folder: &Option<PathBuf>| match folder {
+            Some(folder) => format!("`{}`", folder.display()),
+            None => "a folder, which is not configured".to_owned(),
+        };
         let reason = format!(
-            "there are no templates of `{name}` to remove: see `sayso language list`; your own \
-             sentences are yours to remove"
+            "there are no templates of `{name}` to remove in {}: see `sayso language list`; remove \
+             your own sentences, in {}, yourself",
+            shown(&folders.published),
+            shown(&folders.custom)
         );
         return Err(Failure::new(Exit::Failed, reason));
     };

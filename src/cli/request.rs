@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::units;
 use crate::mqtt::Settings;
+use crate::mqtt::inbox::MAX_CONTROL_BYTES;
 
 use crate::cli::broker;
 use crate::cli::broker::BrokerUnreachable;
@@ -100,6 +101,21 @@ pub(super) fn send(
     }
 }
 
+/// Connects to the broker once.
+///
+/// # Errors
+/// When that is not possible; with the cause.
+pub(super) fn check_connection(settings: &Settings, timeout: Duration) -> Result<(), Failure> {
+    let request = BrokerRequest::control("cli", &Json::Null);
+    let runtime = runtime::create()?;
+    let connected = runtime.block_on(async {
+        let mut exchange = Exchange::connected(settings, timeout, &request).await?;
+        exchange.close().await;
+        Ok(())
+    });
+    connected.or_else(|error: NoAnswer| Err(error.explained(settings)?))
+}
+
 /// Sends a request of an operator to the daemon and returns its answer.
 pub(super) fn send_control(
     settings: &Settings,
@@ -108,6 +124,14 @@ pub(super) fn send_control(
     payload: &Json,
 ) -> Result<Json, Failure> {
     let request = BrokerRequest::control(source, payload);
+    let bytes = request.payload.len();
+    // The daemon drops it without an answer.
+    if bytes > MAX_CONTROL_BYTES {
+        return Err(Failure::new(
+            Exit::Failed,
+            format!("the request has {bytes} bytes, the daemon reads at most {MAX_CONTROL_BYTES}"),
+        ));
+    }
     let answer = send(settings, timeout, &request, &mut |_| {})?;
     serde_json::from_slice(&answer)
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot parse the answer: {error}")))
@@ -127,13 +151,7 @@ async fn exchange(
     on_piece: OnPiece<'_>,
 ) -> Result<Vec<u8>, NoAnswer> {
     let deadline = Instant::now() + timeout;
-    let mut exchange = Exchange::new(settings, timeout, request)?;
-    if let Ok(connected) = timeout_at(deadline, exchange.connect()).await {
-        connected?;
-    } else {
-        let broker = broker::address(settings);
-        return Err(BrokerUnreachable::Silent { broker, timeout }.into());
-    }
+    let mut exchange = Exchange::connected(settings, timeout, request).await?;
     let answer = timeout_at(deadline, exchange.answer(on_piece)).await;
     exchange.close().await;
     match answer {
@@ -184,6 +202,21 @@ impl<'a> Exchange<'a> {
             payload: request.payload.clone(),
             expiry: seconds.max(1),
         })
+    }
+
+    /// Connects to the broker within `timeout`.
+    async fn connected(
+        settings: &'a Settings,
+        timeout: Duration,
+        request: &BrokerRequest,
+    ) -> Result<Self, NoAnswer> {
+        let mut exchange = Self::new(settings, timeout, request)?;
+        if let Ok(connected) = tokio::time::timeout(timeout, exchange.connect()).await {
+            connected?;
+            return Ok(exchange);
+        }
+        let broker = broker::address(settings);
+        Err(BrokerUnreachable::Silent { broker, timeout }.into())
     }
 
     async fn connect(&mut self) -> Result<(), NoAnswer> {

@@ -125,6 +125,23 @@ impl Speaker {
         }
     }
 
+    /// Returns the reply to a command without doing it.
+    pub(super) fn rehearse(
+        &self,
+        text: &str,
+        timeout: Duration,
+        settings: &Settings,
+    ) -> Result<Reply, Failure> {
+        let rehearsal = Self {
+            source: self.source.clone(),
+            area: self.area.clone(),
+            dry_run: true,
+            stream: false,
+        };
+        let request = rehearsal.request(text, None, timeout);
+        parse(&request::send(settings, timeout, &request, &mut |_| {})?)
+    }
+
     /// Sends one command and prints its reply for people.
     pub(super) fn say(
         &self,

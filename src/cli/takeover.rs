@@ -5,9 +5,13 @@ use std::io::Write;
 use clap::Args;
 use serde_json::Value as Json;
 
+use crate::mqtt::Settings;
+
 use crate::cli::broker::BrokerOptions;
+use crate::cli::doctor;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::request::{BrokerRequest, send};
+use crate::cli::runtime;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,7 +48,8 @@ pub(super) fn takeover(
         answer_topic: "pair/takeover/answer".to_owned(),
         payload: arguments.node.clone().unwrap_or_default(),
     };
-    let answer = send(&settings, arguments.broker.timeout, &request, &mut |_| {})?;
+    let answer = send(&settings, arguments.broker.timeout, &request, &mut |_| {})
+        .map_err(|failure| explained(failure, arguments.node.as_deref(), &settings))?;
     let answer: Json = serde_json::from_slice(&answer)
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot parse the answer: {error}")))?;
     let is_done = answer["ok"] == true;
@@ -63,4 +68,44 @@ pub(super) fn takeover(
         }
     }
     Ok(if is_done { Exit::Done } else { Exit::Failed })
+}
+
+/// Returns the cause for which no node answers, as far as the reports of the nodes show it.
+fn explained(failure: Failure, node: Option<&str>, settings: &Settings) -> Failure {
+    if failure.exit != Exit::Again {
+        return failure;
+    }
+    let Ok(runtime) = runtime::create() else {
+        return failure;
+    };
+    // Without a connection the first cause holds.
+    let Some(nodes) = runtime.block_on(doctor::pair_nodes(settings)) else {
+        return failure;
+    };
+    if nodes.is_empty() {
+        let reason = format!(
+            "no node answers, and none has reported below `{}/pair/node/`: the daemon has no \
+             `[pair]` table, or this login may not read these topics",
+            settings.prefix
+        );
+        return Failure::new(failure.exit, reason);
+    }
+    let Some(node) = node else {
+        return failure;
+    };
+    match nodes.iter().find(|report| report.node == node) {
+        None => {
+            let known: Vec<&str> = nodes.iter().map(|report| report.node.as_str()).collect();
+            let reason = format!(
+                "there is no node `{node}`: the nodes of this pair are {}",
+                known.join(" and ")
+            );
+            Failure::new(Exit::Failed, reason)
+        }
+        Some(report) if !report.online => Failure::new(
+            Exit::Failed,
+            format!("node {node} is offline: start sayso on it and try again"),
+        ),
+        Some(_) => failure,
+    }
 }

@@ -1,13 +1,18 @@
 //! `sayso timers`: lists, adds and cancels the commands that wait for their time, over the broker.
 
 use std::io::Write;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use crate::command::reply::Outcome;
+use crate::mqtt::Settings;
+
 use crate::cli::arguments::source;
 use crate::cli::broker::BrokerOptions;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::reply_text;
 use crate::cli::request::{rejection, send_control};
 use crate::cli::say::Speaker;
 
@@ -21,7 +26,7 @@ Examples:
 
 `list` and `cancel` are requests on <prefix>/control/<source>, answered on \
 <prefix>/control/<source>/answer, and \
-reach the timers of all sources. `add` is a command of the source.
+reach the timers of all sources. `add` is a command of the source; one that would be done at once is refused.
 
 Exit codes: 0 done, 1 the daemon refused, 75 no broker or no answer in time, 77 a file may not be \
 read, \
@@ -47,7 +52,7 @@ pub(super) struct TimersArguments {
 enum TimersAction {
     /// Show the timers of all sources
     List,
-    /// Give a command with a time
+    /// Give a command with a time at which it begins
     Add {
         /// The command, such as "turn off the heater in twenty minutes"
         text: String,
@@ -68,6 +73,33 @@ enum TimersAction {
     },
 }
 
+/// Gives a command, unless it would be done at once. A dry run shows that.
+fn add(
+    speaker: &mut Speaker,
+    text: &str,
+    timeout: Duration,
+    settings: &Settings,
+    out: &mut impl Write,
+) -> Result<Exit, Failure> {
+    let reply = speaker.rehearse(text, timeout, settings)?;
+    match reply.outcome {
+        Outcome::Done | Outcome::Answered if reply.scheduled.is_none() => {
+            let reason = "nothing was done: the command has no time at which it begins; give one, \
+                such as \"turn off the heater in twenty minutes\" or \"every day at seven\", or \
+                use `sayso say`";
+            Err(Failure::new(Exit::Failed, reason))
+        }
+        // A question is asked by the command itself.
+        Outcome::Done | Outcome::Answered | Outcome::Unclear => {
+            speaker.say(text, timeout, settings, out)
+        }
+        Outcome::Refused | Outcome::Failed => {
+            reply_text::print(&reply, "", out)?;
+            Ok(reply_text::exit(&reply))
+        }
+    }
+}
+
 /// Sends the request and prints the answer.
 pub(super) fn timers(arguments: &TimersArguments, out: &mut impl Write) -> Result<Exit, Failure> {
     let settings = arguments.broker.config(false)?.mqtt;
@@ -78,7 +110,7 @@ pub(super) fn timers(arguments: &TimersArguments, out: &mut impl Write) -> Resul
         TimersAction::Add { text } => {
             let mut speaker = Speaker::cli();
             speaker.source.clone_from(&arguments.source);
-            return speaker.say(text, timeout, &settings, out);
+            return add(&mut speaker, text, timeout, &settings, out);
         }
     };
     let answer = send_control(&settings, timeout, &arguments.source, &payload)?;

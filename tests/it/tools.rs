@@ -249,7 +249,7 @@ async fn init_writes_both_files_and_does_one_command() {
     // A wrong password first: the question is asked again. Then room, language, no model, and the command.
     let port = broker.port();
     let answers = format!(
-        "127.0.0.1\nn\n{port}\nsayso\nwrong\n127.0.0.1\nn\n{port}\nsayso\nsecret\ny\nStudy\nen\nnone\nturn on the desk lamp\n"
+        "127.0.0.1\nmaybe\nn\n{port}\nsayso\nwrong\n127.0.0.1\nn\n{port}\nsayso\nsecret\ny\nStudy\nxx\nen\nnobody\nnone\nturn on the desk lamp\n"
     );
     let mut child = Command::new(crate::PROGRAM)
         .args(["init", "--folder"])
@@ -280,7 +280,10 @@ async fn init_writes_both_files_and_does_one_command() {
         "{shown}{}",
         text(&output.stderr)
     );
-    assert!(shown.contains("rejects the password"), "{shown}");
+    for refused in ["rejects the password", "✗ `maybe`", "✗ `xx`", "✗ `nobody`"] {
+        assert!(shown.contains(refused), "{refused}: {shown}");
+    }
+    assert!(!folder.path().join("sayso.toml.unfinished").exists());
     assert!(shown.contains("✓ done: "), "{shown}");
     assert_eq!(witness.expect("desk/set", PATIENCE).await.text(), "ON");
     let config = fs::read_to_string(folder.path().join("sayso.toml")).unwrap();
@@ -320,6 +323,148 @@ async fn a_support_bundle_has_no_secrets() {
         assert!(content.contains(part), "{part} is not in the bundle");
     }
     assert!(!content.contains("correct-horse-battery"));
+}
+
+#[tokio::test]
+async fn a_support_bundle_of_a_faulty_config_has_no_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    secret_file(path, "cloud.key", "FILE_SECRET_1");
+    secret_file(path, "mqtt.key", "FILE_SECRET_2");
+    secret_file(path, "redis.key", "FILE_SECRET_3");
+    let config = path.join("sayso.toml");
+    let text = r#"
+[mqtt]
+host = "mqtt://u:URL_SECRET_1@127.0.0.1"
+port = 1
+password = "INLINE_SECRET_1"
+password_file = "mqtt.key"
+client_id = "FILE_SECRET_1"
+[redis]
+url = "redis://u:URL_SECRET_2@localhost"
+password = 'INLINE_SECRET_2'
+key_file = "redis.key"
+site = "FILE_SECRET_3 FILE_SECRET_2"
+[[provider]]
+name = "cloud"
+model = "INLINE_SECRET_1"
+base_url = "http://user:URL_SECRET_3@127.0.0.1:9/v1?key=URL_SECRET_4"
+key_file = "cloud.key"
+api_key = "INLINE_SECRET_3"
+headers = { authorization = "Bearer INLINE_SECRET_4", x-other = "INLINE_SECRET_5" }
+[[provider]]
+name = "other"
+model = "m"
+base_url = "user:URL_SECRET_5@host/v1?key=URL_SECRET_6"
+key_file = "sk-INLINE_SECRET_6"
+"#;
+    for (name, faulty) in [("faults", ""), ("syntax", "\nname = \"\n")] {
+        fs::write(&config, text.to_owned() + faulty).unwrap();
+        let archive = path.join(format!("{name}.tar"));
+        let arguments = ["bundle", "--output", archive.to_str().unwrap()];
+        let output = run_with_config(&config, &arguments, "").await;
+        let printed = text_of(&output);
+        assert_eq!(output.status.code(), Some(0), "{printed}");
+        let bytes = fs::read(&archive).unwrap();
+        let content = String::from_utf8_lossy(&bytes);
+        for line in content.lines().filter(|line| line.contains("_SECRET_")) {
+            panic!("{name}: {line}");
+        }
+        assert!(content.contains("127.0.0.1:9/v1"), "{content}");
+        // Fifteen of files, lines and addresses, and two in a header with the word before it.
+        assert!(printed.contains("with 16 secrets removed"), "{printed}");
+        let checked = text_of(&run_with_config(&config, &["check"], "").await);
+        assert!(!checked.contains("URL_SECRET"), "{checked}");
+    }
+}
+
+fn text_of(output: &Output) -> String {
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+#[tokio::test]
+async fn no_folder_or_device_is_to_get_other_permissions() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("sayso.toml");
+    fs::write(&config, "home = \"/tmp\"\n").unwrap();
+    for path in [config.as_path(), Path::new("/tmp"), Path::new("/dev/null")] {
+        let output = run_with_config(path, &["check"], "").await;
+        let said = text_of(&output);
+        assert_eq!(output.status.code(), Some(78), "{said}");
+        let expected = if path.starts_with("/dev") {
+            "not a regular file"
+        } else {
+            "it is a folder"
+        };
+        assert!(said.contains(expected) && !said.contains("chmod"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_tool_names_the_cause_for_which_nothing_was_done() {
+    let mut stage = Scene::new().start().await;
+    let long = "x".repeat(5000);
+    for (arguments, code, cause) in [
+        (
+            &["chat", "--host", "127.0.0.1", "--port", "1"][..],
+            75,
+            "port",
+        ),
+        (
+            &["timers", "add", "turn on the kitchen light"],
+            1,
+            "no time at which it begins",
+        ),
+        (&["cache", "show", &long], 1, "reads at most 4096"),
+        (
+            &["takeover", "c", "--timeout", "1s"],
+            75,
+            "no `[pair]` table",
+        ),
+        (&["home", "kitchen", "desk lamp"], 1, "called `desk lamp`"),
+    ] {
+        let output = run(&stage.place, arguments, "turn on the kitchen light\n").await;
+        let said = text_of(&output);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(cause), "{arguments:?}: {said}");
+        assert!(!said.contains("Connected to"), "{arguments:?}: {said}");
+    }
+    assert!(stage.actions().await.is_empty());
+    let set = [
+        "timers",
+        "add",
+        "turn on the kitchen light in twenty minutes",
+    ];
+    assert!(succeeds(&stage.place, &set).await.starts_with("✓ done"));
+}
+
+#[tokio::test]
+async fn a_flood_of_requests_is_a_line_with_its_cause_and_malformed_commands_have_their_fields() {
+    let mut stage = Scene::new().start().await;
+    let long = "x".repeat(5000);
+    for _ in 0..500 {
+        stage
+            .listener
+            .publish("sayso/control/x", long.clone())
+            .await;
+    }
+    stage
+        .listener
+        .publish("sayso/command/hall", r#"{"text":"a","id":"m1","no":1}"#)
+        .await;
+    stage.daemon.says("malformed", PATIENCE).await;
+    let log = stage.daemon.log();
+    assert_eq!(
+        log.matches("dropped an operator's request").count(),
+        1,
+        "{log}"
+    );
+    assert!(log.contains("it has more than 4096 bytes"), "{log}");
+    let malformed = log.lines().find(|line| line.contains("malformed")).unwrap();
+    assert!(
+        malformed.contains("m1") && malformed.contains("hall") && malformed.contains("source"),
+        "{malformed}"
+    );
 }
 
 #[tokio::test]

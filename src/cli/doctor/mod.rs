@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 
 use crate::config::{Config, ConfigLocation, Faults, Scope};
 use crate::mqtt;
+use crate::pair::NodeReport;
 
 use crate::cli::arguments::FileArguments;
 use crate::cli::exit::{Exit, Failure};
@@ -84,6 +85,13 @@ pub(super) fn findings(files: &FileArguments) -> Result<Json, Failure> {
 /// in.
 pub(super) async fn diagnose(settings: &mqtt::Settings) -> Option<impl Error + use<>> {
     broker::first_fault(settings).await
+}
+
+/// Returns what the nodes of a pair report of themselves; `None` if the broker cannot be reached.
+pub(super) async fn pair_nodes(settings: &mqtt::Settings) -> Option<Vec<NodeReport>> {
+    let mut report = DoctorReport::default();
+    let route = route::Route::resolve(settings, &mut report).await?;
+    pair::nodes(&route).await.ok()
 }
 
 /// Returns the faults in the permissions of the config and its secrets, with their cures.

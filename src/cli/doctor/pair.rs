@@ -72,6 +72,11 @@ pub(super) async fn check(config: &Config, route: &Route<'_>, report: &mut Docto
     }
 }
 
+/// Returns what the nodes report of themselves.
+pub(super) async fn nodes(route: &Route<'_>) -> Result<Vec<NodeReport>, ProbeError> {
+    Ok(retained(route).await?.nodes)
+}
+
 async fn retained(route: &Route<'_>) -> Result<RetainedState, ProbeError> {
     let prefix = &route.settings.prefix;
     let mut connection = route.open("-pair", ProbeSession::None).await?;

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use crate::grammar::LocalGrammar;
 use crate::home::capability::{Capability, Risk};
-use crate::home::device::Device;
+use crate::home::device::{Area, Device};
 use crate::home::state::Observation;
 use crate::vocabulary::Domain;
 
@@ -70,11 +70,14 @@ pub(super) fn home(arguments: &HomeArguments, out: &mut impl Write) -> Result<Ex
         .iter()
         .filter(|device| arguments.is_selected(&known, device))
         .collect();
-    if shown.is_empty() && !arguments.names.is_empty() {
-        return Err(Failure::new(
-            Exit::Failed,
-            "no device and no area has that name: `sayso home` shows all",
-        ));
+    let unknown = arguments.unknown_names(&known);
+    if !unknown.is_empty() {
+        let names: Vec<String> = unknown.iter().map(|name| format!("`{name}`")).collect();
+        let reason = format!(
+            "no device and no area is called {}: `sayso home` shows all",
+            names.join(" or ")
+        );
+        return Err(Failure::new(Exit::Failed, reason));
     }
     let examples = Examples {
         local: &local,
@@ -103,22 +106,39 @@ pub(super) fn home(arguments: &HomeArguments, out: &mut impl Write) -> Result<Ex
 
 impl HomeArguments {
     fn is_selected(&self, known: &GatheredHome, device: &Device) -> bool {
-        let area = device.area.as_ref().and_then(|id| known.home.area(id));
-        let is = |name: &String| {
-            let same = |other: &str| other.to_lowercase() == name.to_lowercase();
-            let named = same(device.id.as_str())
-                || same(&device.name)
-                || device.aliases.iter().any(|alias| same(alias))
-                || same(device.kind.as_str());
-            named
-                || area.is_some_and(|area| {
-                    same(area.id.as_str())
-                        || same(&area.name)
-                        || area.aliases.iter().any(|alias| same(alias))
-                })
-        };
-        self.names.is_empty() || self.names.iter().any(is)
+        self.names.is_empty() || self.names.iter().any(|name| is_called(known, device, name))
     }
+
+    /// Returns the names that no device and no area has.
+    fn unknown_names(&self, known: &GatheredHome) -> Vec<&str> {
+        let (devices, areas) = (known.home.devices(), known.home.areas());
+        let is_unknown = |name: &&String| {
+            !devices.iter().any(|device| is_called(known, device, name))
+                && !areas.iter().any(|area| is_area(area, name))
+        };
+        let unknown = self.names.iter().filter(is_unknown);
+        unknown.map(String::as_str).collect()
+    }
+}
+
+/// Returns whether a name is one of a device, of its kind or of its area.
+fn is_called(known: &GatheredHome, device: &Device, name: &str) -> bool {
+    let area = device.area.as_ref().and_then(|id| known.home.area(id));
+    is_same(device.id.as_str(), name)
+        || is_same(&device.name, name)
+        || device.aliases.iter().any(|alias| is_same(alias, name))
+        || is_same(device.kind.as_str(), name)
+        || area.is_some_and(|area| is_area(area, name))
+}
+
+fn is_area(area: &Area, name: &str) -> bool {
+    is_same(area.id.as_str(), name)
+        || is_same(&area.name, name)
+        || area.aliases.iter().any(|alias| is_same(alias, name))
+}
+
+fn is_same(known: &str, name: &str) -> bool {
+    known.to_lowercase() == name.to_lowercase()
 }
 
 fn print(
