@@ -40,6 +40,8 @@ pub(super) struct Cut {
     /// Whether it is a length of time without a preposition, "ten minutes": how long something is
     /// on, and no other command.
     pub(super) is_bare_length: bool,
+    /// Whether it is a delay or a duration that may be a time of the clock as well: "na tien uur".
+    pub(super) may_be_clock: bool,
     /// The first word of the expression, and the one behind it.
     pub(super) range: (usize, usize),
     /// The rest of the sentence.
@@ -77,6 +79,7 @@ pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
         };
         let (front, back) = (&input[..at], &input[at + length..]);
         let is_bare = reader.is_bare(&timing, at + length - 1);
+        let may_be_clock = is_length(&timing) && reader.may_be_clock(at, at + length);
         let range = (at, at + length);
         if let Some((timing, length)) = with_distant_day(&reader, &timing, front.len()) {
             let rest = joined(&front[length..], back);
@@ -84,6 +87,7 @@ pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
                 timing,
                 is_bare,
                 is_bare_length: false,
+                may_be_clock,
                 range,
                 rest,
             });
@@ -94,6 +98,7 @@ pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
             timing,
             is_bare,
             is_bare_length: false,
+            may_be_clock,
             range,
             rest,
         });
@@ -236,6 +241,9 @@ impl Interpreter<'_> {
             }
             if cut.is_bare_length && !switches_on(&rest) {
                 continue;
+            }
+            if cut.may_be_clock {
+                return None;
             }
             if cut.is_bare && self.may_be_an_amount(&cut.timing, &rest) {
                 return None;
@@ -410,6 +418,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
             timing: Timing::For(span),
             is_bare: false,
             is_bare_length: true,
+            may_be_clock: false,
             range: (at, end),
             rest: joined(&self.input[..at], &self.input[end..]),
         })
@@ -425,6 +434,10 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         if let Some(length) = self.phrase(&self.words.after, at)
             && let Some((span, end)) = self.span(at + length)
         {
+            // "na 22 uur" is no delay.
+            if self.may_be_clock(at, end) && self.at_clock(at).is_some() {
+                return None;
+            }
             // "in ten minutes before sunset" is none of the forms.
             return Some((Timing::After(span), end));
         }
@@ -446,6 +459,25 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         let (span, end) = self.span(at)?;
         let behind = self.phrase(&self.words.for_behind, end)?;
         Some((Timing::For(span), end + behind))
+    }
+
+    /// Returns whether the words are a delay or a duration, and a time of the clock with a
+    /// preposition as well: "na tien uur", "voor tien uur".
+    fn may_be_clock(&self, at: usize, end: usize) -> bool {
+        let lists = [&self.words.after_clock, &self.words.before_clock];
+        let mut lengths = lists.into_iter().filter_map(|list| self.phrase(list, at));
+        lengths.any(|length| self.is_clock_too(at + length, end))
+    }
+
+    /// Returns whether the length of time from `at` to `end` is a time of the clock, or the start of
+    /// one: "tien uur", "huit heures". "Une heure" and "24 heures" are hardly said of the clock.
+    fn is_clock_too(&self, at: usize, end: usize) -> bool {
+        if self.fixed_length(&self.words.durations, at).is_some() {
+            return false;
+        }
+        let is_day = self.whole(at, 24.0).is_some_and(|(hour, _)| hour == 24);
+        let clock = self.clock(at);
+        !is_day && clock.is_some_and(|(_, its_end)| its_end >= end)
     }
 
     /// "until nine", "until tomorrow at nine", "until sunset".
@@ -598,12 +630,18 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         if let Some(found) = self.named_hour(at) {
             return Some(found);
         }
-        let (time, end) = self.clock(at)?;
-        let is_digits = digits(self.input[at]).is_some();
+        let start = self.optional(&self.words.after_clock, at);
+        let (time, end) = self.clock(start)?;
+        let is_digits = digits(self.input[start]).is_some();
         let has_part = self.part(end).is_some();
-        let mut taken = at..end;
+        let mut taken = start..end;
         let has_o_clock = taken.any(|i| self.phrase(&self.words.o_clock, i).is_some());
-        (is_digits || has_part || has_o_clock).then_some((time, end))
+        // "après 8 heures" may be a delay, "après 22 heures" is none.
+        let is_certain = start == at
+            || has_part
+            || is_exact(time)
+            || !self.span(start).is_some_and(|(_, its_end)| its_end >= end);
+        (is_certain && (is_digits || has_part || has_o_clock)).then_some((time, end))
     }
 
     /// "at noon", "at midnight".
@@ -630,13 +668,14 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         }
         let words = self.words;
         if let Some((hour, minute)) = self.input.get(at).and_then(|word| digits(word)) {
-            let half = if hour == 0 || hour > 12 || self.input[at].starts_with('0') {
-                Half::Exact
-            } else {
-                Half::Either
-            };
             let end = self.optional(&words.o_clock, at + 1);
-            return Some((TimeOfDay::Clock { hour, minute, half }, end));
+            return Some((self.written(at, hour, minute), end));
+        }
+        if let Some((hour, minute)) = self.input.get(at).and_then(|word| dotted(word))
+            && !self.is_unit_but_o_clock(at + 1)
+        {
+            let end = self.optional(&words.o_clock, at + 1);
+            return Some((self.written(at, hour, minute), end));
         }
         let before_hour = [
             (&words.half_past, 30_i16),
@@ -654,6 +693,17 @@ impl<'l, 'i> TimeReader<'l, 'i> {
             return Some(found);
         }
         self.hour_and_minutes(at)
+    }
+
+    /// Returns the time that is written with minutes: of "06:30" the half of the day is certain.
+    fn written(&self, at: usize, hour: u8, minute: u8) -> TimeOfDay {
+        let is_certain = hour == 0 || hour > 12 || self.input[at].starts_with('0');
+        let half = if is_certain {
+            Half::Exact
+        } else {
+            Half::Either
+        };
+        TimeOfDay::Clock { hour, minute, half }
     }
 
     /// "ten past nine", "twenty minutes to nine", "zehn vor halb neun".
@@ -707,18 +757,43 @@ impl<'l, 'i> TimeReader<'l, 'i> {
                 ));
             }
         }
-        if let Some((minute, more)) = self.whole(named, 59.0)
-            // "um neun Uhr ein" ends with a verb.
-            && (minute >= 10 || (named > after_hour && minute > 1))
-            && !self.is_unit(named + more)
-        {
-            return Some((shifted(hour, i16::from(minute))?, named + more));
+        // "07 h 30" is in the morning.
+        let is_morning = self.input[at].starts_with('0') && length == 1 && hour > 0;
+        let found = |minute: u8| {
+            let time = shifted(hour, i16::from(minute))?;
+            Some(if is_morning {
+                self.written(at, hour, minute)
+            } else {
+                time
+            })
+        };
+        if let Some((minute, end)) = self.minutes_behind(after_hour, named) {
+            return Some((found(minute)?, end));
         }
         if self.is_unit(named) {
             // "at 9 percent", "at 21 degrees"
             return None;
         }
-        Some((shifted(hour, 0)?, named))
+        Some((found(0)?, named))
+    }
+
+    /// The minutes behind an hour, or behind its "o'clock": "9 15", "20 h 05", "20 h 30 min".
+    fn minutes_behind(&self, after_hour: usize, named: usize) -> Option<(u8, usize)> {
+        let (minute, more) = self.whole(named, 59.0)?;
+        let has_o_clock = named > after_hour;
+        let is_written = self.input[named].len() == 2 && self.input[named].starts_with('0');
+        // "um neun Uhr ein" ends with a verb.
+        let may_be_minutes = minute >= 10 || (has_o_clock && (minute > 1 || is_written));
+        if !may_be_minutes {
+            return None;
+        }
+        let end = named + more;
+        // Where "20 h" is a length of time as well, so is "20 h 30 min".
+        let is_length_too = has_o_clock && self.phrase(&self.words.hours, after_hour).is_some();
+        match self.phrase(&self.words.minutes, end) {
+            Some(length) if is_length_too => Some((minute, end + length)),
+            _ => (!self.is_unit(end)).then_some((minute, end)),
+        }
     }
 
     /// An hour from 0 to 24, with "o'clock" if it is there.
@@ -734,6 +809,11 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         let mut senses = self.lexicon.senses(rest);
         let is_unit = senses.any(|(_, s)| matches!(s, Sense::Unit(_)));
         is_unit || rest.first() == Some(&"%") || self.unit(at).is_some()
+    }
+
+    /// Returns whether a unit of something else than time of the clock stands at `at`.
+    fn is_unit_but_o_clock(&self, at: usize) -> bool {
+        self.phrase(&self.words.o_clock, at).is_none() && self.is_unit(at)
     }
 
     /// A length of time: "ten minutes", "an hour and a half", "1 hour 30 minutes".
@@ -832,6 +912,32 @@ fn digits(word: &str) -> Option<(u8, u8)> {
     let hour: u8 = hour.parse().ok()?;
     let minute: u8 = minute.parse().ok()?;
     (hour < 24 && minute < 60).then_some((hour, minute))
+}
+
+/// Returns hour and minute of a word such as `7.30`, which is a number elsewhere.
+fn dotted(word: &str) -> Option<(u8, u8)> {
+    let (hour, minute) = word.split_once('.')?;
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_digits(hour) || !is_digits(minute) {
+        return None;
+    }
+    digits(&format!("{hour}:{minute}"))
+}
+
+/// Returns whether the half of the day is certain.
+fn is_exact(time: TimeOfDay) -> bool {
+    !matches!(
+        time,
+        TimeOfDay::Clock {
+            half: Half::Either,
+            ..
+        }
+    )
+}
+
+/// Returns whether a timing is a delay or a duration.
+fn is_length(timing: &Timing) -> bool {
+    matches!(timing, Timing::After(_) | Timing::For(_))
 }
 
 /// Returns the time so many minutes from an hour.

@@ -164,6 +164,7 @@ impl TimeReader<'_, '_> {
                 timing: Timing::Every(Recurrence::Days { days, time }),
                 is_bare,
                 is_bare_length: false,
+                may_be_clock: false,
                 range,
                 rest,
             });

@@ -20,6 +20,12 @@ pub(super) struct TimeWords {
     pub(super) for_behind: Vec<String>,
     /// Before a time of the clock: "at".
     pub(super) at: Vec<String>,
+    /// Before a time of the clock from which something is to be so, and of `after` as well: "après",
+    /// "na".
+    pub(super) after_clock: Vec<String>,
+    /// Before a time of the clock before which something is to be so, and of `for` as well: "pour",
+    /// "voor". Such a time has no meaning.
+    pub(super) before_clock: Vec<String>,
     /// Before the end of a duration: "until".
     pub(super) until: Vec<String>,
     /// Seconds, minutes, hours and days.
@@ -156,6 +162,8 @@ impl TimeWords {
             &mut self.r#for,
             &mut self.for_behind,
             &mut self.at,
+            &mut self.after_clock,
+            &mut self.before_clock,
             &mut self.until,
             &mut self.seconds,
             &mut self.minutes,
