@@ -11,7 +11,7 @@ use crate::grammar::lexicon::Lexicon;
 use crate::grammar::number::{may_begin_number, number};
 use crate::grammar::sense::Sense;
 use crate::grammar::time_words::TimeWords;
-use crate::grammar::tokens::{phrase, remove_end_marks};
+use crate::grammar::tokens::{has_phrase, phrase, remove_end_marks, words};
 use crate::vocabulary::action::{Draft, Op};
 use crate::vocabulary::timing::{Day, Half, Recurrence, Span, TimeOfDay, TimePoint, Timing};
 use crate::vocabulary::{Property, Value};
@@ -205,6 +205,12 @@ impl Interpreter<'_> {
         now.or_else(|| self.timed(text, &|rest| self.draft_after(rest)))
     }
 
+    /// Returns whether a sentence asks for a timer that ends at a time of the clock: "set an alarm".
+    fn names_an_alarm(&self, text: &str) -> bool {
+        let phrases = &self.lexicon.timers.alarm;
+        has_phrase(phrases, &words(&self.lexicon.spelling.plain(text)))
+    }
+
     /// Returns whether the number of a time may be the amount of a command: "um 5 runter", "bis 8
     /// zu".
     fn may_be_an_amount(&self, timing: &Timing, draft: &Draft) -> bool {
@@ -221,6 +227,10 @@ impl Interpreter<'_> {
     /// Returns the draft of a sentence with one expression of time, if every way to read it agrees.
     /// A part of an expression does not count where the whole of it leaves a command as well.
     pub(super) fn timed(&self, text: &str, draft: &dyn Fn(&str) -> Option<Draft>) -> Option<Draft> {
+        // "pon una alarma a las siete" asks for a timer, and for no device.
+        if self.names_an_alarm(text) {
+            return None;
+        }
         let mut read: Vec<(Cut, Draft)> = Vec::new();
         for cut in cuts(self.lexicon, text) {
             let rest = draft(&cut.rest).or_else(|| self.kept_on(&cut, draft));
@@ -472,7 +482,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
     /// Returns whether the length of time from `at` to `end` is a time of the clock, or the start of
     /// one: "tien uur", "huit heures". "Une heure" and "24 heures" are hardly said of the clock.
     fn is_clock_too(&self, at: usize, end: usize) -> bool {
-        if self.fixed_length(&self.words.durations, at).is_some() {
+        if self.is_fixed_length(at) {
             return false;
         }
         let is_day = self.whole(at, 24.0).is_some_and(|(hour, _)| hour == 24);
@@ -486,10 +496,20 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         if let Some((moment, end)) = self.moment(start) {
             return Some((Timing::Until(moment), end));
         }
-        let (day, part, start) = self.leading_day(start);
-        let (time, end) = self.sun(start).or_else(|| self.clock(start))?;
-        let (moment, end) = self.trailing_day(day, part, time, end)?;
+        let (moment, end) = self.point(start)?;
         Some((Timing::Until(moment), end))
+    }
+
+    /// A moment behind another preposition than its own: "tomorrow nine", "sunset".
+    pub(super) fn point(&self, at: usize) -> Option<(TimePoint, usize)> {
+        let (day, part, start) = self.leading_day(at);
+        let (time, end) = self.sun(start).or_else(|| self.clock(start))?;
+        self.trailing_day(day, part, time, end)
+    }
+
+    /// Returns whether a length of time of fixed form stands at `at`: "een uur".
+    pub(super) fn is_fixed_length(&self, at: usize) -> bool {
+        self.fixed_length(&self.words.durations, at).is_some()
     }
 
     /// A moment with its preposition: "at nine", "tomorrow at nine", "at sunset".

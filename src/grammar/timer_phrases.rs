@@ -30,6 +30,8 @@ pub(super) struct TimerPhrases {
     /// Between the number and the unit of such a length: "ten more minutes".
     pub(super) more: Vec<String>,
     pub(super) set: Vec<String>,
+    /// The same for a timer that ends at a time of the clock: "set an alarm". No device is meant.
+    pub(super) alarm: Vec<String>,
     /// Before and behind the name or the length of a timer: "set a .. timer".
     pub(super) set_before: Vec<String>,
     pub(super) set_behind: Vec<String>,
@@ -60,7 +62,9 @@ impl TimerPhrases {
 
     /// Returns the phrases in the form in which they are compared, the longest first.
     pub(super) fn normalized(mut self, plain: impl Fn(&str) -> String) -> Self {
+        self.set.extend_from_slice(&self.alarm);
         let lists = [
+            &mut self.alarm,
             &mut self.list,
             &mut self.left,
             &mut self.left_of,

@@ -262,12 +262,27 @@ pub(super) fn names_a_timer(lexicon: &Lexicon, text: &str) -> bool {
     lexicon.timers.timer_words.has_words_of_one(&plain)
 }
 
+/// "set an alarm for seven", "stell einen Wecker auf sieben".
+fn alarm(lexicon: &Lexicon, text: &str) -> Option<Timing> {
+    let rest = stripped(text, &lexicon.timers.alarm)?;
+    let input = words(rest);
+    let link = phrase(&lexicon.timers.set_link, &input)?;
+    let reader = TimeReader::new(lexicon, &input);
+    // "voor een uur" is one o'clock as well as an hour.
+    let is_length = reader.span(link).is_some() && reader.is_fixed_length(link);
+    let (point, end) = reader.point(link)?;
+    (!is_length && end == input.len()).then_some(Timing::At(point))
+}
+
 /// "set a timer for ten minutes", "set a ten minute pasta timer".
 fn plain_timer(lexicon: &Lexicon, text: &str) -> Option<(Timing, Option<String>)> {
     let phrases = &lexicon.timers;
     // Only a sentence about a timer is searched for a time.
     if !phrases.timer_words.has_words_of_one(text) {
         return None;
+    }
+    if let Some(timing) = alarm(lexicon, text) {
+        return Some((timing, None));
     }
     if let Some((span, name)) = timer_with_length(lexicon, text) {
         return Some((Timing::After(span), name));

@@ -187,6 +187,9 @@ fn requests_about_timers_are_understood_in_every_language() {
             Some(TimerRequest::Set(Timing::After(span), name)) => {
                 format!("{} {}", span.seconds, name.unwrap_or_default())
             }
+            Some(TimerRequest::Set(Timing::At(at), name)) => {
+                format!("at {} {}", point(at), name.unwrap_or_default())
+            }
             Some(TimerRequest::ChangeBy(span, shift)) => {
                 let sign = if shift == TimeShift::Later { "+" } else { "-" };
                 format!("{sign}{}", span.seconds)
