@@ -395,7 +395,9 @@ impl FromStr for Lexicon {
         let long: Vec<String> = raw.long.words.iter().map(joined).collect();
         Ok(Self {
             runs,
-            numbers: numbers.map(|(word, n)| (plain(word).into(), *n)).collect(),
+            numbers: numbers
+                .map(|(text, n)| (number_key(&plain(text)), *n))
+                .collect(),
             counting: raw.counting.normalized(&spelling),
             grammar: raw.grammar,
             options: raw.options,
@@ -544,6 +546,11 @@ fn add_colors(raw: &Raw, add: &mut impl FnMut(Sense, &[String])) {
     for (spoken, kelvin) in &raw.whites {
         add(Sense::White(*kelvin), std::slice::from_ref(spoken));
     }
+}
+
+/// Returns a number in words as it is looked up: its words with a space between them.
+fn number_key(text: &str) -> Box<str> {
+    words(text).join(" ").into()
 }
 
 /// Adds numbers of several words as phrases ("quatre-vingt-dix"), and the parts of all other

@@ -3,6 +3,9 @@
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::tokens::phrase;
 
+/// Most words of a number below a hundred: "quatre-vingt-dix-sept".
+const MOST_WORDS: usize = 4;
+
 /// Returns the number at the start of `input`, and its number of words.
 pub(super) fn number(lexicon: &Lexicon, input: &[&str]) -> Option<(f64, usize)> {
     let negative = input
@@ -109,9 +112,12 @@ impl NumberReader<'_> {
         Some((total, taken))
     }
 
-    /// Reads "seven", "seventeen", "seventy seven".
+    /// Reads "seven", "seventeen", "seventy seven", "treinta y cinco".
     fn below_hundred(&self, at: usize) -> Option<(f64, usize)> {
         let first = self.value(at)?;
+        if let Some(found) = self.of_several_words(at) {
+            return Some(found);
+        }
         let tens = (20.0..100.0).contains(&first) && first % 10.0 == 0.0;
         match self
             .value(at + 1)
@@ -120,6 +126,21 @@ impl NumberReader<'_> {
             Some(ones) => Some((first + ones, 2)),
             None => Some((first, 1)),
         }
+    }
+
+    /// Reads a number below a hundred that is listed with all its words: "vingt et un".
+    fn of_several_words(&self, at: usize) -> Option<(f64, usize)> {
+        let end = self.input.len().min(at + MOST_WORDS);
+        let mut joined = self.input[at..end].join(" ");
+        for length in (2..=end - at).rev() {
+            if let Some(value) = self.lexicon.numbers.get(joined.as_str())
+                && *value < 100.0
+            {
+                return Some((*value, length));
+            }
+            joined.truncate(joined.rfind(' ')?);
+        }
+        None
     }
 
     /// Reads "point five", "and a half".
@@ -190,6 +211,25 @@ mod tests {
             "minus",
         ] {
             assert_eq!(number(&lexicon, &words(text)), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_with_words_between_their_parts_are_read() {
+        let spanish: &str = include_str!("../../config/language/es.toml");
+        let french: &str = include_str!("../../config/language/fr.toml");
+        for (language, text, value, taken) in [
+            (spanish, "treinta y cinco minutos", 35.0, 3),
+            (spanish, "treinta y media", 30.5, 3),
+            (spanish, "cinco y la luz", 5.0, 1),
+            (french, "vingt et une minutes", 21.0, 3),
+            (french, "soixante-dix minutes", 70.0, 2),
+            (french, "quatre-vingt-dix-sept minutes", 97.0, 4),
+            (french, "vingt et la lampe", 20.0, 1),
+        ] {
+            let lexicon: Lexicon = language.parse().unwrap();
+            let input = words(text);
+            assert_eq!(number(&lexicon, &input), Some((value, taken)), "{text}");
         }
     }
 }

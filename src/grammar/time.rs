@@ -179,9 +179,10 @@ pub(super) fn with_part(time: TimeOfDay, part: Option<DayHalf>) -> Option<TimeOf
             1..=5 => Some(exact(hour)),
             _ => Some(exact(hour + 12)),
         },
-        (Half::Either, DayHalf::Morning) => Some(exact(hour % 12)),
-        // "twelve in the evening" is midnight, and which one is not certain.
-        (Half::Either, DayHalf::Evening) if hour == 12 => None,
+        // "twelve in the morning" may be noon, and "twelve in the evening" is midnight, and which one
+        // is not certain.
+        (Half::Either, DayHalf::Morning | DayHalf::Evening) if hour == 12 => None,
+        (Half::Either, DayHalf::Morning) => Some(exact(hour)),
         (Half::Either, DayHalf::Evening) => Some(exact(hour + 12)),
     }
 }
@@ -442,7 +443,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
     /// "in ten minutes", "ten minutes from now".
     fn delay(&self, at: usize) -> Option<(Timing, usize)> {
         if let Some(length) = self.phrase(&self.words.after, at)
-            && let Some((span, end)) = self.span(at + length)
+            && let Some((span, end)) = self.long_span(at + length)
         {
             // "na 22 uur" is no delay.
             if self.may_be_clock(at, end) && self.at_clock(at).is_some() {
@@ -459,7 +460,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
     /// "for ten minutes", "zehn minuten lang".
     fn duration_for(&self, at: usize) -> Option<(Timing, usize)> {
         if let Some(length) = self.phrase(&self.words.r#for, at)
-            && let Some((span, end)) = self.span(at + length)
+            && let Some((span, end)) = self.long_span(at + length)
         {
             return Some((
                 Timing::For(span),
@@ -558,7 +559,13 @@ impl<'l, 'i> TimeReader<'l, 'i> {
                 end += length;
             }
         }
-        let time = with_part(time, part)?;
+        let is_this_night = part == Some(DayHalf::Night) && matches!(day, None | Some(Day::In(0)));
+        let time = match time {
+            TimeOfDay::Clock {
+                hour: 12, minute, ..
+            } if is_this_night => exact(0, minute),
+            time => with_part(time, part)?,
+        };
         // "today at nine" and "tomorrow at three" name one of two hours.
         let day = day.unwrap_or_default();
         Some((on_day(day, part, time), end))
@@ -653,14 +660,16 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         let start = self.optional(&self.words.after_clock, at);
         let (time, end) = self.clock(start)?;
         let is_digits = digits(self.input[start]).is_some();
-        let has_part = self.part(end).is_some();
         let mut taken = start..end;
+        let has_part = (start..=end).any(|i| self.part(i).is_some());
         let has_o_clock = taken.any(|i| self.phrase(&self.words.o_clock, i).is_some());
         // "après 8 heures" may be a delay, "après 22 heures" is none.
         let is_certain = start == at
             || has_part
             || is_exact(time)
-            || !self.span(start).is_some_and(|(_, its_end)| its_end >= end);
+            || !self
+                .long_span(start)
+                .is_some_and(|(_, its_end)| its_end >= end);
         (is_certain && (is_digits || has_part || has_o_clock)).then_some((time, end))
     }
 
@@ -670,19 +679,40 @@ impl<'l, 'i> TimeReader<'l, 'i> {
             Some(length) => (12, length),
             None => (0, self.phrase(&self.words.midnight, at)?),
         };
-        let half = Half::Exact;
-        Some((
-            TimeOfDay::Clock {
-                hour,
-                minute: 0,
-                half,
-            },
-            at + length,
-        ))
+        let end = at + length;
+        let words = self.words;
+        let behind = [
+            (&words.half_behind, hour, 30),
+            (&words.quarter_behind, hour, 15),
+            (&words.quarter_less_behind, (hour + 23) % 24, 45),
+        ];
+        let found = behind
+            .into_iter()
+            .find_map(|(list, hour, minute)| Some((hour, minute, self.phrase(list, end)?)));
+        let (hour, minute, more) = found.unwrap_or((hour, 0, 0));
+        Some((exact(hour, minute), end + more))
     }
 
-    /// A time of the clock without its preposition.
+    /// A time of the clock without its preposition. "Twelve pm" tells which of the two it is.
     fn clock(&self, at: usize) -> Option<(TimeOfDay, usize)> {
+        let (time, end) = self.hour_of_twelve(at)?;
+        let TimeOfDay::Clock {
+            hour: 12, minute, ..
+        } = time
+        else {
+            return Some((time, end));
+        };
+        if let Some(length) = self.phrase(&self.words.twelve_noon, end) {
+            return Some((exact(12, minute), end + length));
+        }
+        match self.phrase(&self.words.twelve_midnight, end) {
+            Some(length) => Some((exact(0, minute), end + length)),
+            None => Some((time, end)),
+        }
+    }
+
+    /// The same without what tells the half of the day.
+    fn hour_of_twelve(&self, at: usize) -> Option<(TimeOfDay, usize)> {
         if let Some(found) = self.named_hour(at) {
             return Some(found);
         }
@@ -875,6 +905,30 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         Some((span, end))
     }
 
+    /// The same with minutes behind the hours that have no unit, as behind a preposition: "1h30",
+    /// "une heure trente".
+    pub(super) fn long_span(&self, at: usize) -> Option<(Span, usize)> {
+        let (span, end) = self.span(at)?;
+        let is_hours = span.seconds > 0
+            && span.seconds.is_multiple_of(3600)
+            && self.phrase(&self.words.hours, end - 1) == Some(1);
+        let start = self.optional(&self.words.and, end);
+        let minutes = self.whole(start, 59.0).filter(|(minutes, length)| {
+            let is_written = self.input[start].len() == 2;
+            (*minutes >= 10 || is_written) && !self.is_unit(start + length)
+        });
+        match minutes {
+            Some((minutes, length)) if is_hours => Some((
+                Span {
+                    days: 0,
+                    seconds: span.seconds + u32::from(minutes) * 60,
+                },
+                start + length,
+            )),
+            _ => Some((span, end)),
+        }
+    }
+
     /// One number with its unit: seconds, end, and seconds of the unit.
     fn span_part(&self, at: usize) -> Option<(f64, usize, f64)> {
         if let Some((seconds, length)) = self.fixed_length(&self.words.durations, at) {
@@ -884,9 +938,14 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         let (value, length) = self.number(at)?;
         let (unit, its_length) = self.unit(at + length)?;
         let end = at + length + its_length;
-        let half = self.phrase(&self.words.and_a_half, end);
-        let value = if half.is_some() { value + 0.5 } else { value };
-        Some((value * unit, end + half.unwrap_or(0), unit))
+        if let Some(length) = self.phrase(&self.words.and_a_half, end) {
+            return Some(((value + 0.5) * unit, end + length, unit));
+        }
+        let is_hours = (unit - 3600.0).abs() < 1.0;
+        if is_hours && let Some(length) = self.phrase(&self.words.quarter_behind, end) {
+            return Some(((value + 0.25) * unit, end + length, unit));
+        }
+        Some((value * unit, end, unit))
     }
 
     /// Returns the longest length of time of fixed form at `at`, in seconds, with its number of
@@ -942,6 +1001,12 @@ fn dotted(word: &str) -> Option<(u8, u8)> {
         return None;
     }
     digits(&format!("{hour}:{minute}"))
+}
+
+/// Returns a time of which the half of the day is certain.
+fn exact(hour: u8, minute: u8) -> TimeOfDay {
+    let half = Half::Exact;
+    TimeOfDay::Clock { hour, minute, half }
 }
 
 /// Returns whether the half of the day is certain.

@@ -67,6 +67,10 @@ pub(super) struct TimeWords {
     /// Behind or before a time: in the morning, in the afternoon or evening.
     pub(super) morning: Vec<String>,
     pub(super) evening: Vec<String>,
+    /// Behind a time of the clock that begins with twelve: words for the one at noon, and at midnight:
+    /// "pm", "am".
+    pub(super) twelve_noon: Vec<String>,
+    pub(super) twelve_midnight: Vec<String>,
     /// The same of today: "this evening".
     pub(super) this_morning: Vec<String>,
     pub(super) this_evening: Vec<String>,
@@ -189,6 +193,8 @@ impl TimeWords {
             &mut self.midnight,
             &mut self.morning,
             &mut self.evening,
+            &mut self.twelve_noon,
+            &mut self.twelve_midnight,
             &mut self.this_morning,
             &mut self.this_evening,
             &mut self.tonight,

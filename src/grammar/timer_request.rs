@@ -170,7 +170,7 @@ fn changed_by(lexicon: &Lexicon, text: &str) -> Option<(Span, TimeShift)> {
 fn whole_time(lexicon: &Lexicon, text: &str) -> Option<Timing> {
     let input = words(text);
     let reader = TimeReader::new(lexicon, &input);
-    if let Some((span, end)) = reader.span(0)
+    if let Some((span, end)) = reader.long_span(0)
         && end == input.len()
     {
         return Some(Timing::After(span));
@@ -237,7 +237,7 @@ fn timer_with_length(lexicon: &Lexicon, text: &str) -> Option<(Span, Option<Stri
     let reader = TimeReader::new(lexicon, &input);
     for at in 1..input.len() {
         let link = phrase(&phrases.set_link, &input[at..]).unwrap_or(0);
-        let Some((span, end)) = reader.span(at + link) else {
+        let Some((span, end)) = reader.long_span(at + link) else {
             continue;
         };
         let Some(last) = name_behind(lexicon, &input[end..]) else {
