@@ -388,16 +388,17 @@ impl FromStr for Lexicon {
             noun.one = noun.one.iter().map(plain).collect();
             noun.many = noun.many.iter().map(plain).collect();
         }
-        let numbers = raw.numbers.iter();
+        let numbers = raw
+            .numbers
+            .iter()
+            .map(|(text, n)| (joined(text).into(), *n));
         let ands = raw.words.get(&FunctionWord::And).into_iter().flatten();
         let ands = ands.filter(|text| text.chars().all(char::is_alphabetic));
         let ands = ands.map(plain).collect();
         let long: Vec<String> = raw.long.words.iter().map(joined).collect();
         Ok(Self {
             runs,
-            numbers: numbers
-                .map(|(text, n)| (number_key(&plain(text)), *n))
-                .collect(),
+            numbers: numbers.collect(),
             counting: raw.counting.normalized(&spelling),
             grammar: raw.grammar,
             options: raw.options,
@@ -546,11 +547,6 @@ fn add_colors(raw: &Raw, add: &mut impl FnMut(Sense, &[String])) {
     for (spoken, kelvin) in &raw.whites {
         add(Sense::White(*kelvin), std::slice::from_ref(spoken));
     }
-}
-
-/// Returns a number in words as it is looked up: its words with a space between them.
-fn number_key(text: &str) -> Box<str> {
-    words(text).join(" ").into()
 }
 
 /// Adds numbers of several words as phrases ("quatre-vingt-dix"), and the parts of all other

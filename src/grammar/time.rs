@@ -381,7 +381,11 @@ impl<'l, 'i> TimeReader<'l, 'i> {
             Timing::Every(_) | Timing::After(_) | Timing::For(_) => return false,
         };
         let is_full_hour = matches!(time, TimeOfDay::Clock { minute: 0, .. });
-        is_full_hour && self.number(last).is_some() && digits(self.input[last]).is_none()
+        // "um 1.50" may be an amount as well.
+        let is_dotted = dotted(self.input[last]).is_some();
+        (is_full_hour || is_dotted)
+            && self.number(last).is_some()
+            && digits(self.input[last]).is_none()
     }
 
     /// Returns whether an expression may begin with the word at `at`: most words are none.
@@ -475,8 +479,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
     /// Returns whether the words are a delay or a duration, and a time of the clock with a
     /// preposition as well: "na tien uur", "voor tien uur".
     fn may_be_clock(&self, at: usize, end: usize) -> bool {
-        let lists = [&self.words.after_clock, &self.words.before_clock];
-        let mut lengths = lists.into_iter().filter_map(|list| self.phrase(list, at));
+        let lists = self.words.before_clock.iter();
+        let mut lengths = lists.filter_map(|list| self.phrase(list, at));
         lengths.any(|length| self.is_clock_too(at + length, end))
     }
 
@@ -514,7 +518,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
     }
 
     /// A moment with its preposition: "at nine", "tomorrow at nine", "at sunset".
-    fn moment(&self, at: usize) -> Option<(TimePoint, usize)> {
+    pub(super) fn moment(&self, at: usize) -> Option<(TimePoint, usize)> {
         let (day, part, start) = self.leading_day(at);
         let (time, end) = self.at_sun(start).or_else(|| self.at_clock(start))?;
         let (moment, end) = self.trailing_day(day, part, time, end)?;
@@ -657,7 +661,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         if let Some(found) = self.named_hour(at) {
             return Some(found);
         }
-        let start = self.optional(&self.words.after_clock, at);
+        let [after, _] = &self.words.before_clock;
+        let start = self.optional(after, at);
         let (time, end) = self.clock(start)?;
         let is_digits = digits(self.input[start]).is_some();
         let mut taken = start..end;
@@ -702,10 +707,11 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         else {
             return Some((time, end));
         };
-        if let Some(length) = self.phrase(&self.words.twelve_noon, end) {
+        let [noon, midnight] = &self.words.twelve;
+        if let Some(length) = self.phrase(noon, end) {
             return Some((exact(12, minute), end + length));
         }
-        match self.phrase(&self.words.twelve_midnight, end) {
+        match self.phrase(midnight, end) {
             Some(length) => Some((exact(0, minute), end + length)),
             None => Some((time, end)),
         }

@@ -20,12 +20,9 @@ pub(super) struct TimeWords {
     pub(super) for_behind: Vec<String>,
     /// Before a time of the clock: "at".
     pub(super) at: Vec<String>,
-    /// Before a time of the clock from which something is to be so, and of `after` as well: "après",
-    /// "na".
-    pub(super) after_clock: Vec<String>,
-    /// Before a time of the clock before which something is to be so, and of `for` as well: "pour",
-    /// "voor". Such a time has no meaning.
-    pub(super) before_clock: Vec<String>,
+    /// Before a time of the clock: words of `after`, "après" and "na", and words of `for`, "pour" and
+    /// "voor". A time behind the latter has no meaning.
+    pub(super) before_clock: [Vec<String>; 2],
     /// Before the end of a duration: "until".
     pub(super) until: Vec<String>,
     /// Seconds, minutes, hours and days.
@@ -67,10 +64,9 @@ pub(super) struct TimeWords {
     /// Behind or before a time: in the morning, in the afternoon or evening.
     pub(super) morning: Vec<String>,
     pub(super) evening: Vec<String>,
-    /// Behind a time of the clock that begins with twelve: words for the one at noon, and at midnight:
-    /// "pm", "am".
-    pub(super) twelve_noon: Vec<String>,
-    pub(super) twelve_midnight: Vec<String>,
+    /// Behind a time of the clock that begins with twelve: words for the one at noon, "pm", and for the
+    /// one at midnight, "am".
+    pub(super) twelve: [Vec<String>; 2],
     /// The same of today: "this evening".
     pub(super) this_morning: Vec<String>,
     pub(super) this_evening: Vec<String>,
@@ -166,8 +162,6 @@ impl TimeWords {
             &mut self.r#for,
             &mut self.for_behind,
             &mut self.at,
-            &mut self.after_clock,
-            &mut self.before_clock,
             &mut self.until,
             &mut self.seconds,
             &mut self.minutes,
@@ -193,8 +187,6 @@ impl TimeWords {
             &mut self.midnight,
             &mut self.morning,
             &mut self.evening,
-            &mut self.twelve_noon,
-            &mut self.twelve_midnight,
             &mut self.this_morning,
             &mut self.this_evening,
             &mut self.tonight,
@@ -219,6 +211,8 @@ impl TimeWords {
             &mut self.behind,
         ]
         .into_iter()
+        .chain(&mut self.before_clock)
+        .chain(&mut self.twelve)
         .chain(&mut self.weekdays)
         .chain(&mut self.weekly)
         .chain(&mut self.day_names)

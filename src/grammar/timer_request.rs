@@ -270,7 +270,7 @@ fn alarm(lexicon: &Lexicon, text: &str) -> Option<Timing> {
     let reader = TimeReader::new(lexicon, &input);
     // "voor een uur" is one o'clock as well as an hour.
     let is_length = reader.span(link).is_some() && reader.is_fixed_length(link);
-    let (point, end) = reader.point(link)?;
+    let (point, end) = reader.point(link).or_else(|| reader.moment(link))?;
     (!is_length && end == input.len()).then_some(Timing::At(point))
 }
 
