@@ -11,7 +11,7 @@ use crate::grammar::lexicon::Lexicon;
 use crate::grammar::number::{may_begin_number, number};
 use crate::grammar::sense::Sense;
 use crate::grammar::time_words::TimeWords;
-use crate::grammar::tokens::{has_phrase, phrase, remove_end_marks, words};
+use crate::grammar::tokens::{has_phrase, phrase, remove_end_marks};
 use crate::vocabulary::action::{Draft, Op};
 use crate::vocabulary::timing::{Day, Half, Recurrence, Span, TimeOfDay, TimePoint, Timing};
 use crate::vocabulary::{Property, Value};
@@ -209,7 +209,10 @@ impl Interpreter<'_> {
     /// Returns whether a sentence asks for a timer that ends at a time of the clock: "set an alarm".
     fn names_an_alarm(&self, text: &str) -> bool {
         let phrases = &self.lexicon.timers.alarm;
-        has_phrase(phrases, &words(&self.lexicon.spelling.plain(text)))
+        has_phrase(
+            phrases,
+            &self.lexicon.words(&self.lexicon.spelling.plain(text)),
+        )
     }
 
     /// Returns whether the number of a time may be the amount of a command: "um 5 runter", "bis 8
