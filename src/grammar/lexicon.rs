@@ -388,17 +388,14 @@ impl FromStr for Lexicon {
             noun.one = noun.one.iter().map(plain).collect();
             noun.many = noun.many.iter().map(plain).collect();
         }
-        let numbers = raw
-            .numbers
-            .iter()
-            .map(|(text, n)| (joined(text).into(), *n));
+        let number = |(text, n): (&String, &f64)| (joined(text).into_boxed_str(), *n);
         let ands = raw.words.get(&FunctionWord::And).into_iter().flatten();
         let ands = ands.filter(|text| text.chars().all(char::is_alphabetic));
         let ands = ands.map(plain).collect();
         let long: Vec<String> = raw.long.words.iter().map(joined).collect();
         Ok(Self {
             runs,
-            numbers: numbers.collect(),
+            numbers: raw.numbers.iter().map(number).collect(),
             counting: raw.counting.normalized(&spelling),
             grammar: raw.grammar,
             options: raw.options,
