@@ -160,6 +160,14 @@ fn entities(messages: &[(String, String)]) -> Vec<(String, Entity)> {
 fn rendered(template: &str, value: &Json, more: &[(&str, Json)]) -> String {
     let mut engine = Environment::new();
     engine.add_filter("multiply", |value: f64, by: f64| value * by);
+    // Without a precision, Home Assistant rounds to an integer.
+    engine.add_filter(
+        "round",
+        |value: f64, precision: Option<i32>| match precision.unwrap_or(0) {
+            0 => minijinja::Value::from(value.round_ties_even() as i64),
+            n => minijinja::Value::from((value * 10_f64.powi(n)).round() / 10_f64.powi(n)),
+        },
+    );
     engine.set_unknown_method_callback(|state, value, name, arguments| {
         let all: Vec<_> = std::iter::once(value.clone())
             .chain(arguments.iter().cloned())
@@ -440,7 +448,7 @@ fn obeys(component: &str, e: &Entity, key: &str, sent: &Sent<'_>) -> bool {
         // Home Assistant gives the template of a cover the target in percent.
         let percent = match &sent.value {
             Some(Value::Number(n)) if component == "cover" && n.fract() == 0.0 => json!(*n as i64),
-            Some(Value::Number(n)) if component == "cover" => json!(n),
+            Some(Value::Number(n)) if component == "cover" => json!((n * 1e6).round() / 1e6),
             _ => wire.clone(),
         };
         let position = ("position", percent);
