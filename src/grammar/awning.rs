@@ -50,15 +50,13 @@ fn of_height(clause: &Clause, (property, op, value): Effect) -> Option<Effect> {
         (Op::Set, Some(Value::Number(to))) if is_number && ends.contains(&to) => {
             let is_up = clause.verb == Some(Verb::Raise) || clause.state == Some(StateWord::Up);
             let agrees = is_up == (to == RETRACTED);
-            return agrees.then_some((property, op, value_of(to)));
+            return agrees.then_some((property, op, Some(Value::Number(to))));
         }
         (Op::Set, _) if clause.amount == Some(Amount::Level(Level::Low)) => return None,
-        (op, Some(Value::Number(to))) if ends.contains(&to) => (op, value_of(EXTENDED - to)),
+        (op, Some(Value::Number(to))) if ends.contains(&to) => {
+            (op, Some(Value::Number(EXTENDED - to)))
+        }
         other => other,
     };
     Some((property, op, value))
-}
-
-fn value_of(position: f64) -> Option<Value> {
-    Some(Value::Number(position))
 }

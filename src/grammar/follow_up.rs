@@ -364,8 +364,8 @@ impl Interpreter<'_> {
             _ => TargetScope::Group,
         };
         let draft = Draft {
-            scope,
             actions,
+            scope,
             ..Draft::default()
         };
         (!draft.actions.is_empty()).then_some(Continuation { instead, draft })

@@ -396,8 +396,8 @@ impl Resolver<'_> {
     }
 
     /// Resolves a name that is a noun as well, where the devices called so are elsewhere and others
-    /// in the area of the command have it in their names: "the shutter" in the living room, with one called
-    /// "Shutter" in the study.
+    /// in the area of the command have it in their names: "the shutter" in the living room, with
+    /// one called "Shutter" in the study.
     fn named_elsewhere(&self, request: &ClauseIntent<'_>, target: &Target) -> Option<Resolution> {
         let Head::Name(id, Some((noun, false))) = target.head else {
             return None;
