@@ -156,11 +156,13 @@ impl Conversion {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the arguments of a filter")]
 fn float(value: &Value, positional: Rest<Value>, named: Kwargs) -> Result<Value, Error> {
     let arguments = Conversion::read(&positional, &named, "")?;
     arguments.or_default(number(value).map(Value::from))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the arguments of a filter")]
 fn int(
     state: &State<'_, '_>,
     value: &Value,
@@ -189,6 +191,7 @@ fn int(
 }
 
 /// Returns Home Assistant's reading of a text or number as yes or no.
+#[expect(clippy::needless_pass_by_value, reason = "the arguments of a filter")]
 fn truth(value: &Value, positional: Rest<Value>, named: Kwargs) -> Result<Value, Error> {
     let arguments = Conversion::read(&positional, &named, "")?;
     let word = value.to_string().trim().to_lowercase();
@@ -201,6 +204,7 @@ fn truth(value: &Value, positional: Rest<Value>, named: Kwargs) -> Result<Value,
 }
 
 /// Rounds numbers and texts with numbers, to a whole number without a precision.
+#[expect(clippy::needless_pass_by_value, reason = "the arguments of a filter")]
 fn round(value: &Value, positional: Rest<Value>, named: Kwargs) -> Result<Value, Error> {
     let argument = |at: usize, name: &str| match positional.get(at) {
         Some(value) => Ok(Some(value.clone())),

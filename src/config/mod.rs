@@ -154,12 +154,7 @@ impl Config {
 
     fn read(location: &ConfigLocation, running: Option<&Self>) -> Result<Self, Faults> {
         let files = running.map(|running| &running.files);
-        let is_named = location.config.is_some() || location.environment.config.is_some();
-        let before = files.and_then(|files| files.config.clone());
-        let (path, named_by) = match before.filter(|_| !is_named) {
-            Some(before) => (Some(before), READ_BEFORE),
-            None => (location.config(), location.named_by()),
-        };
+        let (path, file) = config_file(location, files);
         let folders = Folders {
             beside: path
                 .as_deref()
@@ -169,10 +164,6 @@ impl Config {
             needs: location.needs,
             environment: &location.environment,
         };
-        let file = match &path {
-            Some(path) => File::open(path, named_by),
-            None => File::absent(),
-        };
         let tables = file.parse();
         let root = Table::root(&file, &tables);
         let only_section = location.needs.only_section();
@@ -181,26 +172,10 @@ impl Config {
         }
         let mut config = settings::read(&root, &folders);
         let sources = Sources::read(&root);
-        let home_before = files.and_then(|files| files.home.clone());
-        let named_home = named_home(location, &root, &folders);
-        let home_path = match &named_home {
-            Some(path) => Some(path.clone()),
-            None => home_before.or_else(|| default_home(location, &folders)),
-        };
+        let (home_path, home_file) = home_file(location, &root, &folders, files);
         // Dropping the root reports its unknown keys.
         drop(root);
 
-        let home_named_by = if location.home.is_some() {
-            HOME_ARGUMENT
-        } else if named_home.is_some() {
-            HOME_KEY
-        } else {
-            READ_BEFORE
-        };
-        let home_file = match &home_path {
-            Some(path) => File::open(path, home_named_by),
-            None => File::absent(),
-        };
         let home_tables = home_file.parse();
         let home_root = Table::root(&home_file, &home_tables);
         let place = home::location(&home_root);
@@ -231,6 +206,43 @@ impl Config {
         };
         Ok(config)
     }
+}
+
+/// Returns the config file: the one that is given, else the one that was read before.
+fn config_file(location: &ConfigLocation, read: Option<&Files>) -> (Option<PathBuf>, File) {
+    let is_named = location.config.is_some() || location.environment.config.is_some();
+    let before = read.and_then(|files| files.config.clone());
+    match before.filter(|_| !is_named) {
+        Some(before) => opened(Some(before), READ_BEFORE),
+        None => opened(location.config(), location.named_by()),
+    }
+}
+
+/// Returns the home file: the one that is given or configured, else the one that was read before.
+fn home_file(
+    location: &ConfigLocation,
+    root: &Table<'_>,
+    folders: &Folders<'_>,
+    read: Option<&Files>,
+) -> (Option<PathBuf>, File) {
+    if let Some(path) = named_home(location, root, folders) {
+        let is_given = location.home.is_some();
+        return opened(Some(path), if is_given { HOME_ARGUMENT } else { HOME_KEY });
+    }
+    let before = read.and_then(|files| files.home.clone());
+    opened(
+        before.or_else(|| default_home(location, folders)),
+        READ_BEFORE,
+    )
+}
+
+/// Opens a file, if there is one; `named_by` says where its path comes from.
+fn opened(path: Option<PathBuf>, named_by: &'static str) -> (Option<PathBuf>, File) {
+    let file = match &path {
+        Some(path) => File::open(path, named_by),
+        None => File::absent(),
+    };
+    (path, file)
 }
 
 /// Returns the home file that is given or configured.

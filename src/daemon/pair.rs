@@ -112,14 +112,14 @@ impl EventLoop {
         let other = report.and_then(|report| report.other);
         let differences = other.map_or_else(Vec::new, |other| other.differences);
         if differences != self.status.pair_differences {
-            if !differences.is_empty() {
+            if differences.is_empty() {
+                info!("the configuration of the other node is the same again");
+            } else {
                 let parts = differences.join(", ");
                 warn!(
                     parts,
                     "the configuration of the other node differs: make these parts equal on both nodes"
                 );
-            } else {
-                info!("the configuration of the other node is the same again");
             }
             self.status.pair_differences = differences;
         }

@@ -675,9 +675,9 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         let is_certain = start == at
             || has_part
             || is_exact(time)
-            || !self
+            || self
                 .long_span(start)
-                .is_some_and(|(_, its_end)| its_end >= end);
+                .is_none_or(|(_, its_end)| its_end < end);
         (is_certain && (is_digits || has_part || has_o_clock)).then_some((time, end))
     }
 
