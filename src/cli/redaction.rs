@@ -232,9 +232,8 @@ impl ConfigScrubber {
         }
         self.removed.push(inner.to_owned());
         // The value of a header may be "Bearer" and the secret.
-        if is_in_headers {
-            let words = inner.split_whitespace().filter(|word| *word != inner);
-            self.removed.extend(words.map(str::to_owned));
+        if is_in_headers && let Some((_, secret)) = inner.rsplit_once(' ') {
+            self.removed.push(secret.to_owned());
         }
     }
 }

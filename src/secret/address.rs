@@ -1,7 +1,7 @@
 //! Secrets in addresses: the login, and the values of the query. Pure.
 
 /// Text that replaces a secret.
-pub const REMOVED: &str = "[secret removed]";
+pub const REMOVED: &str = "***";
 
 /// A text without secrets, and the secrets that were in it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -14,8 +14,12 @@ pub struct Redacted {
 
 impl Redacted {
     fn remove(&mut self, secret: &str) {
-        if !secret.is_empty() {
-            self.text.push_str(REMOVED);
+        if secret.is_empty() {
+            return;
+        }
+        self.text.push_str(REMOVED);
+        // A text may have been redacted before.
+        if secret != REMOVED {
             self.removed.push(secret.to_owned());
         }
     }
@@ -108,23 +112,20 @@ mod tests {
         for (text, clean) in [
             (
                 "found `\"http://user:PASS@127.0.0.1:9/v1?key=KEY&a=B\"`, expected",
-                "found `\"http://user:[secret removed]@127.0.0.1:9/v1?key=[secret removed]\
-                 &a=[secret removed]\"`, expected",
+                "found `\"http://user:***@127.0.0.1:9/v1?key=***\
+                 &a=***\"`, expected",
             ),
             (
                 "url=redis://u:P/A?S@S@localhost,",
-                "url=redis://u:[secret removed]@localhost,",
+                "url=redis://u:***@localhost,",
             ),
-            ("redis://:PW@h", "redis://:[secret removed]@h"),
-            ("https://TOKEN@h/v1", "https://[secret removed]@h/v1"),
-            ("u:PW@localhost:6379", "u:[secret removed]@localhost:6379"),
-            ("redis:/u:PW@h", "redis:[secret removed]@h"),
-            ("h/v1?key=KEY'", "h/v1?key=[secret removed]'"),
-            (
-                "{\\\"http://h?k=KEY\\\"}",
-                "{\\\"http://h?k=[secret removed]\\\"}",
-            ),
-            ("https://h/#token=KEY", "https://h/#token=[secret removed]"),
+            ("redis://:PW@h", "redis://:***@h"),
+            ("https://TOKEN@h/v1", "https://***@h/v1"),
+            ("u:PW@localhost:6379", "u:***@localhost:6379"),
+            ("redis:/u:PW@h", "redis:***@h"),
+            ("h/v1?key=KEY'", "h/v1?key=***'"),
+            ("{\\\"http://h?k=KEY\\\"}", "{\\\"http://h?k=***\\\"}"),
+            ("https://h/#token=KEY", "https://h/#token=***"),
         ] {
             assert_eq!(without_credentials(text).text, clean, "{text}");
         }
@@ -155,6 +156,9 @@ mod tests {
             let redacted = without_credentials(&text);
             prop_assert!(!redacted.text.contains("QXZ"), "{}", redacted.text);
             prop_assert!(redacted.text.ends_with(" end"));
+            let again = without_credentials(&redacted.text);
+            prop_assert_eq!(&again.text, &redacted.text);
+            prop_assert!(again.removed.is_empty(), "{:?}", again.removed);
         }
     }
 }

@@ -371,7 +371,7 @@ key_file = "sk-INLINE_SECRET_6"
             panic!("{name}: {line}");
         }
         assert!(content.contains("127.0.0.1:9/v1"), "{content}");
-        // Fifteen of files, lines and addresses, and two in a header with the word before it.
+        // One of them also with the word before it in its header.
         assert!(printed.contains("with 16 secrets removed"), "{printed}");
         let checked = text_of(&run_with_config(&config, &["check"], "").await);
         assert!(!checked.contains("URL_SECRET"), "{checked}");

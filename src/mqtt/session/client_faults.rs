@@ -1,12 +1,9 @@
 //! Log lines that clients can cause as often as they like: they are counted, and written at most
 //! once a minute for each topic or source.
 
-use std::time::Instant;
-
 use tracing::warn;
 
 use crate::mqtt::inbox::ControlRejected;
-use crate::mqtt::session::state::Session;
 use crate::telemetry::log_limit::LimitedLine;
 
 /// A fault of a client, or a message that could not be delivered because of one.
@@ -69,36 +66,14 @@ impl ClientFault {
         }
     }
 
-    fn write(line: &LimitedLine<Self>, why: Option<&str>) {
+    /// Writes a line, with the reason of the broker if there is one.
+    pub(super) fn write(line: &LimitedLine<Self>, why: Option<&str>) {
         let (subject, count) = (line.subject.as_str(), line.count);
         let message = line.kind.message();
         if line.kind == Self::Busy {
             warn!(source = subject, count, "{message}");
         } else {
             warn!(topic = subject, why, count, "{message}");
-        }
-    }
-}
-
-impl Session {
-    /// Reports a fault, with its topic or source: at once, or with a count when a minute has passed
-    /// since the last report of the same.
-    pub(super) fn report_client_fault(
-        &mut self,
-        fault: ClientFault,
-        subject: &str,
-        why: Option<&str>,
-        now: Instant,
-    ) {
-        if let Some(line) = self.client_faults.note(fault, subject, now) {
-            ClientFault::write(&line, why);
-        }
-    }
-
-    /// Writes the counts of faults whose minute has passed.
-    pub(super) fn report_counted_faults(&mut self, now: Instant) {
-        for line in self.client_faults.take_due(now) {
-            ClientFault::write(&line, None);
         }
     }
 }

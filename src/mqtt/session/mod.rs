@@ -221,6 +221,27 @@ impl Session {
         self.disconnect_when_drained(now);
     }
 
+    /// Reports a fault, with its topic or source: at once, or with a count when a minute has passed
+    /// since the last report of the same.
+    pub(super) fn report_client_fault(
+        &mut self,
+        fault: ClientFault,
+        subject: &str,
+        why: Option<&str>,
+        now: Instant,
+    ) {
+        if let Some(line) = self.client_faults.note(fault, subject, now) {
+            ClientFault::write(&line, why);
+        }
+    }
+
+    /// Writes the counts of faults whose minute has passed.
+    pub(super) fn report_counted_faults(&mut self, now: Instant) {
+        for line in self.client_faults.take_due(now) {
+            ClientFault::write(&line, None);
+        }
+    }
+
     fn counters(&self) -> &Counters {
         &self.outbox.counters
     }
