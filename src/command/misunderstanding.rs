@@ -36,6 +36,16 @@ pub enum Misunderstanding {
         /// The word that introduces it.
         words: String,
     },
+    /// The command has a time that may be meant for a part of it only.
+    TimeOfPart {
+        /// The words that express it.
+        words: String,
+    },
+    /// The command has a condition that may be meant for a part of it only.
+    ConditionOfPart {
+        /// The words that express it.
+        words: String,
+    },
     /// The command is negated.
     Negation {
         /// The word that negates it.
@@ -61,9 +71,11 @@ impl Misunderstanding {
             Self::NoSuchDevice { words, nearest } => {
                 vec![("words", words.clone()), ("names", nearest.join(", "))]
             }
-            Self::Time { words } | Self::Condition { words } | Self::Negation { words } => {
-                vec![("words", words.clone())]
-            }
+            Self::Time { words }
+            | Self::Condition { words }
+            | Self::TimeOfPart { words }
+            | Self::ConditionOfPart { words }
+            | Self::Negation { words } => vec![("words", words.clone())],
         }
     }
 }

@@ -210,6 +210,12 @@ const NEAREST: (&str, &str) = (
     "I do not know a device called {words}. Did you mean {names}?",
 );
 
+/// Name and English text of the sentence about a time or condition that may be for a part only.
+const OF_PART: (&str, &str) = (
+    "of_part",
+    "I did nothing, because I cannot tell for which part “{words}” is meant: say it as two commands",
+);
+
 impl Refusal {
     /// Returns whether the same command could be understood at another moment: the answer of a
     /// model may be another one, and limits end.
@@ -250,8 +256,12 @@ impl Refusal {
                 Misunderstanding::OutOfRange { .. } => RefusalCode::OutOfRange,
                 Misunderstanding::Incapable { .. } => RefusalCode::Incapable,
                 Misunderstanding::NoSuchDevice { .. } => RefusalCode::NoSuchDevice,
-                Misunderstanding::Time { .. } => RefusalCode::Time,
-                Misunderstanding::Condition { .. } => RefusalCode::Condition,
+                Misunderstanding::Time { .. } | Misunderstanding::TimeOfPart { .. } => {
+                    RefusalCode::Time
+                }
+                Misunderstanding::Condition { .. } | Misunderstanding::ConditionOfPart { .. } => {
+                    RefusalCode::Condition
+                }
                 Misunderstanding::Negation { .. } => RefusalCode::Negation,
             },
             Self::UnknownLanguage { .. } => RefusalCode::UnknownLanguage,
@@ -318,6 +328,12 @@ impl Refusal {
             && !nearest.is_empty()
         {
             return NEAREST;
+        }
+        if let Self::Misunderstood(
+            Misunderstanding::TimeOfPart { .. } | Misunderstanding::ConditionOfPart { .. },
+        ) = self
+        {
+            return OF_PART;
         }
         match code.with_retry() {
             Some(form) if self.retry_after().is_some() => form,

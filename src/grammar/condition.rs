@@ -37,6 +37,16 @@ pub(super) enum Conjunction {
     Whenever,
 }
 
+/// One way to divide a sentence into a condition and a command.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Division<'i> {
+    conjunction: Conjunction,
+    pub(super) clause: &'i [&'i str],
+    pub(super) command: &'i [&'i str],
+    /// Whether the condition stands before the command.
+    pub(super) is_first: bool,
+}
+
 /// Returns the words without commas at both ends.
 fn trimmed<'i>(mut input: &'i [&'i str]) -> &'i [&'i str] {
     while let [",", rest @ ..] = input {
@@ -109,10 +119,13 @@ impl Interpreter<'_> {
     /// Returns the draft that all ways to divide the words into a condition and a command agree on.
     fn divided(&self, input: &[&str], until: Option<TimePoint>) -> Option<Draft> {
         let mut agreed: Option<Draft> = None;
-        for (conjunction, clause, command) in self.divisions(input) {
-            let Some(draft) = self.joined_draft(conjunction, clause, command, until) else {
+        for division in self.divisions(input) {
+            let Some(draft) = self.joined_draft(&division, until) else {
                 continue;
             };
+            if !self.condition_is_for_all(division.command, division.is_first) {
+                return None;
+            }
             match &agreed {
                 Some(other) if !other.does_the_same(&draft) => return None,
                 _ => agreed = Some(draft),
@@ -122,10 +135,7 @@ impl Interpreter<'_> {
     }
 
     /// Returns all ways to divide a sentence: the condition first or last.
-    pub(super) fn divisions<'i>(
-        &self,
-        input: &'i [&'i str],
-    ) -> Vec<(Conjunction, &'i [&'i str], &'i [&'i str])> {
+    pub(super) fn divisions<'i>(&self, input: &'i [&'i str]) -> Vec<Division<'i>> {
         let mut found = Vec::new();
         if let Some((conjunction, length)) = self.conjunction(input) {
             let has_comma = input.contains(&",");
@@ -135,29 +145,34 @@ impl Interpreter<'_> {
                 }
                 let command = trimmed(&input[at..]);
                 let then = phrase(&self.lexicon.conditions.then, command).unwrap_or(0);
-                found.push((
+                found.push(Division {
                     conjunction,
-                    trimmed(&input[length..at]),
-                    trimmed(&command[then..]),
-                ));
+                    clause: trimmed(&input[length..at]),
+                    command: trimmed(&command[then..]),
+                    is_first: true,
+                });
             }
         }
         for at in 1..input.len() {
             if let Some((conjunction, length)) = self.conjunction(&input[at..]) {
-                let clause = trimmed(&input[at + length..]);
-                found.push((conjunction, clause, trimmed(&input[..at])));
+                found.push(Division {
+                    conjunction,
+                    clause: trimmed(&input[at + length..]),
+                    command: trimmed(&input[..at]),
+                    is_first: false,
+                });
             }
         }
         found
     }
 
-    fn joined_draft(
-        &self,
-        conjunction: Conjunction,
-        clause: &[&str],
-        command: &[&str],
-        until: Option<TimePoint>,
-    ) -> Option<Draft> {
+    fn joined_draft(&self, division: &Division<'_>, until: Option<TimePoint>) -> Option<Draft> {
+        let &Division {
+            conjunction,
+            clause,
+            command,
+            ..
+        } = division;
         if clause.is_empty() || command.is_empty() {
             return None;
         }

@@ -3,7 +3,7 @@
 
 use crate::grammar::interpreter::Interpreter;
 use crate::grammar::spans::MOST_WORDS;
-use crate::grammar::time::{Cut, cuts};
+use crate::grammar::time::{Cut, around_time, cuts};
 use crate::grammar::tokens::{remove_end_marks, words};
 
 /// The part of a sentence beside its command.
@@ -23,6 +23,8 @@ pub(super) struct Dissected {
     pub(super) is_understood: bool,
     /// The rest of the sentence.
     pub(super) command: String,
+    /// Whether the time or the condition is certainly for the whole of the rest.
+    pub(super) is_for_all: bool,
     /// Whether the rest alone has a meaning.
     pub(super) is_command: bool,
 }
@@ -43,17 +45,18 @@ impl Interpreter<'_> {
 
     fn without_condition(&self, input: &[&str]) -> Option<Dissected> {
         let divided = self.divisions(input).into_iter();
-        let divided = divided.filter(|(_, clause, command)| {
+        let divided = divided.filter(|division| {
             // The end of a sentence may be "if you like".
-            !clause.is_empty() && !command.is_empty()
+            !division.clause.is_empty() && !division.command.is_empty()
         });
-        let dissected = divided.map(|(_, clause, command)| {
-            let command = command.join(" ");
+        let dissected = divided.map(|division| {
+            let command = division.command.join(" ");
             Dissected {
                 adjunct: Adjunct::Condition,
-                words: clause.join(" "),
-                is_understood: self.clause(clause).is_some(),
+                words: division.clause.join(" "),
+                is_understood: self.clause(division.clause).is_some(),
                 is_command: self.draft(&command).is_some(),
+                is_for_all: self.condition_is_for_all(division.command, division.is_first),
                 command,
             }
         });
@@ -72,6 +75,7 @@ impl Interpreter<'_> {
                 words: input[cut.range.0..cut.range.1].join(" "),
                 is_understood: true,
                 is_command: self.draft(&cut.rest).is_some(),
+                is_for_all: self.time_is_for_all(around_time(input, &cut), &cut.rest),
                 command: cut.rest.clone(),
             };
             (length(&cut), dissected)

@@ -268,7 +268,7 @@ pub(super) fn refers(lexicon: &Lexicon, names: &Names, (text, spans): (&str, &Sp
 
 impl Interpreter<'_> {
     /// Returns a sentence in plain spelling, with each pronoun as a word of its own.
-    fn plain<'t>(&self, text: &'t str) -> Cow<'t, str> {
+    pub(super) fn plain<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let spelling = &self.lexicon.spelling;
         match detached(self.lexicon, self.names, text) {
             Some(detached) => Cow::Owned(spelling.plain(&detached).into_owned()),

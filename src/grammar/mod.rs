@@ -26,6 +26,7 @@
 //! - "lock the doors" means every lock.
 //! - A group skips members that cannot do it. For a single device that cannot, there is no draft.
 
+mod adjunct_scope;
 mod antecedents;
 mod awning;
 mod clause;

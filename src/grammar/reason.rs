@@ -55,6 +55,12 @@ impl Interpreter<'_> {
         if dissected.is_understood && !dissected.is_command {
             return self.reason(&dissected.command);
         }
+        if dissected.is_understood && dissected.is_command && !dissected.is_for_all {
+            return Some(match dissected.adjunct {
+                Adjunct::Condition => Misunderstanding::ConditionOfPart { words },
+                Adjunct::Time => Misunderstanding::TimeOfPart { words },
+            });
+        }
         Some(match dissected.adjunct {
             Adjunct::Condition => Misunderstanding::Condition { words },
             Adjunct::Time => Misunderstanding::Time { words },

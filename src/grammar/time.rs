@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use crate::grammar::adjunct_scope::Surroundings;
 use crate::grammar::interpreter::Interpreter;
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::number::{may_begin_number, number};
 use crate::grammar::sense::Sense;
 use crate::grammar::time_words::TimeWords;
-use crate::grammar::tokens::{has_phrase, phrase, remove_end_marks};
+use crate::grammar::tokens::{has_phrase, phrase, remove_end_marks, words};
 use crate::vocabulary::action::{Draft, Op};
 use crate::vocabulary::timing::{Day, Half, Recurrence, Span, TimeOfDay, TimePoint, Timing};
 use crate::vocabulary::{Property, Value};
@@ -55,6 +56,14 @@ impl Cut {
         let ((start, end), (from, to)) = (self.range, longer.range);
         self.range != longer.range && from <= start && end <= to
     }
+}
+
+/// One way to read a sentence with a time.
+struct TimedCommand {
+    cut: Cut,
+    /// The words of the command without any time.
+    command: String,
+    draft: Draft,
 }
 
 /// Returns every way to cut one expression of time out of a sentence.
@@ -106,6 +115,15 @@ pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
         at += 1;
     }
     found
+}
+
+/// Returns the words of a sentence before and behind its time.
+pub(super) fn around_time<'i>(input: &'i [&'i str], cut: &Cut) -> Surroundings<'i> {
+    let (from, to) = cut.range;
+    Surroundings {
+        front: &input[..from],
+        back: &input[to..],
+    }
 }
 
 /// Returns whether the word can belong to an expression of time. Each expression has at least one
@@ -235,13 +253,21 @@ impl Interpreter<'_> {
         if self.names_an_alarm(text) {
             return None;
         }
-        let mut read: Vec<(Cut, Draft)> = Vec::new();
+        let found = self.timed_command(text, draft)?;
+        Some(found.draft)
+    }
+
+    /// Returns the same with the command that is left without the time.
+    fn timed_command(
+        &self,
+        text: &str,
+        draft: &dyn Fn(&str) -> Option<Draft>,
+    ) -> Option<TimedCommand> {
+        let mut read: Vec<TimedCommand> = Vec::new();
         for cut in cuts(self.lexicon, text) {
-            let rest = draft(&cut.rest).or_else(|| self.kept_on(&cut, draft));
-            let Some(rest) = rest else {
-                if let Some(later) = self.later_for_a_while(&cut, draft) {
-                    read.push((cut, later));
-                }
+            let rest = draft(&cut.rest).map(|found| (cut.rest.clone(), found));
+            let Some((command, rest)) = rest.or_else(|| self.kept_on(&cut, draft)) else {
+                read.extend(self.later_for_a_while(cut, draft));
                 continue;
             };
             let choices = rest.choices.iter().flat_map(|choice| &choice.actions);
@@ -262,21 +288,41 @@ impl Interpreter<'_> {
             if cut.is_bare && self.may_be_an_amount(&cut.timing, &rest) {
                 return None;
             }
-            let timed = Draft {
+            let draft = Draft {
                 timing: Some(cut.timing.clone()),
                 ..rest
             };
-            read.push((cut, timed));
+            read.push(TimedCommand {
+                cut,
+                command,
+                draft,
+            });
         }
-        let is_whole = |cut: &Cut| !read.iter().any(|(longer, _)| cut.is_within(longer));
-        let mut whole = read.iter().filter(|(cut, _)| is_whole(cut));
-        let (_, first) = whole.next()?;
-        let agree = whole.all(|(_, other)| other.does_the_same(first));
-        agree.then(|| first.clone())
+        self.agreed(text, read)
+    }
+
+    /// Returns the first of several ways to read a sentence, if all of them do the same, and the
+    /// time is for the whole command.
+    fn agreed(&self, text: &str, mut read: Vec<TimedCommand>) -> Option<TimedCommand> {
+        let is_part = |cut: &Cut| read.iter().any(|longer| cut.is_within(&longer.cut));
+        let parts: Vec<bool> = read.iter().map(|found| is_part(&found.cut)).collect();
+        let mut parts = parts.into_iter();
+        read.retain(|_| parts.next() == Some(false));
+        let plain = self.lexicon.spelling.plain(text);
+        let mut input = words(&plain);
+        remove_end_marks(&mut input);
+        let is_for_all = |found: &TimedCommand| {
+            self.time_is_for_all(around_time(&input, &found.cut), &found.command)
+        };
+        let first = read.first()?;
+        let agree = read
+            .iter()
+            .all(|other| other.draft.does_the_same(&first.draft) && is_for_all(other));
+        agree.then(|| read.swap_remove(0))
     }
 
     /// "leave the fan on for ten minutes": only with a time it asks for something.
-    fn kept_on(&self, cut: &Cut, draft: &dyn Fn(&str) -> Option<Draft>) -> Option<Draft> {
+    fn kept_on(&self, cut: &Cut, draft: &dyn Fn(&str) -> Option<Draft>) -> Option<(String, Draft)> {
         if !matches!(cut.timing, Timing::For(_)) {
             return None;
         }
@@ -293,22 +339,34 @@ impl Interpreter<'_> {
             let whole = keep_end.is_empty().then(|| format!("{verb} {rest}"));
             ends.chain(whole)
         });
-        requests.find_map(|request| draft(request.trim_end()).filter(switches_on))
+        requests.find_map(|request| {
+            let found = draft(request.trim_end()).filter(switches_on)?;
+            Some((request, found))
+        })
     }
 
     /// "at six for two hours": the rest of the sentence has a time of its own.
-    fn later_for_a_while(&self, cut: &Cut, draft: &dyn Fn(&str) -> Option<Draft>) -> Option<Draft> {
+    fn later_for_a_while(
+        &self,
+        cut: Cut,
+        draft: &dyn Fn(&str) -> Option<Draft>,
+    ) -> Option<TimedCommand> {
         let Timing::For(span) = cut.timing else {
             return None;
         };
-        let later = self.timed(&cut.rest, draft)?;
+        let later = self.timed_command(&cut.rest, draft)?;
         let waits = matches!(
-            later.timing,
+            later.draft.timing,
             Some(Timing::After(_) | Timing::At(_) | Timing::Every(_))
         );
-        (waits && later.lasting.is_none()).then_some(Draft {
+        let lasting = Draft {
             lasting: Some(span),
-            ..later
+            ..later.draft
+        };
+        (waits && later.draft.lasting.is_none()).then_some(TimedCommand {
+            cut,
+            command: later.command,
+            draft: lasting,
         })
     }
 }

@@ -110,6 +110,8 @@ pub(super) struct TimeWords {
     /// Its end, "laufen", with what takes its place; where there are some, one of them must stand
     /// there.
     pub(super) keep_end: BTreeMap<String, String>,
+    /// Words for the present: "now", "immediately". They are fillers as well.
+    pub(super) now: Vec<String>,
     /// Between a duration and sunrise or sunset.
     pub(super) before: Vec<String>,
     pub(super) behind: Vec<String>,
@@ -122,12 +124,15 @@ impl TimeWords {
     /// Returns the phrases in the form in which they are compared, the longest first.
     pub(super) fn normalized(mut self, plain: impl Fn(&str) -> String) -> Self {
         let joined = |text: &str| words(&plain(text)).join(" ");
-        for list in self.lists() {
+        // Not among the lists: no expression begins with one of these.
+        let mut now = std::mem::take(&mut self.now);
+        for list in self.lists().chain(std::iter::once(&mut now)) {
             for text in list.iter_mut() {
                 *text = joined(text);
             }
             list.sort_by_key(|text| std::cmp::Reverse(text.split(' ').count()));
         }
+        self.now = now;
         for phrases in [&mut self.keep, &mut self.keep_end] {
             *phrases = std::mem::take(phrases)
                 .into_iter()

@@ -131,7 +131,9 @@ fn times_are_understood_as_meant_in_every_language() {
         ("nl", 150),
     ] {
         let read = |name: String| fs::read_to_string(folder().join("times").join(name)).unwrap();
-        let text = read(format!("{language}.jsonl")) + &read(format!("{language}.repeated.jsonl"));
+        let text = read(format!("{language}.jsonl"))
+            + &read(format!("{language}.repeated.jsonl"))
+            + &read(format!("{language}.parts.jsonl"));
         let home = home(language);
         let mut tally: BTreeMap<(bool, &str), usize> = BTreeMap::new();
         for (n, line) in text.lines().enumerate() {
