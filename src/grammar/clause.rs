@@ -62,6 +62,18 @@ pub(super) enum Head {
     Them,
 }
 
+/// Whether a target is certain ones, or any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Determiner {
+    /// "the lights", "my lights", "all lights".
+    #[default]
+    Definite,
+    /// "a light", "some lights".
+    Indefinite,
+    /// "are lights on", "brennt Licht".
+    Bare,
+}
+
 /// A device or group the clause is about, as described in the sentence.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(
@@ -70,6 +82,7 @@ pub(super) enum Head {
 )]
 pub(super) struct Target {
     pub(super) head: Head,
+    pub(super) determiner: Determiner,
     pub(super) all: bool,
     pub(super) both: bool,
     /// An indefinite article: before one thing, "a lamp" (`true`), or before several.
@@ -92,6 +105,7 @@ impl Target {
     pub(super) fn new(head: Head) -> Self {
         Self {
             head,
+            determiner: Determiner::Definite,
             all: false,
             both: false,
             indefinite: None,

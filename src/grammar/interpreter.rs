@@ -111,8 +111,11 @@ impl Interpreter<'_> {
     pub(super) fn one(&self, senses: &[Sense], asked: bool) -> Option<Draft> {
         let (senses, referents) = self.remembered.resolve(senses)?;
         let mut previous: SmallVec<[u32; 4]> = SmallVec::from_slice(&referents);
-        let clauses = clauses(&senses, asked, &self.lexicon.grammar).ok()?;
+        let mut clauses = clauses(&senses, asked, &self.lexicon.grammar).ok()?;
         let resolver = self.resolver();
+        clauses
+            .iter_mut()
+            .for_each(|clause| resolver.ask_for_any(clause));
         let mut actions: Vec<Action> = Vec::new();
         let mut unable: Vec<Unable> = Vec::new();
         let mut question = None;

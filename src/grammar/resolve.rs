@@ -3,7 +3,7 @@
 use smallvec::{SmallVec, smallvec};
 
 use crate::grammar::awning;
-use crate::grammar::clause::{Amount, Clause, Head, QuestionType, Target};
+use crate::grammar::clause::{Amount, Clause, Determiner, Head, QuestionType, Target};
 use crate::grammar::effect::{DeviceEffects, Effects, is_robot, measured};
 use crate::grammar::intent::{Intent, QueryFocus, RelativeChange};
 use crate::grammar::lexicon::{Noun, index, standard};
@@ -305,6 +305,30 @@ impl Resolver<'_> {
 
     pub(super) fn is_everything(&self, target: &Target) -> bool {
         matches!(target.head, Head::Noun(noun, _) if self.names.nouns[usize::from(noun)].everything)
+    }
+
+    /// Makes a question about a state one for any device where its target leaves open which one:
+    /// "is a light on", "brennt Licht", "is anything off". "Are lights off" may be short for "are
+    /// the lights off".
+    pub(super) fn ask_for_any(&self, clause: &mut Clause) {
+        let [target] = clause.targets.as_mut_slice() else {
+            return;
+        };
+        let (Some(QuestionType::YesNo), Some(state)) = (clause.question, clause.state) else {
+            return;
+        };
+        let is_any = match (target.head, target.determiner) {
+            (Head::Noun(noun, false), _) if self.names.nouns[usize::from(noun)].everything => {
+                self.names.nouns[usize::from(noun)].asked
+            }
+            (Head::Noun(..) | Head::Name(..), Determiner::Indefinite) => true,
+            (Head::Noun(..), Determiner::Bare) => state.is_active(),
+            _ => false,
+        };
+        if is_any && !target.all && !target.both && !clause.either {
+            target.all = true;
+            clause.any = true;
+        }
     }
 
     pub(super) fn device(&self, device: u32) -> &Device {

@@ -97,6 +97,20 @@ impl StateWord {
         matches!(self, Self::FullyOpen | Self::Ajar)
     }
 
+    /// Returns whether a device in this state does something, or lets somebody in.
+    pub(super) fn is_active(self) -> bool {
+        !matches!(
+            self,
+            Self::Off
+                | Self::Down
+                | Self::Closed
+                | Self::Locked
+                | Self::Paused
+                | Self::Stopped
+                | Self::Docked
+        )
+    }
+
     /// Returns the word of the vocabulary for this state.
     pub(super) fn word(self) -> &'static str {
         match self {

@@ -29,7 +29,11 @@ pub(super) fn everything_means(intent: Intent) -> Option<&'static [&'static str]
         }
         // "dim everything to ten percent"
         Intent::SetValue(property, _) if property == brightness => Some(&["light"]),
-        Intent::Pause | Intent::Mute(true) => Some(&["media_player"]),
+        Intent::Pause
+        | Intent::Mute(true)
+        | Intent::Query(None, Some(QueryFocus::Is(StateWord::Playing | StateWord::Paused))) => {
+            Some(&["media_player"])
+        }
         _ => None,
     }
 }

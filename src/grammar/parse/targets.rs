@@ -1,6 +1,6 @@
 //! Names, nouns and places: single, in lists, and as exceptions.
 
-use crate::grammar::clause::{Head, Target};
+use crate::grammar::clause::{Determiner, Head, Target};
 use crate::grammar::parse::Parser;
 use crate::grammar::sense::{Place, Sense, StateWord, Verb};
 
@@ -160,6 +160,7 @@ impl Parser<'_> {
         }
         let mut target = Target::new(head);
         target.indefinite = self.indefinite(at);
+        target.determiner = self.determiner(at);
         target.all = std::mem::take(&mut self.pending.all);
         target.both = std::mem::take(&mut self.pending.both);
         target.places = std::mem::take(&mut self.pending.places);
@@ -191,6 +192,30 @@ impl Parser<'_> {
             Sense::Indefinite(one) => Some(*one),
             _ => None,
         }
+    }
+
+    /// Returns how the words before a name or noun determine it. An article before "in" or before
+    /// the place behind it belongs to the place: "ist in der Küche Licht an".
+    fn determiner(&self, at: usize) -> Determiner {
+        let mut found = Determiner::Bare;
+        let mut of_place = false;
+        for sense in self.senses[..at].iter().rev() {
+            match sense {
+                Sense::Filler | Sense::Hesitation => {}
+                Sense::In if of_place => return Determiner::Bare,
+                Sense::Place(_) if found == Determiner::Bare => of_place = true,
+                Sense::Indefinite(_) if found == Determiner::Bare => found = Determiner::Indefinite,
+                Sense::Article if found == Determiner::Bare => found = Determiner::Definite,
+                Sense::All | Sense::Any | Sense::Both | Sense::Possessive => {
+                    return Determiner::Definite;
+                }
+                _ => break,
+            }
+            if found != Determiner::Bare && !of_place {
+                break;
+            }
+        }
+        found
     }
 
     /// Adds a target after a colour. "the red lamp" selects a lamp, which is not supported; "i want

@@ -293,7 +293,9 @@ impl<'a> SpeechBuilder<'a> {
         }
         let devices = self.findings.len() + self.unheard.len() + self.unrecognized.len();
         match query {
-            Some(query) if devices > 1 || !matches!(query, StateQuery::All(_)) => {
+            Some(query)
+                if devices > 1 || !matches!(query, StateQuery::All(_) | StateQuery::Any(_)) =>
+            {
                 let mut sentences = vec![self.summary(query)];
                 sentences.extend(self.not_confirmed());
                 sentences
