@@ -282,8 +282,7 @@ impl Interpreter<'_> {
             Some(StateQuery::Which(_) | StateQuery::HowMany(_)) | None => return None,
         };
         let test = |action: &crate::vocabulary::action::Action| {
-            let own = action.value.clone();
-            let value = own.or_else(|| query.map(|query| query.value(&action.property)))?;
+            let value = action.wanted(query)?;
             Some(StateTest::Device {
                 device: action.device.to_string(),
                 property: action.property.clone(),

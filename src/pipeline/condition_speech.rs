@@ -48,8 +48,11 @@ fn state_in_words(
         ExpectedState::Above(limit) => (&forms.above, *limit),
         ExpectedState::Below(limit) => (&forms.below, *limit),
         ExpectedState::Equal(Value::Number(n)) if *property == Property::Position => {
-            let word = if *n > 0.0 { "open" } else { "closed" };
-            return speech.value(word).to_owned();
+            return match *n {
+                n if n <= 0.0 => speech.value("closed").to_owned(),
+                n if n >= 100.0 => speech.value("open").to_owned(),
+                n => fill(&speech.part_open, &[("value", &speech.number(n))]),
+            };
         }
         ExpectedState::Equal(Value::Number(n)) => return number(*n),
         ExpectedState::Equal(Value::Text(word)) => return speech.value(word).to_owned(),

@@ -71,6 +71,12 @@ impl Pipeline {
             Some(false) => &forms.not_so,
             None => &forms.unknown,
         };
+        let found = match condition.tests.as_slice() {
+            [StateTest::Dark(dark)] if self.holds(&condition, request.home) == Some(false) => {
+                sentence(if *dark { &forms.light } else { &forms.dark })
+            }
+            _ => found,
+        };
         let text = sentence(fill(form, &[("state", &found)]).trim());
         handled.with_result(Ok(Success::Answered(text)))
     }

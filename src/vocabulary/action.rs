@@ -41,6 +41,15 @@ pub struct Action {
     pub value: Option<Value>,
 }
 
+impl Action {
+    /// Returns the value that a question asks about: its own, as "running" of a robot is
+    /// `cleaning`, or the state of the question.
+    pub fn wanted(&self, query: Option<&StateQuery>) -> Option<Value> {
+        let of_question = || query.map(|query| query.value(&self.property));
+        self.value.clone().or_else(of_question)
+    }
+}
+
 /// The actions of one command; most commands have one.
 pub type ActionList = SmallVec<[Action; 1]>;
 

@@ -264,9 +264,7 @@ impl<'a> SpeechBuilder<'a> {
             ..
         } = *resolved;
         let property = &capability.property;
-        let wanted = query
-            .map(|query| query.value(property))
-            .or_else(|| action.value.clone());
+        let wanted = action.wanted(query);
         let certainty = match seen.known {
             Known::Commanded(_) if capability.binding.state.is_empty() => Certainty::Assumed,
             Known::Commanded(_) => Certainty::Unconfirmed,
@@ -275,11 +273,42 @@ impl<'a> SpeechBuilder<'a> {
         Finding {
             device: device.name.clone(),
             the_device: the(self.speech, device),
-            property: self.speech.property(property.name()),
-            value: value_in_words(self.speech, property, value, unit(capability)).into_owned(),
+            property: self.speech.property(reading_name(device, capability)),
+            value: self.state_in_words(resolved, value, query),
             matches: wanted.map(|wanted| is_so(property, &wanted, value)),
             certainty,
             age: self.age(seen),
+        }
+    }
+
+    /// Returns a reported state in the words of the answer. A flag that is not the power of its
+    /// device is told apart from it.
+    fn state_in_words(
+        &self,
+        resolved: &Resolved<'_>,
+        value: &Value,
+        query: Option<&StateQuery>,
+    ) -> String {
+        let speech = self.speech;
+        let capability = resolved.capability;
+        let property = &capability.property;
+        let of_flag = |word: &str| speech.value(word).to_owned();
+        let plain = value_in_words(speech, property, value, unit(capability));
+        match (property, value, query.map(StateQuery::word)) {
+            (Property::Mute, value, _) => {
+                let muted = is_so(property, &Value::text("on"), value);
+                of_flag(if muted { "muted" } else { "unmuted" })
+            }
+            (Property::Custom(_), Value::Flag(open), Some("open" | "closed")) => {
+                of_flag(if *open { "open" } else { "closed" })
+            }
+            (Property::Custom(name), Value::Flag(_), _)
+                if resolved.device.capabilities.len() > 1 =>
+            {
+                let name = speech.property(name);
+                fill(&speech.becomes, &[("property", &name), ("value", &plain)])
+            }
+            _ => plain.into_owned(),
         }
     }
 
@@ -433,6 +462,16 @@ pub fn is_so(property: &Property, wanted: &Value, found: &Value) -> bool {
         (_, Value::Number(a), Value::Number(b)) => (a - b).abs() < 0.5,
         (_, Value::Text(word), Value::Flag(flag)) => (word == "on") == *flag,
         _ => wanted == found,
+    }
+}
+
+/// Returns the name of a reading. What a thermostat is set to is not the temperature of the room.
+fn reading_name<'c>(device: &Device, capability: &'c Capability) -> &'c str {
+    let is_set = capability.settable;
+    match (&capability.property, device.kind.as_str()) {
+        (Property::Temperature, "climate" | "water_heater") if is_set => "target_temperature",
+        (Property::Humidity, "climate" | "humidifier") if is_set => "target_humidity",
+        (property, _) => property.name(),
     }
 }
 
