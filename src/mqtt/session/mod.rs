@@ -223,7 +223,7 @@ impl Session {
 
     /// Reports a fault, with its topic or source: at once, or with a count when a minute has passed
     /// since the last report of the same.
-    pub(super) fn report_client_fault(
+    fn report_client_fault(
         &mut self,
         fault: ClientFault,
         subject: &str,
