@@ -113,9 +113,7 @@ impl Interpreter<'_> {
         let mut previous: SmallVec<[u32; 4]> = SmallVec::from_slice(&referents);
         let mut clauses = clauses(&senses, asked, &self.lexicon.grammar).ok()?;
         let resolver = self.resolver();
-        clauses
-            .iter_mut()
-            .for_each(|clause| resolver.ask_for_any(clause));
+        resolver.ask_for_any(&mut clauses);
         let mut actions: Vec<Action> = Vec::new();
         let mut unable: Vec<Unable> = Vec::new();
         let mut question = None;

@@ -310,7 +310,13 @@ impl Resolver<'_> {
     /// Makes a question about a state one for any device where its target leaves open which one:
     /// "is a light on", "brennt Licht", "is anything off". "Are lights off" may be short for "are
     /// the lights off".
-    pub(super) fn ask_for_any(&self, clause: &mut Clause) {
+    pub(super) fn ask_for_any(&self, clauses: &mut [Clause]) {
+        for clause in clauses {
+            self.make_any(clause);
+        }
+    }
+
+    fn make_any(&self, clause: &mut Clause) {
         let [target] = clause.targets.as_mut_slice() else {
             return;
         };
