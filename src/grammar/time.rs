@@ -29,6 +29,8 @@ const MOST_WORDS: usize = 16;
 pub(super) enum DayHalf {
     Morning,
     Evening,
+    /// The evening of "tomorrow night", whose small hours may be of either day.
+    LateEvening,
     Night,
 }
 
@@ -190,6 +192,8 @@ pub(super) fn with_part(time: TimeOfDay, part: Option<DayHalf>) -> Option<TimeOf
     match (half, part) {
         (Half::Exact, DayHalf::Morning) => (hour < 12).then_some(time),
         (Half::Exact, DayHalf::Evening) => (hour >= 12).then_some(time),
+        (Half::Exact, DayHalf::LateEvening) => (hour >= 18).then_some(time),
+        (Half::Either, DayHalf::LateEvening) => (6..12).contains(&hour).then(|| exact(hour + 12)),
         (Half::Exact, DayHalf::Night) => (!(6..18).contains(&hour)).then_some(time),
         // "twelve at night" is midnight, and which one is not certain.
         (Half::Either, DayHalf::Night) => match hour {
@@ -355,6 +359,13 @@ impl Interpreter<'_> {
             return None;
         };
         let later = self.timed_command(&cut.rest, draft)?;
+        // "every 15 minutes for an hour" is either on for longer than until the next time, or ends
+        // after an hour.
+        if let Some(Timing::Every(Recurrence::Interval { seconds, .. })) = later.draft.timing
+            && (span.days > 0 || span.seconds >= seconds)
+        {
+            return None;
+        }
         let waits = matches!(
             later.draft.timing,
             Some(Timing::After(_) | Timing::At(_) | Timing::Every(_))
@@ -643,6 +654,11 @@ impl<'l, 'i> TimeReader<'l, 'i> {
             (&words.after_tomorrow, Day::In(2), None),
             (&words.tomorrow_morning, Day::In(1), Some(DayHalf::Morning)),
             (&words.tomorrow_evening, Day::In(1), Some(DayHalf::Evening)),
+            (
+                &words.tomorrow_night,
+                Day::In(1),
+                Some(DayHalf::LateEvening),
+            ),
             (&words.this_morning, Day::In(0), Some(DayHalf::Morning)),
             (&words.this_evening, Day::In(0), Some(DayHalf::Evening)),
             (&words.tonight, Day::In(0), Some(DayHalf::Night)),
@@ -814,7 +830,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
 
     /// Returns the time that is written with minutes: of "06:30" the half of the day is certain.
     fn written(&self, at: usize, hour: u8, minute: u8) -> TimeOfDay {
-        let is_certain = hour == 0 || hour > 12 || self.input[at].starts_with('0');
+        let is_noon = hour == 12 && self.words.noon_is_twelve;
+        let is_certain = hour == 0 || hour > 12 || is_noon || self.input[at].starts_with('0');
         let half = if is_certain {
             Half::Exact
         } else {
@@ -876,9 +893,10 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         }
         // "07 h 30" is in the morning.
         let is_morning = self.input[at].starts_with('0') && length == 1 && hour > 0;
+        let is_noon = hour == 12 && named > after_hour && self.words.noon_is_twelve;
         let found = |minute: u8| {
             let time = shifted(hour, i16::from(minute))?;
-            Some(if is_morning {
+            Some(if is_morning || is_noon {
                 self.written(at, hour, minute)
             } else {
                 time

@@ -59,6 +59,8 @@ pub(super) struct TimeWords {
     /// Between an hour and minutes: "y", "menos".
     pub(super) plus: Vec<String>,
     pub(super) minus: Vec<String>,
+    /// Whether twelve is noon in writing and before "o'clock": "12 Uhr".
+    pub(super) noon_is_twelve: bool,
     pub(super) noon: Vec<String>,
     pub(super) midnight: Vec<String>,
     /// Behind or before a time: in the morning, in the afternoon or evening.
@@ -75,6 +77,8 @@ pub(super) struct TimeWords {
     /// The same of tomorrow: "tomorrow morning".
     pub(super) tomorrow_morning: Vec<String>,
     pub(super) tomorrow_evening: Vec<String>,
+    /// "tomorrow night": its small hours are on the next day, or on the one behind it.
+    pub(super) tomorrow_night: Vec<String>,
     pub(super) today: Vec<String>,
     pub(super) tomorrow: Vec<String>,
     pub(super) after_tomorrow: Vec<String>,
@@ -197,6 +201,7 @@ impl TimeWords {
             &mut self.tonight,
             &mut self.tomorrow_morning,
             &mut self.tomorrow_evening,
+            &mut self.tomorrow_night,
             &mut self.today,
             &mut self.tomorrow,
             &mut self.after_tomorrow,
@@ -216,8 +221,7 @@ impl TimeWords {
             &mut self.behind,
         ]
         .into_iter()
-        .chain(&mut self.before_clock)
-        .chain(&mut self.twelve)
+        .chain(self.before_clock.iter_mut().chain(&mut self.twelve))
         .chain(&mut self.weekdays)
         .chain(&mut self.weekly)
         .chain(&mut self.day_names)
