@@ -31,7 +31,7 @@ use sayso::testing::mqtt::outbox::Delivery;
 use sayso::testing::pipeline::{OutboundAction, Pipeline};
 use sayso::testing::store::journal::{Journal, JournalEntry, Received};
 use sayso::testing::telemetry::counters::Counters;
-use sayso::testing::wire::{Inbound, WireRules, decode};
+use sayso::testing::wire::{DeviceTopics, Inbound, WireRules, decode};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
@@ -309,7 +309,7 @@ impl Stage {
         let rules = WireRules {
             prefix: "sayso".to_owned(),
             reply_prefixes: Vec::new(),
-            devices: Default::default(),
+            devices: DeviceTopics::default(),
             ttl: Duration::from_mins(1),
         };
         Ok(Self {

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use sayso::testing::wire::{Inbound, WireRules, decode};
+use sayso::testing::wire::{DeviceTopics, Inbound, WireRules, decode};
 
 fn letter(payload: &[u8]) -> Inbound<'_> {
     Inbound {
@@ -23,7 +23,7 @@ fn reading(criterion: &mut Criterion) {
     let rules = WireRules {
         prefix: "sayso".to_owned(),
         reply_prefixes: Vec::new(),
-        devices: Default::default(),
+        devices: DeviceTopics::default(),
         ttl: Duration::from_mins(1),
     };
     let object = br#"{"text":"turn off the kitchen light and lock up","id":"7f3a9c","area":"kitchen","language":"en","ttl":"10s","ts":"2026-11-23T18:05:00Z"}"#;

@@ -22,7 +22,7 @@ use sayso::testing::vocabulary::action::{Action, Draft, Op};
 use sayso::testing::vocabulary::slug::Slug;
 use sayso::testing::vocabulary::{Domain, Value};
 use sayso::testing::wire;
-use sayso::testing::wire::{Inbound, WireRules};
+use sayso::testing::wire::{DeviceTopics, Inbound, WireRules};
 use serde_json::{Value as Json, json};
 
 /// Announcements as a broker would deliver them: topic, line feed, payload, with a NUL between two
@@ -206,7 +206,7 @@ pub(crate) fn decode(data: &[u8]) {
     let rules = WireRules {
         prefix: "sayso".to_owned(),
         reply_prefixes: vec!["panel/".to_owned()],
-        devices: Default::default(),
+        devices: DeviceTopics::default(),
         ttl: Duration::from_mins(1),
     };
     let letter = Inbound {

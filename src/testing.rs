@@ -214,5 +214,5 @@ pub mod vocabulary {
     }
 }
 pub mod wire {
-    pub use crate::wire::{Inbound, MAX_PAYLOAD, MAX_TTL, WireRules, decode};
+    pub use crate::wire::{DeviceTopics, Inbound, MAX_PAYLOAD, MAX_TTL, WireRules, decode};
 }

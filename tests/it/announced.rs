@@ -368,11 +368,11 @@ async fn where_discovery_is_off_nothing_is_found() {
 
 #[tokio::test]
 async fn a_gate_that_is_one_only_by_its_name_is_opened_after_a_confirmation() {
-    let state = json!({"type": "enum", "name": "state", "property": "state", "access": 3, "values": ["OPEN", "CLOSE", "STOP"]});
+    let moves = json!({"type": "enum", "name": "state", "property": "state", "access": 3, "values": ["OPEN", "CLOSE", "STOP"]});
     let trigger = json!({"type": "binary", "name": "trigger", "property": "trigger", "access": 3, "value_on": true, "value_off": false});
     let contact = json!({"type": "binary", "name": "garage_door_contact", "property": "garage_door_contact", "access": 1, "value_on": false, "value_off": true});
     let listed = json!([
-        {"ieee_address": "0x00158d0000000001", "friendly_name": "Garage door", "definition": {"exposes": [{"type": "cover", "features": [state]}]}},
+        {"ieee_address": "0x00158d0000000001", "friendly_name": "Garage door", "definition": {"exposes": [{"type": "cover", "features": [moves]}]}},
         {"ieee_address": "0x00158d0000000002", "friendly_name": "Drive", "definition": {"exposes": [trigger, contact]}},
     ]);
     let cover = |name: &str, object: &str, class: Option<&str>| {

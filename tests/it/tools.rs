@@ -367,9 +367,8 @@ key_file = "sk-INLINE_SECRET_6"
         assert_eq!(output.status.code(), Some(0), "{printed}");
         let bytes = fs::read(&archive).unwrap();
         let content = String::from_utf8_lossy(&bytes);
-        for line in content.lines().filter(|line| line.contains("_SECRET_")) {
-            panic!("{name}: {line}");
-        }
+        let left = content.lines().find(|line| line.contains("_SECRET_"));
+        assert_eq!(left, None, "{name}");
         assert!(content.contains("127.0.0.1:9/v1"), "{content}");
         // One of them also with the word before it in its header.
         assert!(printed.contains("with 16 secrets removed"), "{printed}");
@@ -441,11 +440,11 @@ async fn a_tool_names_the_cause_for_which_nothing_was_done() {
 #[tokio::test]
 async fn a_flood_of_requests_is_a_line_with_its_cause_and_malformed_commands_have_their_fields() {
     let mut stage = Scene::new().start().await;
-    let long = "x".repeat(5000);
+    let request = "x".repeat(5000);
     for _ in 0..500 {
         stage
             .listener
-            .publish("sayso/control/x", long.clone())
+            .publish("sayso/control/x", request.clone())
             .await;
     }
     stage

@@ -301,7 +301,7 @@ fn sent(component: &str, options: &Json, property: &Property, value: f64) -> Opt
     let announced = entity(component, &config, &body(), "x").unwrap().unwrap();
     let capability = announced.device.capability(property).unwrap();
     let message = capability.binding.encode(&Value::Number(value))?;
-    Some(message.payload.to_string())
+    Some(message.payload.clone())
 }
 
 #[test]
