@@ -357,6 +357,12 @@ async fn every_known_error_leads_to_the_next_right_step() {
                     (Some("second"), 1, ProviderState::Out),
                     "{name}"
                 ),
+                // The sentence is to blame, so no other provider is asked.
+                "decline" => assert_eq!(
+                    (by.ok(), bad.requests(), health.state),
+                    (None, 1, ProviderState::Up),
+                    "{name}"
+                ),
                 "next_provider" => assert_eq!(
                     (by.ok(), bad.requests(), health.state),
                     (Some("second"), 1, ProviderState::Up),

@@ -209,7 +209,11 @@ async fn it_tells_what_is_known_and_from_where() {
     );
     let none = home(&place, &["nobody"]).await;
     assert_eq!(none.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&none.stderr).contains("no device and no area has that name"));
+    let error = String::from_utf8_lossy(&none.stderr);
+    assert!(
+        error.contains("no device and no area is called `nobody`"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -295,7 +295,7 @@ async fn a_timer_is_moved_by_a_length_and_found_by_a_name_with_accents() {
 #[tokio::test]
 async fn the_time_stands_behind_all_that_waits_for_it() {
     let mut stage = Scene::new().home(HOUSE).start().await;
-    let both = "turn on the fan and lock the front door at noon tomorrow";
+    let both = "at noon tomorrow turn on the fan and lock the front door";
     let timer = scheduled(&mut stage, both).await;
     assert_eq!(
         timer["speech"], "Fan: on. Front door: locked, tomorrow at 12:00.",

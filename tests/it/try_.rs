@@ -205,7 +205,7 @@ fn check_tells_all_faults_and_ends_with_78() {
         error.contains("mqtt.port: found `0`, expected a whole number from 1 to 65535"),
         "{error}"
     );
-    assert!(error.ends_with("sayso: 11 faults\n"), "{error}");
+    assert!(error.ends_with("sayso: 16 faults\n"), "{error}");
     assert!(output.stdout.is_empty());
 }
 
