@@ -3,8 +3,9 @@
 use crate::grammar::clause::{Amount, Clause};
 use crate::grammar::effect::{DeviceEffects, Effect};
 use crate::grammar::sense::{Level, StateWord, Verb};
+use crate::home::Home;
 use crate::home::device::Device;
-use crate::vocabulary::action::Op;
+use crate::vocabulary::action::{Draft, Op};
 use crate::vocabulary::{Property, Value};
 
 /// Position of an awning that is extended.
@@ -59,4 +60,14 @@ fn of_height(clause: &Clause, (property, op, value): Effect) -> Option<Effect> {
         other => other,
     };
     Some((property, op, value))
+}
+
+/// Returns whether the draft moves an awning.
+pub(super) fn moves_an_awning(draft: &Draft, home: &Home) -> bool {
+    let is_awning = |id: &str| {
+        let device = home.device(id);
+        device.is_some_and(|device| device.class.as_deref() == Some("awning"))
+    };
+    let mut actions = draft.actions.iter();
+    actions.any(|action| action.op != Op::Query && is_awning(&action.device))
 }

@@ -79,6 +79,7 @@ use crate::templates::{Recognition, TemplateError, TemplateFolders, Templates};
 use crate::vocabulary::action::{Action, Draft};
 use crate::vocabulary::speech::Speech;
 
+use crate::grammar::awning::moves_an_awning;
 use crate::grammar::combine::{combine, explain_both};
 use crate::grammar::disambiguate::answer;
 use crate::grammar::evidence::Evidence;
@@ -450,9 +451,16 @@ impl LocalGrammar {
         follow_up::fixed_form(self.reader(phrase)?.lexicon(), phrase.text())
     }
 
-    /// Returns the meaning of the phrase as a sentence template, if it matches one.
+    /// Returns the meaning of the phrase as a sentence template, if it matches one. In a language of
+    /// the grammar a template says nothing about awnings: it takes them for shutters.
     fn template(&self, phrase: &Phrase, home: &Home) -> Option<Recognition> {
-        self.templates.recognize(phrase, &self.language, home)
+        let recognition = self.templates.recognize(phrase, &self.language, home)?;
+        let is_ours = self.language(phrase).is_some();
+        let draft = recognition.draft;
+        Some(Recognition {
+            draft: draft.filter(|draft| !is_ours || !moves_an_awning(draft, home)),
+            ..recognition
+        })
     }
 
     /// Explains the interpretation of the phrase. Returns `None` if its language is unknown.
