@@ -90,6 +90,14 @@ pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
         };
         let (front, back) = (&input[..at], &input[at + length..]);
         let is_bare = reader.is_bare(&timing, at + length - 1);
+        // "lamp 1 until 12" may be a range of names.
+        let follows_number = at
+            .checked_sub(1)
+            .is_some_and(|i| reader.number(i).is_some());
+        if is_bare && follows_number && matches!(timing, Timing::Until(_)) {
+            at += 1;
+            continue;
+        }
         let may_be_clock = is_length(&timing) && reader.may_be_clock(at, at + length);
         let range = (at, at + length);
         if let Some((timing, length)) = with_distant_day(&reader, &timing, front.len()) {
