@@ -680,8 +680,14 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         let (day, part, length) = if let Some(found) = of_list {
             found
         } else {
-            let mut weekdays = (1_u8..).zip(&words.weekdays);
-            weekdays.find_map(|(n, list)| Some((Day::Weekday(n), None, self.phrase(list, at)?)))?
+            let next = (1_u8..).zip(&words.next_weekdays);
+            let next = next.map(|(n, list)| (Day::NextWeekday(n), list));
+            let weekdays = (1_u8..).zip(&words.weekdays);
+            let weekdays = weekdays.map(|(n, list)| (Day::Weekday(n), list));
+            let found = next
+                .chain(weekdays)
+                .filter_map(|(day, list)| Some((day, None, self.phrase(list, at)?)));
+            found.max_by_key(|(_, _, length)| *length)?
         };
         if part.is_some() {
             return Some((day, part, length));

@@ -84,6 +84,8 @@ pub(super) struct TimeWords {
     pub(super) after_tomorrow: Vec<String>,
     /// Monday to Sunday, each with its preposition: "on monday".
     pub(super) weekdays: Vec<Vec<String>>,
+    /// The same, and not today: "next monday".
+    pub(super) next_weekdays: Vec<Vec<String>>,
     /// "at sunrise", "at sunset".
     pub(super) at_sunrise: Vec<String>,
     pub(super) at_sunset: Vec<String>,
@@ -222,7 +224,7 @@ impl TimeWords {
         ]
         .into_iter()
         .chain(self.before_clock.iter_mut().chain(&mut self.twelve))
-        .chain(&mut self.weekdays)
+        .chain(self.weekdays.iter_mut().chain(&mut self.next_weekdays))
         .chain(&mut self.weekly)
         .chain(&mut self.day_names)
     }

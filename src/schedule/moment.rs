@@ -92,15 +92,45 @@ pub fn next(moment: TimePoint, now: &Zoned, place: &HomeLocation) -> Result<Zone
             let day = in_days(today, i64::from(days)).ok_or(TimeFault::TooFar)?;
             certain_on(day, moment.time, place)?
         }
-        Day::Weekday(weekday) => {
-            let own = i64::from(today.weekday().to_monday_one_offset());
-            let days = (i64::from(weekday) - own).rem_euclid(7);
-            let days = if days == 0 { 7 } else { days };
-            let day = in_days(today, days).ok_or(TimeFault::TooFar)?;
-            certain_on(day, moment.time, place)?
-        }
+        Day::Weekday(weekday) => match later_today(weekday, moment.time, &now, place)? {
+            Some(due) => due,
+            None => certain_on(next_weekday(weekday, today)?, moment.time, place)?,
+        },
+        Day::NextWeekday(weekday) => certain_on(next_weekday(weekday, today)?, moment.time, place)?,
     };
     within(due, &now)
+}
+
+/// Returns the first day after today that is such a day of the week.
+fn next_weekday(weekday: u8, today: Date) -> Result<Date, TimeFault> {
+    let own = i64::from(today.weekday().to_monday_one_offset());
+    let days = match (i64::from(weekday) - own).rem_euclid(7) {
+        0 => 7,
+        days => days,
+    };
+    in_days(today, days).ok_or(TimeFault::TooFar)
+}
+
+/// Returns the time today, if today is that day of the week and the time is still to come. "Monday
+/// at nine", said on a Monday at ten, may mean this evening.
+fn later_today(
+    weekday: u8,
+    time: TimeOfDay,
+    now: &Zoned,
+    place: &HomeLocation,
+) -> Result<Option<Zoned>, TimeFault> {
+    let today = now.date();
+    if i64::from(weekday) != i64::from(today.weekday().to_monday_one_offset()) {
+        return Ok(None);
+    }
+    let due = certain_on(today, time, place)?;
+    if due > *now {
+        return Ok(Some(due));
+    }
+    match first_after(today, time, now, place) {
+        Ok(_) => Err(TimeFault::Ambiguous),
+        Err(_) => Ok(None),
+    }
 }
 
 fn within(due: Zoned, now: &Zoned) -> Result<Zoned, TimeFault> {
@@ -210,6 +240,29 @@ mod tests {
     fn due(moment: TimePoint, at: &str) -> Result<String, TimeFault> {
         let found = next(moment, &now(at), &place("Europe/Berlin"))?;
         Ok(found.strftime("%F %H:%M").to_string())
+    }
+
+    #[test]
+    fn a_day_of_the_week_may_be_today_unless_it_is_the_next_one() {
+        // A Monday.
+        let morning = "2026-11-30T08:00[Europe/Berlin]";
+        let nine = |day, half| clock(day, 9, 0, half);
+        let today = Ok("2026-11-30 09:00".to_owned());
+        let in_a_week = Ok("2026-12-07 09:00".to_owned());
+        assert_eq!(due(nine(Day::Weekday(1), Half::Exact), morning), today);
+        assert_eq!(due(nine(Day::Weekday(1), Half::Either), morning), today);
+        assert_eq!(
+            due(nine(Day::NextWeekday(1), Half::Exact), morning),
+            in_a_week
+        );
+        let ten = "2026-11-30T10:00[Europe/Berlin]";
+        assert_eq!(due(nine(Day::Weekday(1), Half::Exact), ten), in_a_week);
+        let or_this_evening = due(nine(Day::Weekday(1), Half::Either), ten);
+        assert_eq!(or_this_evening, Err(TimeFault::Ambiguous));
+        let late = "2026-11-30T22:00[Europe/Berlin]";
+        assert_eq!(due(nine(Day::Weekday(1), Half::Either), late), in_a_week);
+        let tomorrow = due(nine(Day::NextWeekday(2), Half::Exact), morning);
+        assert_eq!(tomorrow, Ok("2026-12-01 09:00".to_owned()));
     }
 
     #[test]

@@ -123,8 +123,11 @@ pub enum Day {
     Next,
     /// So many days from now; 0 is today.
     In(u16),
-    /// The next such day of the week, from 1 for Monday to 7 for Sunday; not today.
+    /// The next such day of the week, from 1 for Monday to 7 for Sunday, on which the time is still
+    /// to come; it may be today.
     Weekday(u8),
+    /// The next such day of the week after today.
+    NextWeekday(u8),
 }
 
 /// The time of a day.

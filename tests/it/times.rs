@@ -37,6 +37,7 @@ fn point(point: TimePoint) -> String {
         Day::Next => String::new(),
         Day::In(days) => format!("+{days} "),
         Day::Weekday(day) => format!("w{day} "),
+        Day::NextWeekday(day) => format!("n{day} "),
     };
     format!("{day}{}", time_of_day(point.time))
 }
