@@ -21,7 +21,11 @@ pub(super) fn is_by_height(clause: &Clause, device: &Device) -> bool {
         Some(Verb::Open | Verb::Close | Verb::Shut) => false,
         _ => matches!(clause.state, Some(StateWord::Up | StateWord::Down)),
     };
-    is_vertical && device.class.as_deref() == Some("awning")
+    is_vertical && is_awning(device)
+}
+
+fn is_awning(device: &Device) -> bool {
+    device.class.as_deref() == Some("awning")
 }
 
 /// Returns the effects on an awning where `effects` are those on a shutter. `None` where a value
@@ -64,10 +68,7 @@ fn of_height(clause: &Clause, (property, op, value): Effect) -> Option<Effect> {
 
 /// Returns whether the draft moves an awning.
 pub(super) fn moves_an_awning(draft: &Draft, home: &Home) -> bool {
-    let is_awning = |id: &str| {
-        let device = home.device(id);
-        device.is_some_and(|device| device.class.as_deref() == Some("awning"))
-    };
-    let mut actions = draft.actions.iter();
-    actions.any(|action| action.op != Op::Query && is_awning(&action.device))
+    let changes = draft.actions.iter().filter(|action| action.op != Op::Query);
+    let mut moved = changes.filter_map(|action| home.device(&action.device));
+    moved.any(is_awning)
 }

@@ -68,8 +68,8 @@ pub(super) enum Determiner {
     /// "the lights", "my lights", "all lights".
     #[default]
     Definite,
-    /// "a light", "some lights".
-    Indefinite,
+    /// An indefinite article: before one thing, "a light" (`true`), or before several.
+    Indefinite(bool),
     /// "are lights on", "brennt Licht".
     Bare,
 }
@@ -85,8 +85,6 @@ pub(super) struct Target {
     pub(super) determiner: Determiner,
     pub(super) all: bool,
     pub(super) both: bool,
-    /// An indefinite article: before one thing, "a lamp" (`true`), or before several.
-    pub(super) indefinite: Option<bool>,
     /// Places of the target; the device is in one of them.
     pub(super) places: Vec<Place>,
     /// Places of a later target, used if this one has devices there: "the lamp and the fan in the
@@ -108,7 +106,6 @@ impl Target {
             determiner: Determiner::Definite,
             all: false,
             both: false,
-            indefinite: None,
             places: Vec::new(),
             shared_places: Vec::new(),
             extra_noun: None,

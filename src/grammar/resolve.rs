@@ -327,7 +327,7 @@ impl Resolver<'_> {
             (Head::Noun(noun, false), _) if self.names.nouns[usize::from(noun)].everything => {
                 self.names.nouns[usize::from(noun)].asked
             }
-            (Head::Noun(..) | Head::Name(..), Determiner::Indefinite) => true,
+            (Head::Noun(..) | Head::Name(..), Determiner::Indefinite(_)) => true,
             (Head::Noun(..), Determiner::Bare) => state.is_active(),
             _ => false,
         };
@@ -669,7 +669,8 @@ impl Resolver<'_> {
             return None;
         }
         let candidates = self.with_noun(request, target, noun);
-        let is_one_of_several = target.indefinite == Some(!plural) && !target.all && !target.both;
+        let is_open = target.determiner == Determiner::Indefinite(!plural);
+        let is_one_of_several = is_open && !target.all && !target.both;
         if is_one_of_several && !is_question {
             let able = self.able(request, &candidates, self.mode(noun));
             let near = self.nearest(request, Some(target), able);

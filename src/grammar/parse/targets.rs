@@ -104,10 +104,9 @@ impl Parser<'_> {
     /// Returns whether an article precedes the colour: "the blue light".
     fn is_certain_one(&self, at: usize) -> bool {
         let before = at.checked_sub(2).and_then(|before| self.senses.get(before));
-        !matches!(
-            before,
-            Some(Sense::Ensure | Sense::Polite | Sense::Filler | Sense::Hesitation)
-        )
+        !before.is_some_and(|sense| {
+            sense.is_filler() || matches!(sense, Sense::Ensure | Sense::Polite)
+        })
     }
 
     pub(super) fn target(&mut self, at: usize, sense: Sense) -> Option<()> {
@@ -159,7 +158,6 @@ impl Parser<'_> {
             return None;
         }
         let mut target = Target::new(head);
-        target.indefinite = self.indefinite(at);
         target.determiner = self.determiner(at);
         target.all = std::mem::take(&mut self.pending.all);
         target.both = std::mem::take(&mut self.pending.both);
@@ -185,15 +183,6 @@ impl Parser<'_> {
             && self.now.targets.len() == 1
     }
 
-    /// Returns the indefinite article before the target at that index: "a kitchen light".
-    fn indefinite(&self, at: usize) -> Option<bool> {
-        let mut before = self.senses[..at].iter().rev();
-        match before.find(|sense| !sense.is_filler() && !matches!(sense, Sense::Place(_)))? {
-            Sense::Indefinite(one) => Some(*one),
-            _ => None,
-        }
-    }
-
     /// Returns how the words before a name or noun determine it. An article before "in" or before
     /// the place behind it belongs to the place: "ist in der Küche Licht an".
     fn determiner(&self, at: usize) -> Determiner {
@@ -204,7 +193,9 @@ impl Parser<'_> {
                 Sense::Filler | Sense::Hesitation => {}
                 Sense::In if of_place => return Determiner::Bare,
                 Sense::Place(_) if found == Determiner::Bare => of_place = true,
-                Sense::Indefinite(_) if found == Determiner::Bare => found = Determiner::Indefinite,
+                Sense::Indefinite(one) if found == Determiner::Bare => {
+                    found = Determiner::Indefinite(*one);
+                }
                 Sense::Article if found == Determiner::Bare => found = Determiner::Definite,
                 Sense::All | Sense::Any | Sense::Both | Sense::Possessive => {
                     return Determiner::Definite;
