@@ -119,7 +119,7 @@ impl Interpreter<'_> {
             ..Side::default()
         };
         // Fillers beside a join do not hide it: "and please".
-        let is_spoken = |senses: &&[Sense]| !senses.contains(&Sense::Filler);
+        let is_spoken = |senses: &&[Sense]| !senses.iter().any(|sense| sense.is_filler());
         let mut spoken = tried.spans.iter().filter(is_spoken);
         let first = spoken.next();
         side.begins_with_join = first.is_some_and(is_join);
@@ -191,9 +191,6 @@ fn is_verb(sense: &Sense) -> bool {
 /// Returns whether a span adds nothing to a command.
 fn is_idle(senses: &[Sense]) -> bool {
     senses.iter().any(|sense| {
-        matches!(
-            sense,
-            Sense::Filler | Sense::Polite | Sense::Comma | Sense::Reason
-        )
+        sense.is_filler() || matches!(sense, Sense::Polite | Sense::Comma | Sense::Reason)
     })
 }

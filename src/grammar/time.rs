@@ -12,7 +12,7 @@ use crate::grammar::lexicon::Lexicon;
 use crate::grammar::number::{may_begin_number, number};
 use crate::grammar::sense::Sense;
 use crate::grammar::time_words::TimeWords;
-use crate::grammar::tokens::{has_phrase, phrase, remove_end_marks, words};
+use crate::grammar::tokens::{has_phrase, phrase, remove_end_marks};
 use crate::vocabulary::action::{Draft, Op};
 use crate::vocabulary::timing::{Day, Half, Recurrence, Span, TimeOfDay, TimePoint, Timing};
 use crate::vocabulary::{Property, Value};
@@ -192,11 +192,7 @@ pub(super) fn with_part(time: TimeOfDay, part: Option<DayHalf>) -> Option<TimeOf
     let (Some(part), TimeOfDay::Clock { hour, minute, half }) = (part, time) else {
         return Some(time);
     };
-    let exact = |hour| TimeOfDay::Clock {
-        hour,
-        minute,
-        half: Half::Exact,
-    };
+    let exact = |hour| exact(hour, minute);
     match (half, part) {
         (Half::Exact, DayHalf::Morning) => (hour < 12).then_some(time),
         (Half::Exact, DayHalf::Evening) => (hour >= 12).then_some(time),
@@ -261,12 +257,9 @@ impl Interpreter<'_> {
     /// Returns the draft of a sentence with one expression of time, if every way to read it agrees.
     /// A part of an expression does not count where the whole of it leaves a command as well.
     pub(super) fn timed(&self, text: &str, draft: &dyn Fn(&str) -> Option<Draft>) -> Option<Draft> {
-        // "pon una alarma a las siete" asks for a timer, and for no device.
-        if self.names_an_alarm(text) {
-            return None;
-        }
         let found = self.timed_command(text, draft)?;
-        Some(found.draft)
+        // "pon una alarma a las siete" asks for a timer, and for no device.
+        (!self.names_an_alarm(text)).then_some(found.draft)
     }
 
     /// Returns the same with the command that is left without the time.
@@ -321,7 +314,7 @@ impl Interpreter<'_> {
         let mut parts = parts.into_iter();
         read.retain(|_| parts.next() == Some(false));
         let plain = self.lexicon.spelling.plain(text);
-        let mut input = words(&plain);
+        let mut input = self.lexicon.words(&plain);
         remove_end_marks(&mut input);
         let is_for_all = |found: &TimedCommand| {
             self.time_is_for_all(around_time(&input, &found.cut), &found.command)
@@ -1135,8 +1128,7 @@ fn shifted(hour: u8, minutes: i16) -> Option<TimeOfDay> {
     let minute = u8::try_from(total % 60).ok()?;
     let hour = u8::try_from(total / 60).ok()?;
     if !either {
-        let half = Half::Exact;
-        return Some(TimeOfDay::Clock { hour, minute, half });
+        return Some(exact(hour, minute));
     }
     // Of twelve hours: "quarter to one" is 12:45.
     let hour = match hour % 12 {
