@@ -128,6 +128,18 @@ fn is_absent(value: &Value) -> bool {
     value.is_undefined() || value.is_none()
 }
 
+/// Returns the argument at this place, or with this name.
+fn argument(
+    positional: &[Value],
+    named: &Kwargs,
+    (at, name): (usize, &str),
+) -> Result<Option<Value>, Error> {
+    match positional.get(at) {
+        Some(value) => Ok(Some(value.clone())),
+        None => named.has(name).then(|| named.get(name)).transpose(),
+    }
+}
+
 /// Arguments after the value, of which the first may be the result for a value that cannot be
 /// converted. That result may be none.
 struct Conversion {
@@ -138,14 +150,9 @@ struct Conversion {
 impl Conversion {
     /// Reads the arguments; `name` is the second one.
     fn read(positional: &[Value], named: &Kwargs, name: &str) -> Result<Self, Error> {
-        let by_name = |name: &str| named.has(name).then(|| named.get::<Value>(name));
-        let read = |at: usize, name: &str| match positional.get(at) {
-            Some(value) => Ok(Some(value.clone())),
-            None => by_name(name).transpose(),
-        };
         let arguments = Self {
-            default: read(0, "default")?,
-            second: read(1, name)?,
+            default: argument(positional, named, (0, "default"))?,
+            second: argument(positional, named, (1, name))?,
         };
         named.assert_all_used()?;
         Ok(arguments)
@@ -206,11 +213,7 @@ fn truth(value: &Value, positional: Rest<Value>, named: Kwargs) -> Result<Value,
 /// Rounds numbers and texts with numbers, to a whole number without a precision.
 #[expect(clippy::needless_pass_by_value, reason = "the arguments of a filter")]
 fn round(value: &Value, positional: Rest<Value>, named: Kwargs) -> Result<Value, Error> {
-    let argument = |at: usize, name: &str| match positional.get(at) {
-        Some(value) => Ok(Some(value.clone())),
-        None if named.has(name) => named.get::<Value>(name).map(Some),
-        None => Ok(None),
-    };
+    let argument = |at, name| argument(&positional, &named, (at, name));
     let precision = argument(0, "precision")?.map(i32::try_from).transpose()?;
     let method = argument(1, "method")?;
     let default = argument(2, "default")?;
