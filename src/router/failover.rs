@@ -332,22 +332,38 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         if !self.context.shared.may_retry() {
             return false;
         }
+        let reason = Reason {
+            text: "no other provider is left, although this one is not available",
+            was_waited_for: true,
+        };
+        let Err(obstacle) = self.call_skipped(index, Override::Breaker, reason) else {
+            return true;
+        };
+        self.context.shared.refund_retry();
+        // Another request probes it now, or its limits do not allow the call.
+        !obstacle.can_be_forced() && self.wait_for_slot()
+    }
+
+    /// Calls the skipped provider at this index in spite of its obstacle.
+    ///
+    /// # Errors
+    /// With another obstacle, for which it is skipped again.
+    fn call_skipped(
+        &mut self,
+        index: usize,
+        ignored: Override,
+        reason: Reason,
+    ) -> Result<(), Unavailable> {
         let (upstream, _) = self.skipped.swap_remove(index);
-        match upstream.enter(&self.prompt, Override::Breaker) {
+        match upstream.enter(&self.prompt, ignored) {
             Ok((slot, permit)) => {
                 let call = UpstreamCall::new(Arc::clone(&upstream), slot, permit);
-                let reason = Reason {
-                    text: "no other provider is left, although this one is not available",
-                    was_waited_for: true,
-                };
                 self.start(upstream, call, reason);
-                true
+                Ok(())
             }
             Err(obstacle) => {
-                self.context.shared.refund_retry();
-                // Another request probes it now, or its limits do not allow the call.
                 self.skipped.push((upstream, obstacle));
-                !obstacle.can_be_forced() && self.wait_for_slot()
+                Err(obstacle)
             }
         }
     }
@@ -364,22 +380,12 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
             return false;
         };
         self.has_exceeded = true;
-        let (upstream, _) = self.skipped.swap_remove(index);
-        match upstream.enter(&self.prompt, Override::StatedLimit) {
-            Ok((slot, permit)) => {
-                let call = UpstreamCall::new(Arc::clone(&upstream), slot, permit);
-                let reason = Reason {
-                    text: "no other provider is left, although its stated limit is used up",
-                    was_waited_for: false,
-                };
-                self.start(upstream, call, reason);
-                true
-            }
-            Err(obstacle) => {
-                self.skipped.push((upstream, obstacle));
-                self.wait_for_slot()
-            }
-        }
+        let reason = Reason {
+            text: "no other provider is left, although its stated limit is used up",
+            was_waited_for: false,
+        };
+        let called = self.call_skipped(index, Override::StatedLimit, reason);
+        called.is_ok() || self.wait_for_slot()
     }
 
     /// Calls a provider that has a slot now, or whose rest or probe has ended.
