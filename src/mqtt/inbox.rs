@@ -29,7 +29,7 @@ const MAX_STATES: usize = 4096;
 const MAX_STATE_BYTES: usize = 8 << 20;
 
 /// The most operators' requests that may wait.
-const MAX_CONTROLS: usize = 16;
+pub(super) const MAX_CONTROLS: usize = 16;
 
 /// The longest operators' request in bytes: people type them.
 pub const MAX_CONTROL_BYTES: usize = 4 << 10;

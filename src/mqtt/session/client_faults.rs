@@ -1,10 +1,13 @@
 //! Log lines that clients can cause as often as they like: they are counted, and written at most
 //! once a minute for each topic or source.
 
+use std::borrow::Cow;
+
 use tracing::warn;
 
-use crate::mqtt::inbox::ControlRejected;
+use crate::mqtt::inbox::{ControlRejected, MAX_CONTROL_BYTES, MAX_CONTROLS};
 use crate::telemetry::log_limit::LimitedLine;
+use crate::wire::MAX_CORRELATION;
 
 /// A fault of a client, or a message that could not be delivered because of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,17 +40,22 @@ impl From<ControlRejected> for ClientFault {
 }
 
 impl ClientFault {
-    fn message(self) -> &'static str {
-        match self {
-            Self::ControlRetained => {
-                "dropped an operator's request: publish it without the retain flag"
-            }
+    fn message(self) -> Cow<'static, str> {
+        let text = match self {
             Self::ControlTooLong => {
-                "dropped an operator's request: it has more than 4096 bytes, or correlation data \
-                 of more than 256"
+                return Cow::Owned(format!(
+                    "dropped an operator's request: it has more than {MAX_CONTROL_BYTES} bytes, or \
+                     correlation data of more than {MAX_CORRELATION}"
+                ));
             }
             Self::ControlTooMany => {
-                "dropped an operator's request: 16 wait already, repeat it after their answers"
+                return Cow::Owned(format!(
+                    "dropped an operator's request: {MAX_CONTROLS} wait already, repeat it after \
+                     their answers"
+                ));
+            }
+            Self::ControlRetained => {
+                "dropped an operator's request: publish it without the retain flag"
             }
             Self::CommandRetained => {
                 "dropped a retained command: publish commands without the retain flag"
@@ -63,7 +71,8 @@ impl ClientFault {
             Self::RefusedTopic => {
                 "the broker refuses a message: allow it in the broker's access list"
             }
-        }
+        };
+        Cow::Borrowed(text)
     }
 
     /// Writes a line, with the reason of the broker if there is one.
