@@ -33,6 +33,7 @@ mod clause;
 mod combine;
 mod condition;
 mod condition_words;
+mod day_part;
 mod disambiguate;
 mod dissect;
 mod effect;

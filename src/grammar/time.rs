@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use crate::grammar::adjunct_scope::Surroundings;
+use crate::grammar::day_part::DayPart;
 use crate::grammar::interpreter::Interpreter;
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::number::{may_begin_number, number};
@@ -23,16 +24,6 @@ const LONGEST: f64 = 366.0 * 86_400.0;
 
 /// Most words of an expression that are looked at.
 const MOST_WORDS: usize = 16;
-
-/// The half of the day that a sentence names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum DayHalf {
-    Morning,
-    Evening,
-    /// The evening of "tomorrow night", whose small hours may be of either day.
-    LateEvening,
-    Night,
-}
 
 /// An expression, with the words before and after it.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,7 +85,8 @@ pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
         let follows_number = at
             .checked_sub(1)
             .is_some_and(|i| reader.number(i).is_some());
-        if is_bare && follows_number && matches!(timing, Timing::Until(_)) {
+        let is_unclear = reader.follows_unclear_half(at);
+        if is_unclear || is_bare && follows_number && matches!(timing, Timing::Until(_)) {
             at += 1;
             continue;
         }
@@ -151,7 +143,7 @@ fn with_distant_day(
 ) -> Option<(Timing, usize)> {
     let (day, part, length) = reader.day(0).filter(|(_, _, length)| *length <= most)?;
     let place = |moment: &TimePoint| {
-        let time = with_part(moment.time, part)?;
+        let time = reader.words.part_hours.place(moment.time, part)?;
         (moment.day == Day::Next).then_some(on_day(day, part, time))
     };
     let timing = match timing {
@@ -163,8 +155,8 @@ fn with_distant_day(
 }
 
 /// Returns a time of a day. "Tonight at one" is one of the next day.
-fn on_day(day: Day, part: Option<DayHalf>, time: TimeOfDay) -> TimePoint {
-    let is_after_midnight = part == Some(DayHalf::Night)
+fn on_day(day: Day, part: Option<DayPart>, time: TimeOfDay) -> TimePoint {
+    let is_after_midnight = part == Some(DayPart::Night)
         && day == Day::In(0)
         && matches!(time, TimeOfDay::Clock { hour: 0..6, .. });
     let day = if is_after_midnight { Day::Next } else { day };
@@ -185,32 +177,6 @@ pub(super) fn joined(front: &[&str], back: &[&str]) -> String {
         back
     };
     [front, back].concat().join(" ")
-}
-
-/// Returns the time in the named half of the day, or `None` if they contradict each other.
-pub(super) fn with_part(time: TimeOfDay, part: Option<DayHalf>) -> Option<TimeOfDay> {
-    let (Some(part), TimeOfDay::Clock { hour, minute, half }) = (part, time) else {
-        return Some(time);
-    };
-    let exact = |hour| exact(hour, minute);
-    match (half, part) {
-        (Half::Exact, DayHalf::Morning) => (hour < 12).then_some(time),
-        (Half::Exact, DayHalf::Evening) => (hour >= 12).then_some(time),
-        (Half::Exact, DayHalf::LateEvening) => (hour >= 18).then_some(time),
-        (Half::Either, DayHalf::LateEvening) => (6..12).contains(&hour).then(|| exact(hour + 12)),
-        (Half::Exact, DayHalf::Night) => (!(6..18).contains(&hour)).then_some(time),
-        // "twelve at night" is midnight, and which one is not certain.
-        (Half::Either, DayHalf::Night) => match hour {
-            12 => None,
-            1..=5 => Some(exact(hour)),
-            _ => Some(exact(hour + 12)),
-        },
-        // "twelve in the morning" may be noon, and "twelve in the evening" is midnight, and which one
-        // is not certain.
-        (Half::Either, DayHalf::Morning | DayHalf::Evening) if hour == 12 => None,
-        (Half::Either, DayHalf::Morning) => Some(exact(hour)),
-        (Half::Either, DayHalf::Evening) => Some(exact(hour + 12)),
-    }
 }
 
 impl Interpreter<'_> {
@@ -430,6 +396,13 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         number(self.lexicon, rest).filter(|(value, _)| *value >= 0.0)
     }
 
+    /// Returns whether the words from `at` are an hour behind "half".
+    fn follows_unclear_half(&self, at: usize) -> bool {
+        let before = at.checked_sub(1);
+        let half = before.and_then(|before| self.phrase(&self.words.unclear_half, before));
+        half == Some(1) && self.number(at).is_some()
+    }
+
     fn whole(&self, at: usize, most: f64) -> Option<(u8, usize)> {
         let rest = self.input.get(at..)?;
         // "nueve y media" is an hour and its half, and no number.
@@ -600,7 +573,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         (!is_length).then_some((moment, end))
     }
 
-    fn leading_day(&self, at: usize) -> (Option<Day>, Option<DayHalf>, usize) {
+    fn leading_day(&self, at: usize) -> (Option<Day>, Option<DayPart>, usize) {
         match self.day(at) {
             Some((day, part, length)) => (Some(day), part, at + length),
             None => match self.part(at) {
@@ -614,7 +587,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
     fn trailing_day(
         &self,
         mut day: Option<Day>,
-        mut part: Option<DayHalf>,
+        mut part: Option<DayPart>,
         time: TimeOfDay,
         mut end: usize,
     ) -> Option<(TimePoint, usize)> {
@@ -623,7 +596,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
                 && let Some((found, length)) = self.part(end)
             {
                 part = Some(found);
-                end += length;
+                end = self.optional(&self.words.sharp, end + length);
             }
             if day.is_none()
                 && let Some((found, its_part, length)) = self.day(end)
@@ -636,12 +609,12 @@ impl<'l, 'i> TimeReader<'l, 'i> {
                 end += length;
             }
         }
-        let is_this_night = part == Some(DayHalf::Night) && matches!(day, None | Some(Day::In(0)));
+        let is_this_night = part == Some(DayPart::Night) && matches!(day, None | Some(Day::In(0)));
         let time = match time {
             TimeOfDay::Clock {
                 hour: 12, minute, ..
             } if is_this_night => exact(0, minute),
-            time => with_part(time, part)?,
+            time => self.words.part_hours.place(time, part)?,
         };
         // "today at nine" and "tomorrow at three" name one of two hours.
         let day = day.unwrap_or_default();
@@ -649,20 +622,26 @@ impl<'l, 'i> TimeReader<'l, 'i> {
     }
 
     /// "tomorrow", "on friday", "this evening".
-    fn day(&self, at: usize) -> Option<(Day, Option<DayHalf>, usize)> {
+    fn day(&self, at: usize) -> Option<(Day, Option<DayPart>, usize)> {
         let words = self.words;
         let lists = [
             (&words.after_tomorrow, Day::In(2), None),
-            (&words.tomorrow_morning, Day::In(1), Some(DayHalf::Morning)),
-            (&words.tomorrow_evening, Day::In(1), Some(DayHalf::Evening)),
+            (&words.tomorrow_morning, Day::In(1), Some(DayPart::Morning)),
+            (
+                &words.tomorrow_afternoon,
+                Day::In(1),
+                Some(DayPart::Afternoon),
+            ),
+            (&words.tomorrow_evening, Day::In(1), Some(DayPart::Evening)),
             (
                 &words.tomorrow_night,
                 Day::In(1),
-                Some(DayHalf::LateEvening),
+                Some(DayPart::LateEvening),
             ),
-            (&words.this_morning, Day::In(0), Some(DayHalf::Morning)),
-            (&words.this_evening, Day::In(0), Some(DayHalf::Evening)),
-            (&words.tonight, Day::In(0), Some(DayHalf::Night)),
+            (&words.this_morning, Day::In(0), Some(DayPart::Morning)),
+            (&words.this_afternoon, Day::In(0), Some(DayPart::Afternoon)),
+            (&words.this_evening, Day::In(0), Some(DayPart::Evening)),
+            (&words.tonight, Day::In(0), Some(DayPart::Night)),
             (&words.tomorrow, Day::In(1), None),
             (&words.today, Day::In(0), None),
         ];
@@ -677,31 +656,64 @@ impl<'l, 'i> TimeReader<'l, 'i> {
             let next = next.map(|(n, list)| (Day::NextWeekday(n), list));
             let weekdays = (1_u8..).zip(&words.weekdays);
             let weekdays = weekdays.map(|(n, list)| (Day::Weekday(n), list));
-            let found = next
-                .chain(weekdays)
-                .filter_map(|(day, list)| Some((day, None, self.phrase(list, at)?)));
+            let found = next.chain(weekdays).filter_map(|(day, list)| {
+                let (part, length) = self.named_day(list, at)?;
+                Some((day, part, length))
+            });
             found.max_by_key(|(_, _, length)| *length)?
         };
-        if part.is_some() {
-            return Some((day, part, length));
+        let (part, length) = match (part, self.part(at + length)) {
+            (None, Some((part, more))) => (Some(part), length + more),
+            (part, _) => (part, length),
+        };
+        // Of "monday night at one" it is not certain which night is meant.
+        let part = match part {
+            Some(DayPart::Night) if day != Day::In(0) => Some(DayPart::LateEvening),
+            part => part,
+        };
+        Some((day, part, length))
+    }
+
+    /// Returns the number of words of the day of a list that stands at `at`, with the part of the
+    /// day behind its name or joined with it: "montag abend", "montagabend".
+    pub(super) fn named_day(&self, list: &[String], at: usize) -> Option<(Option<DayPart>, usize)> {
+        let of_day = &self.words.of_day;
+        if let Some(length) = self.phrase(list, at) {
+            let behind = of_day
+                .iter()
+                .find_map(|(part, words)| Some((*part, self.phrase(words, at + length)?)));
+            return Some(match behind {
+                Some((part, more)) => (Some(part), length + more),
+                None => (None, length),
+            });
         }
-        match self.part(at + length) {
-            Some((part, more)) => Some((day, Some(part), length + more)),
-            None => Some((day, None, length)),
-        }
+        list.iter().find_map(|phrase| {
+            let length = phrase.split(' ').count();
+            let input = self.input.get(at..at + length)?;
+            let rest = input.join(" ");
+            let rest = rest.strip_prefix(phrase.as_str())?;
+            let of = |words: &[String]| words.iter().any(|word| word == rest);
+            let (part, _) = of_day.iter().find(|(_, words)| of(words))?;
+            Some((Some(*part), length))
+        })
     }
 
     /// "in the morning", "in the evening".
-    pub(super) fn part(&self, at: usize) -> Option<(DayHalf, usize)> {
-        let morning = self.phrase(&self.words.morning, at);
-        let evening = self.phrase(&self.words.evening, at);
-        let night = self.phrase(&self.words.night, at);
-        match (morning, evening, night) {
-            (Some(length), None, None) => Some((DayHalf::Morning, length)),
-            (None, Some(length), None) => Some((DayHalf::Evening, length)),
-            (None, None, Some(length)) => Some((DayHalf::Night, length)),
-            _ => None,
-        }
+    pub(super) fn part(&self, at: usize) -> Option<(DayPart, usize)> {
+        let words = self.words;
+        let lists = [
+            (&words.morning, DayPart::Morning),
+            (&words.afternoon, DayPart::Afternoon),
+            (&words.evening, DayPart::Evening),
+            (&words.second_half, DayPart::SecondHalf),
+            (&words.night, DayPart::Night),
+        ];
+        let mut found = lists
+            .into_iter()
+            .filter_map(|(list, part)| Some((part, self.phrase(list, at)?)));
+        let first = found.next()?;
+        // A word of two parts names none of them.
+        found.next().is_none().then_some(first)
     }
 
     /// "at sunset", "half an hour before sunset".
@@ -789,7 +801,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
             hour: 12, minute, ..
         } = time
         else {
-            return Some((time, end));
+            return Some((time, self.optional(&self.words.sharp, end)));
         };
         let [noon, midnight] = &self.words.twelve;
         if let Some(length) = self.phrase(noon, end) {

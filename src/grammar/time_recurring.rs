@@ -1,11 +1,12 @@
 //! Expressions of repeated times: "every weekday at seven", "at sunset every evening", "every two
 //! hours until ten".
 
-use crate::grammar::time::{Cut, DayHalf, TimeReader, joined, with_part};
+use crate::grammar::day_part::DayPart;
+use crate::grammar::time::{Cut, TimeReader, joined};
 use crate::vocabulary::timing::{Day, Recurrence, TimeOfDay, Timing, Weekdays};
 
 /// Days of the week with the part of the day they name, and the end of their words.
-type Days = (Weekdays, Option<DayHalf>, usize);
+type Days = (Weekdays, Option<DayPart>, usize);
 
 impl TimeReader<'_, '_> {
     /// Returns the rule at `at`, and its end.
@@ -60,7 +61,7 @@ impl TimeReader<'_, '_> {
     fn with_trailing_part(
         &self,
         days: Weekdays,
-        part: Option<DayHalf>,
+        part: Option<DayPart>,
         time: TimeOfDay,
         end: usize,
     ) -> Option<(Recurrence, usize)> {
@@ -69,7 +70,7 @@ impl TimeReader<'_, '_> {
             Some(_) => return None,
             None => (part, end),
         };
-        let time = with_part(time, part)?;
+        let time = self.words.part_hours.place(time, part)?;
         Some((Recurrence::Days { days, time }, end))
     }
 
@@ -78,9 +79,14 @@ impl TimeReader<'_, '_> {
         let words = self.words;
         let lists = [
             (&words.every_day, Weekdays::ALL, None),
-            (&words.every_morning, Weekdays::ALL, Some(DayHalf::Morning)),
-            (&words.every_evening, Weekdays::ALL, Some(DayHalf::Evening)),
-            (&words.every_night, Weekdays::ALL, Some(DayHalf::Night)),
+            (&words.every_morning, Weekdays::ALL, Some(DayPart::Morning)),
+            (
+                &words.every_afternoon,
+                Weekdays::ALL,
+                Some(DayPart::Afternoon),
+            ),
+            (&words.every_evening, Weekdays::ALL, Some(DayPart::Evening)),
+            (&words.every_night, Weekdays::ALL, Some(DayPart::Night)),
             (&words.workdays, Weekdays::WORKDAYS, None),
             (&words.weekends, Weekdays::WEEKENDS, None),
         ];
@@ -91,8 +97,8 @@ impl TimeReader<'_, '_> {
         let (mut days, part, length) = if let Some(found) = of_list {
             found
         } else {
-            let (day, length) = self.day_in(&words.weekly, at)?;
-            (Weekdays::one(day), None, length)
+            let (day, part, length) = self.day_in(&words.weekly, at)?;
+            (Weekdays::one(day), part, length)
         };
         let mut end = at + length;
         while days != Weekdays::ALL
@@ -118,12 +124,16 @@ impl TimeReader<'_, '_> {
         let words = self.words;
         let named = [&words.weekly, &words.day_names, &words.weekdays];
         let found = named.into_iter().find_map(|lists| self.day_in(lists, at));
-        found.map(|(day, length)| (day, at + length))
+        let (day, part, length) = found?;
+        part.is_none().then_some((day, at + length))
     }
 
-    fn day_in(&self, lists: &[Vec<String>], at: usize) -> Option<(u8, usize)> {
+    fn day_in(&self, lists: &[Vec<String>], at: usize) -> Option<(u8, Option<DayPart>, usize)> {
         let mut days = (1_u8..).zip(lists);
-        days.find_map(|(day, list)| Some((day, self.phrase(list, at)?)))
+        days.find_map(|(day, list)| {
+            let (part, length) = self.named_day(list, at)?;
+            Some((day, part, length))
+        })
     }
 
     /// Returns the ways to join a time with days elsewhere in the sentence: "every evening turn on
@@ -157,7 +167,7 @@ impl TimeReader<'_, '_> {
             } else {
                 continue;
             };
-            let Some(time) = with_part(point.time, part) else {
+            let Some(time) = self.words.part_hours.place(point.time, part) else {
                 continue;
             };
             found.push(Cut {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
 
+use crate::grammar::day_part::{DayPart, PartHours};
 use crate::grammar::tokens::words;
 
 /// Words of one language for times.
@@ -44,6 +45,8 @@ pub(super) struct TimeWords {
     pub(super) half_past: Vec<String>,
     pub(super) quarter_past: Vec<String>,
     pub(super) quarter_to: Vec<String>,
+    /// Before an hour, where it is not certain which half hour is meant: "half".
+    pub(super) unclear_half: Vec<String>,
     /// Before the next hour: "halb".
     pub(super) half_before: Vec<String>,
     /// Between minutes and hour: "past", "to".
@@ -63,19 +66,29 @@ pub(super) struct TimeWords {
     pub(super) noon_is_twelve: bool,
     pub(super) noon: Vec<String>,
     pub(super) midnight: Vec<String>,
-    /// Behind or before a time: in the morning, in the afternoon or evening.
+    /// Behind a time: "sharp".
+    pub(super) sharp: Vec<String>,
+    /// Behind or before a time: in the morning, in the afternoon, in the evening, and "pm".
     pub(super) morning: Vec<String>,
+    pub(super) afternoon: Vec<String>,
     pub(super) evening: Vec<String>,
+    pub(super) second_half: Vec<String>,
+    /// Behind the name of a weekday or joined with it only: "montagabend".
+    pub(super) of_day: BTreeMap<DayPart, Vec<String>>,
+    /// The hours of these parts of the day.
+    pub(super) part_hours: PartHours,
     /// Behind a time of the clock that begins with twelve: words for the one at noon, "pm", and for the
     /// one at midnight, "am".
     pub(super) twelve: [Vec<String>; 2],
     /// The same of today: "this evening".
     pub(super) this_morning: Vec<String>,
+    pub(super) this_afternoon: Vec<String>,
     pub(super) this_evening: Vec<String>,
     /// The night that is next: "tonight"; hours up to five are after midnight.
     pub(super) tonight: Vec<String>,
     /// The same of tomorrow: "tomorrow morning".
     pub(super) tomorrow_morning: Vec<String>,
+    pub(super) tomorrow_afternoon: Vec<String>,
     pub(super) tomorrow_evening: Vec<String>,
     /// "tomorrow night": its small hours are on the next day, or on the one behind it.
     pub(super) tomorrow_night: Vec<String>,
@@ -95,6 +108,7 @@ pub(super) struct TimeWords {
     /// Of every day, of its mornings, evenings or nights: "every day", "every evening".
     pub(super) every_day: Vec<String>,
     pub(super) every_morning: Vec<String>,
+    pub(super) every_afternoon: Vec<String>,
     pub(super) every_evening: Vec<String>,
     pub(super) every_night: Vec<String>,
     /// Of Monday to Friday, and of Saturday and Sunday.
@@ -132,12 +146,14 @@ impl TimeWords {
         let joined = |text: &str| words(&plain(text)).join(" ");
         // Not among the lists: no expression begins with one of these.
         let mut now = std::mem::take(&mut self.now);
-        for list in self.lists().chain(std::iter::once(&mut now)) {
+        let sort = |list: &mut Vec<String>| {
             for text in list.iter_mut() {
                 *text = joined(text);
             }
             list.sort_by_key(|text| std::cmp::Reverse(text.split(' ').count()));
-        }
+        };
+        self.lists().chain([&mut now]).for_each(sort);
+        self.part_lists().for_each(sort);
         self.now = now;
         for phrases in [&mut self.keep, &mut self.keep_end] {
             *phrases = std::mem::take(phrases)
@@ -157,8 +173,23 @@ impl TimeWords {
         for list in self.lists() {
             firsts.extend(list.iter().map(|text| first_word(text)));
         }
+        for list in self.part_lists() {
+            firsts.extend(list.iter().map(|text| first_word(text)));
+        }
+        firsts.extend(self.joined_days());
         self.firsts = firsts;
         self
+    }
+
+    /// Returns the names of days with a part of the day: "montagabend".
+    fn joined_days(&self) -> impl Iterator<Item = Box<str>> {
+        let lists = [&self.weekdays, &self.next_weekdays, &self.weekly];
+        let days = lists.into_iter().flatten().flatten();
+        let days = days.filter(|day| !day.contains(' '));
+        days.flat_map(|day| {
+            let parts = self.of_day.values().flatten();
+            parts.map(move |part| format!("{day}{part}").into_boxed_str())
+        })
     }
 
     /// Returns whether an expression may begin with this word, numbers aside.
@@ -184,6 +215,7 @@ impl TimeWords {
             &mut self.half_past,
             &mut self.quarter_past,
             &mut self.quarter_to,
+            &mut self.unclear_half,
             &mut self.half_before,
             &mut self.past,
             &mut self.to,
@@ -196,14 +228,7 @@ impl TimeWords {
             &mut self.minus,
             &mut self.noon,
             &mut self.midnight,
-            &mut self.morning,
-            &mut self.evening,
-            &mut self.this_morning,
-            &mut self.this_evening,
-            &mut self.tonight,
-            &mut self.tomorrow_morning,
-            &mut self.tomorrow_evening,
-            &mut self.tomorrow_night,
+            &mut self.sharp,
             &mut self.today,
             &mut self.tomorrow,
             &mut self.after_tomorrow,
@@ -212,13 +237,9 @@ impl TimeWords {
             &mut self.sunrise,
             &mut self.sunset,
             &mut self.every_day,
-            &mut self.every_morning,
-            &mut self.every_evening,
-            &mut self.every_night,
             &mut self.workdays,
             &mut self.weekends,
             &mut self.every,
-            &mut self.night,
             &mut self.before,
             &mut self.behind,
         ]
@@ -227,6 +248,31 @@ impl TimeWords {
         .chain(self.weekdays.iter_mut().chain(&mut self.next_weekdays))
         .chain(&mut self.weekly)
         .chain(&mut self.day_names)
+    }
+
+    /// Returns the lists for parts of the day.
+    fn part_lists(&mut self) -> impl Iterator<Item = &mut Vec<String>> {
+        [
+            &mut self.morning,
+            &mut self.afternoon,
+            &mut self.evening,
+            &mut self.second_half,
+            &mut self.this_morning,
+            &mut self.this_afternoon,
+            &mut self.this_evening,
+            &mut self.tonight,
+            &mut self.tomorrow_morning,
+            &mut self.tomorrow_afternoon,
+            &mut self.tomorrow_evening,
+            &mut self.tomorrow_night,
+            &mut self.night,
+            &mut self.every_morning,
+            &mut self.every_afternoon,
+            &mut self.every_evening,
+            &mut self.every_night,
+        ]
+        .into_iter()
+        .chain(self.of_day.values_mut())
     }
 }
 
