@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use crate::binding::{Binding, Codec, Form, Port, Scale};
 use crate::home::availability::{Availability, AvailabilityMode};
 use crate::home::capability::{Capability, Guard, Risk};
+use crate::home::setpoint::{COOLING_TARGET, HEATING_TARGET};
 use crate::vocabulary::{Domain, Property, Value};
 
 /// Returns a capability that can be set.
@@ -24,6 +25,30 @@ pub(super) fn setting(property: Property, domain: Domain, binding: Binding) -> C
         }
     }
     capability
+}
+
+/// Returns the target temperature of a device that has only one for heating and one for cooling. It
+/// has no topics: the permission gate selects one of the two by the mode.
+pub(super) fn selected_target(capabilities: &[Capability]) -> Option<Capability> {
+    let of = |property: &Property| capabilities.iter().find(|c| c.property == *property);
+    let heating = of(&HEATING_TARGET.into()).filter(|c| c.settable)?;
+    let cooling = of(&COOLING_TARGET.into()).filter(|c| c.settable)?;
+    let (
+        Domain::Number { min, max, .. },
+        Domain::Number {
+            min: low,
+            max: high,
+            ..
+        },
+    ) = (&heating.domain, &cooling.domain)
+    else {
+        return None;
+    };
+    if of(&Property::Temperature).is_some() {
+        return None;
+    }
+    let domain = number(min.min(*low), max.max(*high), "°C");
+    Some(setting(Property::Temperature, domain, Binding::default()))
 }
 
 /// Returns a capability that can only be read.

@@ -18,6 +18,7 @@ pub mod entrance;
 pub mod permit;
 mod reach;
 pub mod rights;
+pub mod setpoint;
 pub mod state;
 
 use crate::binding::Decoded;

@@ -459,6 +459,16 @@ pub struct Denials {
     pub contradiction: String,
     /// The present value is not known.
     pub state_unknown: String,
+    /// The mode selects neither the heating nor the cooling target.
+    #[serde(default = "two_targets")]
+    pub two_targets: String,
+}
+
+/// The sentence of a language file of an older release.
+fn two_targets() -> String {
+    "{the_device} has one temperature for heating and one for cooling: say first whether it should \
+     heat or cool"
+        .to_owned()
 }
 
 /// The most names that a list names unless it says otherwise.

@@ -9,6 +9,7 @@ use crate::home::entrance::normalized_class;
 use crate::vocabulary::slug::Slug;
 
 use crate::discovery::announcement::{AnnouncedDevice, Announcement, InvalidAnnouncement, Origin};
+use crate::discovery::capabilities::selected_target;
 use crate::discovery::homeassistant::config::{EntityConfig, expand, text_of};
 use crate::discovery::homeassistant::physical_device::PhysicalDevice;
 use crate::discovery::names;
@@ -167,11 +168,14 @@ fn entity(
     }
     config.check_payloads()?;
     let physical_name = body.name.as_deref().unwrap_or_default();
-    let capabilities = capabilities(component, config, physical_name, object)?;
+    let mut capabilities = capabilities(component, config, physical_name, object)?;
     let is_usable =
         |c: &Capability| !c.settable || c.binding.command.is_some() || !c.binding.fixed.is_empty();
     if !capabilities.iter().all(is_usable) {
         return Err(InvalidAnnouncement::Missing("command_topic"));
+    }
+    if component == "climate" {
+        capabilities.extend(selected_target(&capabilities));
     }
     let name = entity_name::full_name(component, config, body, object);
     let kind = Slug::new(component).map_err(|_| InvalidAnnouncement::Missing("platform"))?;

@@ -4,9 +4,12 @@ use serde_json::{Value as Json, json};
 
 use crate::binding::Binding;
 use crate::home::capability::Capability;
+use crate::home::setpoint::{COOLING_TARGET, HEATING_TARGET};
 use crate::vocabulary::{Domain, Property, Value};
 
-use crate::discovery::capabilities::{choice, field, linear, number, percent, setting, words};
+use crate::discovery::capabilities::{
+    choice, field, linear, number, percent, selected_target, setting, words,
+};
 use crate::discovery::readings;
 use crate::discovery::zigbee2mqtt::expose::{DefaultRange, DeviceAddress, Expose};
 
@@ -104,8 +107,8 @@ impl Expose {
     }
 
     fn climate(&self, address: DeviceAddress<'_>) -> Vec<Option<Capability>> {
-        // Which of two setpoints a device obeys, its features do not say; the first that can be set
-        // is the one people mean.
+        // The heating setpoint is the first that can be set. With a cooling one beside it, the mode
+        // selects which of the two people mean.
         let mut targets = [
             "occupied_heating_setpoint",
             "current_heating_setpoint",
@@ -126,9 +129,19 @@ impl Expose {
             let feature = self.feature(name)?;
             feature.select(address, property)
         };
+        let targets = match cooling {
+            Some(_) => [
+                degrees(target, HEATING_TARGET.into()),
+                degrees(cooling, COOLING_TARGET.into()),
+            ],
+            None => [degrees(target, Property::Temperature), None],
+        };
+        let known: Vec<Capability> = targets.iter().flatten().cloned().collect();
+        let [target, cooling] = targets;
         vec![
-            degrees(target, Property::Temperature),
-            degrees(cooling, "temperature_high".into()),
+            selected_target(&known),
+            target,
+            cooling,
             degrees(unoccupied, "away_temperature".into()),
             select("system_mode", Property::HvacMode),
             select("preset", Property::Preset),

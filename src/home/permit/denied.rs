@@ -78,6 +78,13 @@ pub enum Denied {
         /// The property.
         property: Property,
     },
+    /// The device has one target temperature for heating and one for cooling, and its mode does not
+    /// select one of them.
+    #[error("the mode of {device} selects neither its heating target nor its cooling target")]
+    TwoTargets {
+        /// The name of the device.
+        device: String,
+    },
     /// The draft must be confirmed first.
     #[error("{question}")]
     Unconfirmed {
@@ -161,6 +168,11 @@ impl Denied {
             }
             Self::StateUnknown { device, property } => {
                 of(speech, &forms.state_unknown, device, property)
+            }
+            Self::TwoTargets { device } => {
+                let the_device = the(speech, device);
+                let places = [("device", device.as_str()), ("the_device", &the_device)];
+                speech.begun(&fill(&forms.two_targets, &places))
             }
             Self::Unconfirmed { question } => question.clone(),
         }

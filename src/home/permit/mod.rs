@@ -128,7 +128,10 @@ impl Home {
             .is_some_and(|value| !is_momentary(&action.property, value));
         Ok(Step {
             device: device.id.clone(),
-            action: action.clone(),
+            action: Action {
+                property: capability.property.clone(),
+                ..action.clone()
+            },
             repeatable: action.op == Op::Stop || is_absolute,
             target_value,
             publication,
@@ -162,10 +165,13 @@ impl<'a> Gate<'a> {
     /// Adds an action to the plan, or an answer to the reply.
     fn admit(&mut self, action: &'a Action) -> Result<(), Denied> {
         let context = self.context;
-        let resolved = Resolved::new(self.home, action, self.state, context)?;
+        let resolved = Resolved::new(self.home, (action, self.draft), self.state, context)?;
         if action.op == Op::Query {
-            self.speech
-                .answer(&resolved, self.draft.state_query.as_ref());
+            let query = self.draft.state_query.as_ref();
+            match resolved.both_targets(self.state, context.now) {
+                Some(targets) => targets.iter().for_each(|t| self.speech.answer(t, query)),
+                None => self.speech.answer(&resolved, query),
+            }
             return Ok(());
         }
         let value = match target(&resolved)? {
@@ -177,8 +183,9 @@ impl<'a> Gate<'a> {
             }
         };
         let step = self.home.step(&resolved, value, context.command)?;
+        self.check_contradiction(&resolved, &step)?;
         let message = ProposedMessage {
-            action,
+            action: &step.action,
             value: step.target_value.as_ref(),
             publication: &step.publication,
         };
@@ -193,6 +200,23 @@ impl<'a> Gate<'a> {
             Some((PowerOn::Before, power)) => self.plan.steps.extend([power, step]),
             Some((PowerOn::After, power)) => self.plan.steps.extend([step, power]),
             None => self.plan.steps.push(step),
+        }
+        Ok(())
+    }
+
+    /// Refuses two values for one target temperature, of which one was named by the property that
+    /// the mode selects.
+    fn check_contradiction(&self, resolved: &Resolved<'_>, step: &Step) -> Result<(), Denied> {
+        let is_other = |planned: &Step| {
+            planned.device == step.device
+                && planned.action.property == step.action.property
+                && planned.target_value != step.target_value
+        };
+        if self.plan.steps.iter().any(is_other) {
+            return Err(Denied::Contradiction {
+                device: resolved.device.name.clone(),
+                property: step.action.property.clone(),
+            });
         }
         Ok(())
     }
@@ -230,7 +254,7 @@ impl<'a> Gate<'a> {
             op: Op::Set,
             value: Some(Value::text("on")),
         };
-        let power = Resolved::new(self.home, &action, self.state, self.context)?;
+        let power = Resolved::new(self.home, (&action, self.draft), self.state, self.context)?;
         let step = self
             .home
             .step(&power, action.value.clone(), self.context.command)?;

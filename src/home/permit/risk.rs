@@ -44,6 +44,13 @@ impl Home {
             device, capability, ..
         } = *resolved;
         let mut worst = direction_risk(device, capability, message, state, context.now);
+        // A risk that the operator chose for the target temperature holds for the target that the
+        // mode selects.
+        if capability.property != resolved.action.property
+            && let Some(named) = device.capability(&resolved.action.property)
+        {
+            worst = worst.max(direction_risk(device, named, message, state, context.now));
+        }
         if worst == Risk::Never {
             return Err(never(device, &message.action.property));
         }

@@ -131,7 +131,7 @@ impl<'a> SpeechBuilder<'a> {
         let form = match denied {
             Denied::NotAllowed { .. } => &forms.not_allowed,
             Denied::Never { .. } => &forms.never,
-            Denied::StateUnknown { .. } => &forms.unknown,
+            Denied::StateUnknown { .. } | Denied::TwoTargets { .. } => &forms.unknown,
             Denied::OutOfRange { .. } => &forms.out_of_range,
             _ => &forms.incapable,
         };

@@ -538,3 +538,137 @@ fn a_message_that_opens_a_door_is_judged_as_such_under_any_name() {
         r#"{"state":"UNLOCK"}"#
     );
 }
+
+/// A thermostat with a heating and a cooling target, in this mode.
+fn thermostat(modes: &[&str], mode: Option<&str>) -> (Home, State) {
+    let mut device = device("thermostat", "climate");
+    let template = device.capability(&Property::Temperature).unwrap().clone();
+    for name in ["temperature_low", "temperature_high"] {
+        let mut target = template.clone();
+        target.property = name.into();
+        target.binding = zigbee2mqtt("z", "thermostat", &target.property, Some(name));
+        device.capabilities.push(target);
+    }
+    for capability in &mut device.capabilities {
+        match capability.property {
+            Property::Temperature => capability.binding = crate::binding::Binding::default(),
+            Property::HvacMode => capability.domain = Domain::words(modes),
+            _ => {}
+        }
+    }
+    let home = Home::new(vec![], vec![device], Rights::default(), "sayso").unwrap();
+    let mut state = State::default();
+    if let Some(mode) = mode {
+        report(
+            &mut state,
+            "thermostat",
+            Property::HvacMode,
+            Value::text(mode),
+        );
+    }
+    (home, state)
+}
+
+#[test]
+fn the_mode_of_a_thermostat_selects_its_target_temperature() {
+    let all = ["off", "heat", "cool", "auto"];
+    let set = |modes: &[&str], mode: Option<&str>| {
+        let (home, state) = thermostat(modes, mode);
+        let (op, value) = (Op::Set, Some(Value::Number(21.0)));
+        let draft = Draft {
+            actions: vec![action("thermostat", "temperature", op, value)],
+            ..Draft::default()
+        };
+        let plan = home.permit(&draft, &state, context())?;
+        let [step] = plan.steps() else {
+            panic!("one step");
+        };
+        let property = step.action().property.name().to_owned();
+        assert!(step.publication().payload.contains(&property));
+        Ok::<_, Denied>(property)
+    };
+    assert_eq!(set(&all, Some("heat")).unwrap(), "temperature_low");
+    assert_eq!(set(&all, Some("cool")).unwrap(), "temperature_high");
+    // A device that cannot cool heats in every mode.
+    let heater = ["off", "heat", "auto"];
+    assert_eq!(set(&heater, Some("auto")).unwrap(), "temperature_low");
+    for mode in [None, Some("off"), Some("auto")] {
+        let denied = set(&all, mode).unwrap_err();
+        assert!(matches!(denied, Denied::TwoTargets { .. }), "{mode:?}");
+    }
+}
+
+#[test]
+fn a_mode_set_in_the_same_draft_selects_the_target_temperature() {
+    let (home, state) = thermostat(&["off", "heat", "cool"], Some("heat"));
+    let draft = Draft {
+        actions: vec![
+            action(
+                "thermostat",
+                "hvac_mode",
+                Op::Set,
+                Some(Value::text("cool")),
+            ),
+            action(
+                "thermostat",
+                "temperature",
+                Op::Set,
+                Some(Value::Number(24.0)),
+            ),
+        ],
+        ..Draft::default()
+    };
+    let plan = home.permit(&draft, &state, context()).unwrap();
+    assert_eq!(plan.steps()[1].action().property.name(), "temperature_high");
+}
+
+#[test]
+fn a_question_about_the_target_is_answered_with_the_one_that_counts() {
+    let ask = |mode: Option<&str>| {
+        let (home, mut state) = thermostat(&["off", "heat", "cool"], mode);
+        for (name, degrees) in [("temperature_low", 19.0), ("temperature_high", 26.0)] {
+            report(
+                &mut state,
+                "thermostat",
+                name.into(),
+                Value::Number(degrees),
+            );
+        }
+        let draft = Draft {
+            actions: vec![action("thermostat", "temperature", Op::Query, None)],
+            ..Draft::default()
+        };
+        let plan = home.permit(&draft, &state, context()).unwrap();
+        plan.into_speech()
+    };
+    let heating = ask(Some("heat"));
+    assert!(
+        heating.contains("19") && !heating.contains("26"),
+        "{heating}"
+    );
+    let unknown = ask(None);
+    assert!(
+        unknown.contains("19") && unknown.contains("26"),
+        "{unknown}"
+    );
+}
+
+#[test]
+fn a_risk_chosen_for_the_target_holds_for_the_selected_one() {
+    let (mut home, state) = thermostat(&["off", "heat", "cool"], Some("cool"));
+    let mut device = home.devices()[0].clone();
+    device.risks = vec![(Some(Property::Temperature), Risk::Never)];
+    device.apply_operator_risks();
+    home = Home::new(vec![], vec![device], Rights::default(), "sayso").unwrap();
+    let draft = Draft {
+        actions: vec![action(
+            "thermostat",
+            "temperature",
+            Op::Set,
+            Some(Value::Number(24.0)),
+        )],
+        ..Draft::default()
+    };
+    let denied = home.permit(&draft, &state, context()).unwrap_err();
+    assert!(matches!(denied, Denied::Never { .. }), "{denied}");
+}
