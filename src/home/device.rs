@@ -5,6 +5,7 @@ use std::fmt;
 use crate::home::availability::Availability;
 use crate::home::capability::{Capability, Guard, Risk};
 use crate::home::entrance;
+use crate::home::entrance::NamedEntrance;
 use crate::vocabulary::properties::PROPERTIES;
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::{Domain, Property};
@@ -141,6 +142,9 @@ impl Default for Members {
 /// The property of a drive that is started by one pulse in either direction.
 const TRIGGER: &str = "trigger";
 
+/// The kinds that may move a door, gate or lock under another kind than its own.
+const SWITCHES: [&str; 4] = ["button", "scene", "script", "switch"];
+
 /// The kinds that heat or pump.
 const HEATS_OR_PUMPS: [&str; 5] = ["water_heater", "climate", "valve", "pump", "heater"];
 
@@ -182,9 +186,23 @@ impl Device {
     }
 
     /// True for devices that let somebody in or keep somebody out: locks, alarms, garage doors,
-    /// gates and doors.
+    /// gates and doors, and the switches and buttons that move one.
     pub fn is_entrance(&self) -> bool {
-        matches!(self.kind.as_str(), "lock" | "alarm_control_panel") || self.is_door()
+        matches!(self.kind.as_str(), "lock" | "alarm_control_panel")
+            || self.is_door()
+            || self.switched_entrance().is_some()
+    }
+
+    /// Returns what a switch, button, scene or script moves that is called like a door, gate, garage
+    /// or lock.
+    pub(super) fn switched_entrance(&self) -> Option<NamedEntrance> {
+        let kind = self.kind.as_str();
+        let is_outlet = self.class.as_deref() == Some("outlet");
+        if !SWITCHES.contains(&kind) || is_outlet {
+            return None;
+        }
+        let mut names = std::iter::once(&self.name).chain(&self.aliases);
+        names.find_map(|name| entrance::entrance_switch(name))
     }
 
     /// True for a cover that lets somebody in: opening it must be confirmed unless the operator
@@ -208,7 +226,9 @@ impl Device {
 
     /// True for a device that is an entrance by its kind or class, whatever its name.
     pub fn is_entrance_by_class(&self) -> bool {
-        self.is_entrance() && !(self.kind.as_str() == "cover" && self.class.is_none())
+        let by_name = (self.kind.as_str() == "cover" && self.class.is_none())
+            || self.switched_entrance().is_some();
+        self.is_entrance() && !by_name
     }
 
     fn says_entrance(&self) -> bool {
@@ -251,8 +271,19 @@ impl Device {
     fn default_guards(&self) -> Vec<Guard> {
         let alarm = self.kind.as_str() == "alarm_control_panel";
         let door = self.is_door();
+        let switched = self.switched_entrance();
         let guard = |capability: &Capability| {
             let opens = match &capability.property {
+                Property::Power | Property::Press | Property::Scene | Property::Script
+                    if switched == Some(NamedEntrance::Lock) =>
+                {
+                    return Guard::all(Risk::Confirm);
+                }
+                Property::Power | Property::Press | Property::Scene | Property::Script
+                    if switched.is_some() =>
+                {
+                    true
+                }
                 Property::Lock => true,
                 Property::Position | Property::Power => alarm || door,
                 other if other.name() == TRIGGER && self.has_door_trigger() => {

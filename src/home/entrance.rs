@@ -1,4 +1,5 @@
-//! Which covers let somebody in: by their device class, or by their name where no class says so.
+//! Which covers, switches and buttons let somebody in: by their device class, or by their name where
+//! no class says so.
 //!
 //! The words are not those of `config/language`: an operator who edits a language must not lower a
 //! risk by it.
@@ -152,6 +153,146 @@ const BLINDS: [&str; 29] = [
     "zonwering",
 ];
 
+/// Words for a lock. The Dutch "slot" counts only in a compound: in English it is a place.
+const LOCKS: [&str; 12] = [
+    "cerradura",
+    "cerrojo",
+    "deadbolt",
+    "gache",
+    "lock",
+    "locks",
+    "schloss",
+    "schloß",
+    "serrure",
+    "serrures",
+    "verrou",
+    "verriegelung",
+];
+
+/// Words for what is at a door or in a garage and is none: the light, the bell, the fan.
+const FIXTURE_WORDS: &[&str] = &[
+    "bel", "bell", "bells", "child", "fan", "fans", "foco", "focos", "kids", "led", "leds",
+    "luces", "luz", "plug", "plugs", "spot", "spots", "vent", "vents",
+];
+
+/// Beginnings and ends of such words.
+const FIXTURE_PARTS: &[&str] = &[
+    "alert",
+    "ambient",
+    "aspirat",
+    "batter",
+    "beleuchtung",
+    "bombilla",
+    "calefac",
+    "camara",
+    "camera",
+    "charger",
+    "chauff",
+    "chime",
+    "climat",
+    "congel",
+    "dehumid",
+    "detect",
+    "deurbel",
+    "doorbell",
+    "eclairage",
+    "enchufe",
+    "freezer",
+    "fridge",
+    "frigo",
+    "gefrier",
+    "heating",
+    "heizer",
+    "heizung",
+    "kamera",
+    "keypad",
+    "kinder",
+    "klingel",
+    "kühl",
+    "kühlschrank",
+    "ladegerat",
+    "lader",
+    "ladung",
+    "lamp",
+    "lampe",
+    "lampen",
+    "lamps",
+    "leuchte",
+    "leuchten",
+    "licht",
+    "lichten",
+    "lichter",
+    "light",
+    "lights",
+    "lumiere",
+    "lumieres",
+    "lumin",
+    "lüfter",
+    "lüftung",
+    "melder",
+    "motion",
+    "music",
+    "notif",
+    "outlet",
+    "outlets",
+    "pomp",
+    "prise",
+    "pump",
+    "pumpe",
+    "radio",
+    "sensor",
+    "siren",
+    "socket",
+    "sonnette",
+    "sprink",
+    "steckdose",
+    "stopcontact",
+    "strip",
+    "timbre",
+    "touch",
+    "vacuum",
+    "ventil",
+    "verlichting",
+    "verwarming",
+    "wallbox",
+    "watering",
+    "zirkulation",
+];
+
+/// Words beside a word for a garage that say nothing else about the device: `Garage opener`.
+const DRIVES: [&str; 30] = [
+    "auf",
+    "button",
+    "close",
+    "contact",
+    "control",
+    "dicht",
+    "drive",
+    "impuls",
+    "impulse",
+    "knop",
+    "left",
+    "links",
+    "motor",
+    "offnen",
+    "open",
+    "opener",
+    "ouverture",
+    "ouvrir",
+    "abrir",
+    "pulse",
+    "rechts",
+    "relais",
+    "relay",
+    "remote",
+    "right",
+    "schalter",
+    "switch",
+    "taster",
+    "toggle",
+    "trigger",
+];
+
 /// Returns the classes of a kind; `None` where any word is one.
 pub fn classes(kind: &str) -> Option<&'static [&'static str]> {
     let mut listed = CLASSES.iter();
@@ -182,6 +323,63 @@ pub(super) fn names_an_entrance(name: &str) -> bool {
     }
     let is_blind = |word: &&str| BLINDS.iter().any(|blind| word.contains(blind));
     words.iter().any(|word| is_door(word)) && !words.iter().any(is_blind)
+}
+
+/// The part of a device called like an entrance that a switch or button moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NamedEntrance {
+    /// A door, a gate or a garage: on opens it.
+    Door,
+    /// A lock: whether on locks or unlocks it, the name does not say.
+    Lock,
+}
+
+/// Returns what a switch or button of this name moves, unless the name is that of something at a
+/// door or in a garage: `Garage light`, `Türklingel`. A garage alone counts only where nothing but
+/// the drive is named: "Garage freezer" is no door.
+pub(super) fn entrance_switch(name: &str) -> Option<NamedEntrance> {
+    let folded = fold(name);
+    let words: Vec<&str> = folded
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect();
+    let is_fixture = |word: &&str| {
+        let mut parts = FIXTURE_PARTS.iter().copied();
+        FIXTURE_WORDS.contains(word)
+            || parts.any(|part| word.starts_with(part) || word.ends_with(part))
+            || BLINDS.iter().any(|blind| word.contains(blind))
+    };
+    if words.iter().any(is_fixture) {
+        return None;
+    }
+    if words.iter().any(|word| is_lock(word)) {
+        return Some(NamedEntrance::Lock);
+    }
+    let is_garage = |word: &&str| is_garage(word);
+    let is_entrance = |word: &&str| is_door(word) || (is_gate(word) && !is_garage(word));
+    let says_no_more = |word: &&str| {
+        is_garage(word) || DRIVES.contains(word) || word.chars().all(|c| c.is_ascii_digit())
+    };
+    let is_bare_garage = words.iter().any(is_garage) && words.iter().all(says_no_more);
+    (words.iter().any(is_entrance) || is_bare_garage).then_some(NamedEntrance::Door)
+}
+
+fn is_lock(word: &str) -> bool {
+    let ends = ["lock", "schloss", "schloß", "deurslot", "poortslot"];
+    let other = ["block", "clock", "flock"];
+    LOCKS.contains(&word)
+        || (ends.iter().any(|end| word.ends_with(end))
+            && !other.iter().any(|other| word.ends_with(other)))
+}
+
+/// Whether the word is the garage itself, or a drive of its door, and no compound such as
+/// `Garagentor`, which is a gate by its end.
+fn is_garage(word: &str) -> bool {
+    let ends_as_gate = ["tor", "tür", "door", "deur", "poort", "öffner", "opener"]
+        .iter()
+        .any(|end| word.ends_with(end));
+    (word.starts_with("garag") || word.starts_with("garaj") || word.starts_with("cochera"))
+        && !ends_as_gate
 }
 
 fn is_gate(word: &str) -> bool {
@@ -233,6 +431,77 @@ fn fold(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_switch_says_that_it_moves_an_entrance() {
+        for name in [
+            "Garage",
+            "Garage 2",
+            "Garage door",
+            "Garage opener",
+            "Open garage",
+            "Gate",
+            "Driveway gate",
+            "Theater door",
+            "Stefan's gate",
+            "Garagentor",
+            "Garagentoröffner",
+            "Hoftor Taster",
+            "Haustür",
+            "Portail",
+            "Ouverture portail",
+            "Porte de garage",
+            "Puerta del garaje",
+            "Portón",
+            "Garagedeur",
+            "Tuinpoort",
+        ] {
+            assert_eq!(entrance_switch(name), Some(NamedEntrance::Door), "{name}");
+        }
+        for name in [
+            "Front door lock",
+            "Smart lock",
+            "Türschloss",
+            "Serrure",
+            "Cerradura principal",
+            "Voordeurslot",
+        ] {
+            assert_eq!(entrance_switch(name), Some(NamedEntrance::Lock), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_switch_at_a_door_or_in_a_garage_is_no_entrance() {
+        for name in [
+            "Garage light",
+            "Garage lights",
+            "Garage freezer",
+            "Garage workbench",
+            "Garagenlicht",
+            "Licht Garage",
+            "Lumière garage",
+            "Luz del garaje",
+            "Garageverlichting",
+            "Front door light",
+            "Doorbell",
+            "Türklingel",
+            "Deurbel",
+            "Lampe porte d'entrée",
+            "Gate camera",
+            "Child lock",
+            "Clock",
+            "Motor",
+            "Ventilator",
+            "Monitor",
+            "Kitchen switch",
+            "Slot 1",
+            "Outdoor plug",
+            "Store salon",
+            "",
+        ] {
+            assert_eq!(entrance_switch(name), None, "{name}");
+        }
+    }
 
     #[test]
     fn a_name_says_that_it_is_a_door_or_gate_in_five_languages() {

@@ -559,7 +559,8 @@ fn grace(actions: &[Action], home: &Home) -> Grace {
             return false;
         };
         let heats = device.heats_or_pumps() && !switches_off(action);
-        device.kind.as_str() == "lock" || device.is_door() || heats
+        let is_alarm = device.kind.as_str() == "alarm_control_panel";
+        (device.is_entrance() && !is_alarm) || heats
     };
     if actions.iter().any(is_harmful) {
         Grace::None

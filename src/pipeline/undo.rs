@@ -107,7 +107,10 @@ fn restoring(state: &Earlier, device: &Device) -> Result<Action, Obstacle> {
     let opens = match (&state.action.property, &before) {
         (Property::Lock, Value::Text(word)) => word != "locked",
         (Property::Power, Value::Text(word)) => {
-            device.kind.as_str() == "alarm_control_panel" && word == "off"
+            let disarms = device.kind.as_str() == "alarm_control_panel" && word == "off";
+            let asks = device.capability(&Property::Power);
+            let asks = asks.is_some_and(|power| power.guard.opening != Risk::Auto);
+            disarms || (asks && device.is_entrance() && word == "on")
         }
         (Property::Position | Property::Tilt, Value::Number(before)) => {
             let became = state.became.as_ref().and_then(Value::number);

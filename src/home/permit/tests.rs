@@ -672,3 +672,37 @@ fn a_risk_chosen_for_the_target_holds_for_the_selected_one() {
     let denied = home.permit(&draft, &state, context()).unwrap_err();
     assert!(matches!(denied, Denied::Never { .. }), "{denied}");
 }
+
+#[test]
+fn a_switch_or_button_called_like_an_entrance_asks_first() {
+    let named = |kind: &str, name: &str, risk: Option<Risk>| {
+        let mut device = device("it", kind);
+        device.name = name.to_owned();
+        device.risks = risk.map(|risk| (None, risk)).into_iter().collect();
+        device.apply_default_guards();
+        device.apply_operator_risks();
+        Home::new(vec![], vec![device], Rights::default(), "sayso").unwrap()
+    };
+    let asks = |home: &Home, property: &str, value: Option<Value>| {
+        let draft = Draft {
+            actions: vec![action("it", property, Op::Set, value)],
+            ..Draft::default()
+        };
+        let result = home.permit(&draft, &State::default(), context());
+        matches!(result, Err(Denied::Unconfirmed { .. }))
+    };
+    let on = || Some(Value::text("on"));
+    let off = || Some(Value::text("off"));
+    let gate = named("switch", "Garage door", None);
+    assert!(asks(&gate, "power", on()) && !asks(&gate, "power", off()));
+    let lock = named("switch", "Front door lock", None);
+    assert!(asks(&lock, "power", on()) && asks(&lock, "power", off()));
+    assert!(asks(&named("button", "Garage", None), "press", None));
+    assert!(!asks(
+        &named("button", "Garage", Some(Risk::Auto)),
+        "press",
+        None
+    ));
+    assert!(!asks(&named("switch", "Garage light", None), "power", on()));
+    assert!(!asks(&named("light", "Garage door", None), "power", on()));
+}
