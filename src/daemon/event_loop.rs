@@ -213,7 +213,7 @@ impl EventLoop {
                 () = until(build_due) => self.build_and_release(),
                 () = until(memory_due) => self.memory.on_due(),
                 () = until(broker_due) => {
-                    warn!("no broker yet: going on trying");
+                    warn!("the broker is not reached yet, trying again");
                     self.status.is_ready = true;
                     notify.ready(&self.status_line());
                 }
@@ -288,7 +288,7 @@ impl EventLoop {
                 warn!(
                     why,
                     broker = self.broker,
-                    "the broker is away, trying again"
+                    "the broker is offline, trying again"
                 );
                 self.status.broker_error = Some(why);
                 self.task.pipeline.forget_rule_states();
@@ -313,8 +313,8 @@ impl EventLoop {
         let is_first = !self.status.was_connected;
         if !is_first && is_session_lost {
             warn!(
-                "the broker has forgotten our session: what was said while the connection was away \
-                 is lost"
+                "the broker has no session for this client: commands sent while sayso was not \
+                 connected are lost"
             );
         }
         if is_first && let Some(finder) = self.homes.finder() {
@@ -505,7 +505,7 @@ impl EventLoop {
                     let clashes = conflicts.join("; ");
                     warn!(
                         clashes,
-                        "the devices announced do not fit the home file: the home stays as it is"
+                        "the home file does not fit the devices announced: the home stays as it is"
                     );
                 }
                 return;
@@ -645,7 +645,7 @@ impl EventLoop {
 /// Reports a command whose task has failed.
 fn report_end(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
-        error!(%error, "a command ended without an answer");
+        error!(%error, "a command ended with an internal error");
     }
 }
 

@@ -177,7 +177,7 @@ impl EventLoop {
         self.task.outbox.clear();
         if let Some(node) = &self.pair {
             if is_after_silence {
-                warn!("the leader gives no sign of life, and the broker does");
+                warn!("the leader sends no messages although the broker is reachable");
             }
             info!(node = node.pair().node(), "taking over");
             node.pair().open_gate();

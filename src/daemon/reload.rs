@@ -105,8 +105,8 @@ impl EventLoop {
         self.status.config_faults = faults;
         error!(
             faults,
-            "not reloaded, what was read before holds: mend it (`sayso check` tells the same), \
-             then reload again"
+            "not reloaded, the earlier config stays in force: correct the faults (`sayso check` \
+             lists them), then reload again"
         );
     }
 
@@ -149,8 +149,8 @@ fn log_changes(changes: &Changes) {
     if !changes.restart.is_empty() {
         warn!(
             keys = changes.restart.join(", "),
-            "changed, and wants a restart: until then the old values hold (systemctl restart sayso \
-             loses no command)"
+            "changed keys need a restart, until then the old values apply: \
+             `systemctl restart sayso` loses no command"
         );
     }
 }

@@ -90,11 +90,15 @@ fn open_store(settings: &store::Settings) -> Result<Option<Arc<Store>>, StoreErr
     match store::open(settings, path) {
         Ok(store) => {
             if let Some(aside) = &store.set_aside {
-                warn!(aside = %aside.display(), "the store could not be read: put aside, begun \
-                    anew");
+                warn!(
+                    aside = %aside.display(),
+                    "the store could not be read: it is put aside, and an empty one is used"
+                );
             } else if store.lost {
-                warn!(path = %path.display(), "the store held nothing that could be read: begun \
-                    anew");
+                warn!(
+                    path = %path.display(),
+                    "nothing in the store could be read: an empty one is used"
+                );
             }
             Ok(Some(Arc::new(store)))
         }
@@ -129,8 +133,8 @@ fn open_journal(store: Option<Arc<Store>>, config: &Config) -> (Journal, Recover
             if recovered.missing > 0 {
                 warn!(
                     missing_writes = recovered.missing,
-                    "the store is damaged: what was written last is lost, and commands of then are \
-                     not taken up"
+                    "the store is damaged: the last records are lost, and the commands in them are \
+                     not continued"
                 );
             }
             (journal, recovered)
@@ -150,7 +154,7 @@ pub(super) fn open_drafts(store: &Store, settings: &CacheSettings) -> Option<Dra
     match Drafts::open(store, limits, SystemTime::now()) {
         Ok(drafts) => Some(drafts),
         Err(error) => {
-            warn!(%error, "what models said before cannot be read: they are asked again");
+            warn!(%error, "the cached answers of models cannot be read: models are asked again");
             None
         }
     }
@@ -160,7 +164,7 @@ pub(super) fn open_spending(store: &Store) -> Option<Spending> {
     match Spending::open(store) {
         Ok(spending) => Some(spending),
         Err(error) => {
-            warn!(%error, "what was spent before cannot be read: it is counted anew");
+            warn!(%error, "the spending of earlier runs cannot be read: it is counted from zero");
             None
         }
     }

@@ -410,7 +410,7 @@ impl Pipeline {
         !acts || answer.trusted || Box::pin(self.is_apt(&answer.provider)).await
     }
 
-    /// With `local = "last"`, returns the local meaning of a command no model could answer.
+    /// With `use = "last"` in `[local]`, returns the local meaning of a command no model could answer.
     fn local_fallback(&self, request: &Request<'_>, refusal: &Refusal) -> Option<Interpretation> {
         let is_last = self.services.grammar.when() == When::Last;
         let no_model_answered = matches!(

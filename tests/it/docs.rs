@@ -265,12 +265,15 @@ fn every_property_is_in_the_docs_of_the_payload() {
     }
 }
 
+/// Adds the source files of a folder, without their unit tests, to a text.
 fn sources(folder: &Path, text: &mut String) {
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         if entry.path().is_dir() {
             sources(&entry.path(), text);
         } else {
-            text.push_str(&joined(&fs::read_to_string(entry.path()).unwrap()));
+            let source = fs::read_to_string(entry.path()).unwrap();
+            let program = source.split("#[cfg(test)]\nmod tests {").next();
+            text.push_str(&joined(program.unwrap_or_default()));
         }
     }
 }
@@ -282,28 +285,65 @@ fn joined(source: &str) -> String {
     parts.fold(first, |text, part| text + part.trim_start())
 }
 
+/// The beginnings of the log lines that the page explains.
+fn explained_lines(troubles: &str) -> Vec<&str> {
+    let section = troubles.split("## What the log says").nth(1).unwrap();
+    let tables = section.split("\n## ").next().unwrap();
+    tables
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect()
+}
+
+/// The arguments of a macro call: the text up to its closing parenthesis.
+fn arguments(call: &str) -> &str {
+    let (mut depth, mut is_text, mut is_escaped) = (1_usize, false, false);
+    for (at, char) in call.char_indices() {
+        match char {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            '"' => is_text = !is_text,
+            '(' if !is_text => depth += 1,
+            ')' if !is_text => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return &call[..at];
+        }
+    }
+    panic!("a call without an end: {call:.100}")
+}
+
+/// The messages of the warnings and errors in a source text: the last text of each `warn!` and
+/// `error!`. One that consists of a variable alone is left out.
+fn warnings(source: &str) -> Vec<&str> {
+    let calls = source.split("warn!(").skip(1);
+    calls
+        .chain(source.split("error!(").skip(1))
+        .filter_map(|rest| arguments(rest).rsplit('"').nth(1))
+        .filter(|message| !message.starts_with('{'))
+        .collect()
+}
+
 #[test]
 fn the_log_lines_explained_are_those_of_the_program() {
     let (mut source, troubles) = (String::new(), read("docs/troubles.md"));
     sources(&root().join("src"), &mut source);
-    let table = troubles
-        .split("## What the log says")
-        .nth(1)
-        .unwrap()
-        .split("\n## ")
-        .next()
-        .unwrap();
-    let lines: Vec<&str> = table
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-        .collect();
-    assert!(lines.len() >= 14, "{lines:?}");
-    for line in lines {
+    let explained = explained_lines(&troubles);
+    for line in &explained {
         assert!(
             source.contains(&format!("\"{line}")),
-            "nobody says `{line}`"
+            "the program does not log `{line}`"
         );
     }
+    let warnings = warnings(&source);
+    assert!(warnings.len() > 60, "{warnings:?}");
+    let is_explained = |message: &&str| explained.iter().any(|line| message.starts_with(line));
+    let missing: Vec<&str> = warnings.into_iter().filter(|m| !is_explained(m)).collect();
+    assert!(
+        missing.is_empty(),
+        "docs/troubles.md does not explain {missing:#?}"
+    );
 }
 
 /// The access list of the page lets sayso work and the kiosk speak as itself, and nothing else.

@@ -75,7 +75,7 @@ async fn a_new_command_after_a_reconnect_is_carried_out_although_an_equal_one_wa
     // Long enough that both are acknowledged.
     tokio::time::sleep(Duration::from_millis(1500)).await;
     broker.restart().await;
-    daemon.says("the broker is away", PATIENCE).await;
+    daemon.says("the broker is offline", PATIENCE).await;
     listener
         .publish_surely("sayso/command/a", "turn on the kitchen light")
         .await;

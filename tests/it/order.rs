@@ -130,7 +130,7 @@ async fn a_lost_delivery_is_done(is_killed: bool) {
         daemon.signal("KILL");
         daemon.ended(PATIENCE).await;
     } else {
-        daemon.says("the broker is away", PATIENCE).await;
+        daemon.says("the broker is offline", PATIENCE).await;
     }
     tap.mend();
     if is_killed {

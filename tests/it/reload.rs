@@ -193,7 +193,7 @@ async fn what_cannot_change_while_serving_is_said_to_want_a_restart() {
     stage.rewrite("sayso.toml", &changed);
     stage.rewrite("home.toml", &format!("{HOME}{ATTIC}"));
     for _ in 0..2 {
-        let said = stage.reload("wants a restart").await;
+        let said = stage.reload("need a restart").await;
         assert!(said.contains("mqtt.prefix, mqtt.ttl, store.path"), "{said}");
     }
     assert_eq!(
@@ -385,7 +385,7 @@ async fn a_reload_with_another_prefix_applies_the_rules_it_names() {
         + "\n[source.test]\ndeny = [\"device:kitchen_light\"]\n";
     stage.rewrite("sayso.toml", &changed);
     stage.rewrite("home.toml", &format!("{HOME}{ATTIC}risk = \"never\"\n"));
-    let said = stage.reload("wants a restart").await;
+    let said = stage.reload("need a restart").await;
     assert!(said.contains("mqtt.prefix"), "{said}");
     for text in ["turn on the kitchen light", "turn on the attic light"] {
         let reply = stage.say(text).await;

@@ -95,7 +95,7 @@ async fn a_broker_that_comes_late_is_waited_for() {
     broker.stop().await;
     let place = Scene::new().place(port);
     let daemon = Daemon::start(&place);
-    daemon.says("the broker is away", PATIENCE).await;
+    daemon.says("the broker is offline", PATIENCE).await;
     broker.restart().await;
     daemon.says("connected to the broker", PATIENCE).await;
     let mut listener = Listener::connect(port);

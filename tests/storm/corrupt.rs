@@ -214,7 +214,7 @@ async fn read(child: &mut Child, start: &mut Start) {
         if let Some((_, n)) = line.split_once("remembered=") {
             start.remembered = n.trim().parse().unwrap_or_default();
         }
-        if line.contains("the broker is away") {
+        if line.contains("the broker is offline") {
             start.began = true;
             return;
         }

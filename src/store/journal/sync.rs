@@ -243,7 +243,7 @@ impl Journal {
             self.sync().await;
         };
         if timeout(CLOSE, closing).await.is_err() {
-            tracing::error!("the disk does not answer: what was received last may be lost");
+            tracing::error!("the disk does not answer: the last commands may be lost");
         }
     }
 
