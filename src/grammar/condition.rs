@@ -277,7 +277,7 @@ impl Interpreter<'_> {
         let query = asked.state_query.as_ref();
         let any = match query {
             Some(StateQuery::Any(_)) => true,
-            Some(StateQuery::All(_)) => false,
+            Some(StateQuery::All(_) | StateQuery::Each(_)) => false,
             None if asked.actions.len() == 1 => false,
             Some(StateQuery::Which(_) | StateQuery::HowMany(_)) | None => return None,
         };

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use smallvec::SmallVec;
 
 use crate::grammar::antecedents::Remembered;
-use crate::grammar::clause::{Clause, QuestionType};
+use crate::grammar::clause::{Clause, Head, QuestionType, Target};
 use crate::grammar::disambiguate::question;
 use crate::grammar::effect::{DeviceEffects, Effects};
 use crate::grammar::intent::intent_of;
@@ -161,7 +161,7 @@ impl Interpreter<'_> {
             });
         }
         let asked = Some(clauses.as_slice()).filter(|clauses| clauses.len() == 1);
-        let asked = asked.and_then(|clauses| about(&clauses[0]));
+        let asked = asked.and_then(|clauses| about(&resolver, &clauses[0]));
         let left_out = left_out(unable, &resolver);
         (!actions.is_empty() && !contradicts(&actions)).then(|| Draft {
             scope: scope_of(&resolver, &clauses, (&actions, &left_out)),
@@ -401,7 +401,7 @@ fn scope_of(
 }
 
 /// Returns the form of a question about several devices.
-fn about(clause: &Clause) -> Option<StateQuery> {
+fn about(resolver: &Resolver<'_>, clause: &Clause) -> Option<StateQuery> {
     let told = |state: &StateWord| !clause.either && !state.is_extent();
     let word = clause.state.filter(told)?.word();
     match clause.question? {
@@ -410,8 +410,21 @@ fn about(clause: &Clause) -> Option<StateQuery> {
         QuestionType::YesNo if clause.any || clause.targets.is_empty() => {
             Some(StateQuery::Any(word))
         }
-        QuestionType::YesNo => Some(StateQuery::All(word)),
+        QuestionType::YesNo => {
+            let mut targets = clause.targets.iter();
+            let is_one = targets.all(|target| is_one(target) && !resolver.is_everything(target));
+            Some(if is_one {
+                StateQuery::Each(word)
+            } else {
+                StateQuery::All(word)
+            })
+        }
     }
+}
+
+/// Returns whether a target is named as one thing, "the light", even if several are meant by it.
+fn is_one(target: &Target) -> bool {
+    matches!(target.head, Head::Noun(_, false) | Head::Area) && !target.all && !target.both
 }
 
 /// Returns whether two actions change the same property.

@@ -114,7 +114,15 @@ impl Interpreter<'_> {
             .filter(|(_, senses)| senses.is_empty())
             .map(|(run, _)| run)
             .collect();
-        if !is_command || names_device || unknown.is_empty() || unknown.len() > MOST_UNKNOWN {
+        // "is it warmer than 18" compares, and "than" is no device.
+        let compares = has(|sense| matches!(sense, Sense::Comparative(_)))
+            && has(|sense| matches!(sense, Sense::Be | Sense::What | Sense::Whether));
+        if !is_command
+            || compares
+            || names_device
+            || unknown.is_empty()
+            || unknown.len() > MOST_UNKNOWN
+        {
             return None;
         }
         let words = unknown.join(" ");

@@ -65,13 +65,20 @@ pub enum StateQuery {
     All(&'static str),
     /// "Is any on?"
     Any(&'static str),
+    /// "Is the light on?", where several are meant.
+    Each(&'static str),
 }
 
 impl StateQuery {
     /// The word of the state.
     pub fn word(&self) -> &'static str {
-        let (Self::Which(word) | Self::HowMany(word) | Self::All(word) | Self::Any(word)) = self;
-        word
+        match self {
+            Self::Which(word)
+            | Self::HowMany(word)
+            | Self::All(word)
+            | Self::Any(word)
+            | Self::Each(word) => word,
+        }
     }
 
     /// The state as a value of `property`.

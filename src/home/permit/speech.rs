@@ -323,9 +323,10 @@ impl<'a> SpeechBuilder<'a> {
         let devices = self.findings.len() + self.unheard.len() + self.unrecognized.len();
         match query {
             Some(query)
-                if devices > 1 || !matches!(query, StateQuery::All(_) | StateQuery::Any(_)) =>
+                if devices > 1
+                    || matches!(query, StateQuery::Which(_) | StateQuery::HowMany(_)) =>
             {
-                let mut sentences = vec![self.summary(query)];
+                let mut sentences = self.summaries(query);
                 sentences.extend(self.not_confirmed());
                 sentences
             }
@@ -374,6 +375,42 @@ impl<'a> SpeechBuilder<'a> {
         self.speech.begun(&fill(form, &places))
     }
 
+    /// Sentences about several devices: one for each state where "the light" is in several, "On: Hall
+    /// lamp. Off: Desk lamp", which is neither a yes nor a no.
+    fn summaries(&self, query: &StateQuery) -> Vec<String> {
+        let first = self.findings.first().map(|found| found.matches);
+        let differ = self
+            .findings
+            .iter()
+            .any(|found| Some(found.matches) != first);
+        if !matches!(query, StateQuery::Each(_)) || !differ {
+            return vec![self.summary(query)];
+        }
+        let mut states: Vec<&str> = Vec::new();
+        for found in &self.findings {
+            if !states.contains(&found.value.as_str()) {
+                states.push(&found.value);
+            }
+        }
+        states
+            .into_iter()
+            .map(|state| self.in_state(state))
+            .collect()
+    }
+
+    /// The devices in a state: "On: Hall lamp and Desk lamp".
+    fn in_state(&self, state: &str) -> String {
+        let found = || self.findings.iter().filter(|found| found.value == state);
+        let names: Vec<String> = found().map(|found| found.device.clone()).collect();
+        let oldest = found().map(|found| found.age).max().unwrap_or_default();
+        let places = [
+            ("value", state),
+            ("devices", &self.speech.list_up_to(&names, MOST_LISTED)),
+            ("ago", &self.ago(oldest)),
+        ];
+        capitalized(&fill(&self.speech.answer.which, &places))
+    }
+
     /// One sentence about several devices: "On: Hall lamp and Desk lamp".
     fn summary(&self, query: &StateQuery) -> String {
         let answers = &self.speech.answer;
@@ -383,16 +420,16 @@ impl<'a> SpeechBuilder<'a> {
             .partition(|found| found.matches == Some(true));
         let all_known = self.unrecognized.is_empty();
         let form = match query {
-            StateQuery::All(_) if not.is_empty() && all_known => &answers.all,
-            StateQuery::All(_) if not.is_empty() => &answers.some,
-            StateQuery::All(_) => &answers.not_all,
+            StateQuery::All(_) | StateQuery::Each(_) if not.is_empty() && all_known => &answers.all,
+            StateQuery::All(_) | StateQuery::Each(_) if not.is_empty() => &answers.some,
+            StateQuery::All(_) | StateQuery::Each(_) => &answers.not_all,
             _ if so.is_empty() => &answers.none,
             StateQuery::Which(_) => &answers.which,
             StateQuery::HowMany(_) => &answers.count,
             StateQuery::Any(_) => &answers.some,
         };
         let subset = match query {
-            StateQuery::All(_) if !not.is_empty() => &not,
+            StateQuery::All(_) | StateQuery::Each(_) if !not.is_empty() => &not,
             _ => &so,
         };
         let names: Vec<String> = subset.iter().map(|found| found.device.clone()).collect();
