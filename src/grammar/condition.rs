@@ -297,7 +297,8 @@ impl Interpreter<'_> {
         })
     }
 
-    /// "the temperature in the kitchen is above 25 degrees".
+    /// Reads a reading compared with a limit: "the temperature in the kitchen is above 25 degrees".
+    /// Returns `None` if two ways to read the clause disagree.
     fn comparison(&self, clause: &[&str]) -> Option<ConditionClause> {
         let words = &self.lexicon.conditions;
         let lists = [

@@ -342,7 +342,7 @@ impl LocalGrammar {
         (!is_known).then(|| listed(own.chain(self.templates.codes())))
     }
 
-    /// When the local grammar is used.
+    /// Returns the configured order of grammar and models, the key `use` of `[local]`.
     pub fn when(&self) -> When {
         self.when
     }

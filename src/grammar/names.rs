@@ -531,16 +531,16 @@ impl Builder<'_> {
         }
     }
 
-    /// Whether commands to other devices could not be read if the words were a name of this device.
-    /// A scene or button may be called by a verb.
+    /// Returns whether commands to other devices could not be read if the words were a name of this
+    /// device. A scene or button may be called by a verb.
     fn hides_others(&self, (device, is_pressed): (usize, bool), form: &[String]) -> bool {
         (!is_pressed && self.is_of_verbs(form))
             || self.is_another_with_article(device, form)
             || self.commands_another(device, form)
     }
 
-    /// Whether the words are an article and the name of another device, as in "obey the front
-    /// door": "the front door" is the front door.
+    /// Returns whether the words are an article and the name of another device: "the front door"
+    /// where another device is called "front door".
     fn is_another_with_article(&self, device: usize, form: &[String]) -> bool {
         let [first, rest @ ..] = form else {
             return false;
@@ -551,9 +551,10 @@ impl Builder<'_> {
         other.is_some_and(|other| *other != device) && senses.any(|(_, sense)| sense.is_article())
     }
 
-    /// Whether the words are verbs and their particles, without a thing: "turn on". As a name
-    /// they would hide the verb from every command. A single word hides nothing, since each of its
-    /// senses is tried: a French wall lamp is called "applique", which is a verb as well.
+    /// Returns whether the words are verbs and their particles, without a thing: "turn on". As a
+    /// name they would hide the verb from every command. A single word hides nothing, because each
+    /// of its senses is tried: a French wall lamp is called "applique", which is a verb as well.
+    /// Only a pronoun such as "it" is refused as a single word.
     fn is_of_verbs(&self, form: &[String]) -> bool {
         if let [word] = form {
             let word = [word.as_str()];
@@ -578,7 +579,7 @@ impl Builder<'_> {
         })
     }
 
-    /// Whether the words are a command to another device, which such a name must not hide:
+    /// Returns whether the words are a command to another device, which such a name must not hide:
     /// "unlock the front door".
     fn commands_another(&self, device: usize, form: &[String]) -> bool {
         let input: Vec<&str> = form.iter().map(String::as_str).collect();

@@ -292,7 +292,9 @@ impl Interpreter<'_> {
         agree.then(|| read.swap_remove(0))
     }
 
-    /// "leave the fan on for ten minutes": only with a time it asks for something.
+    /// Reads a command to keep a device on, which asks for something only together with a length of
+    /// time: "leave the fan on for ten minutes". Returns the equivalent command without the time,
+    /// and its draft.
     fn kept_on(&self, cut: &Cut, draft: &dyn Fn(&str) -> Option<Draft>) -> Option<(String, Draft)> {
         if !matches!(cut.timing, Timing::For(_)) {
             return None;
@@ -316,7 +318,8 @@ impl Interpreter<'_> {
         })
     }
 
-    /// "at six for two hours": the rest of the sentence has a time of its own.
+    /// Reads the rest of a sentence that has a time of its own beside the length of time that was
+    /// cut: "at six for two hours".
     fn later_for_a_while(
         &self,
         cut: Cut,
@@ -463,7 +466,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         (end - at <= MOST_WORDS).then_some((timing, end - at))
     }
 
-    /// "turn on the fan ten minutes".
+    /// Reads a length of time without a preposition: "turn on the fan ten minutes".
     fn bare_length(&self, at: usize) -> Option<Cut> {
         if !self.may_begin(at) {
             return None;
@@ -490,7 +493,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         self.lexicon.senses(&input).any(|(_, sense)| is_it(sense))
     }
 
-    /// "in ten minutes", "ten minutes from now".
+    /// Reads a delay, and returns the index behind it: "in ten minutes", "ten minutes from now".
     fn delay(&self, at: usize) -> Option<(Timing, usize)> {
         if let Some(length) = self.phrase(&self.words.after, at)
             && let Some((span, end)) = self.long_span(at + length)
@@ -507,7 +510,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         Some((Timing::After(span), end + behind))
     }
 
-    /// "for ten minutes", "zehn minuten lang".
+    /// Reads how long a change lasts, and returns the index behind it: "for ten minutes", "zehn
+    /// minuten lang".
     fn duration_for(&self, at: usize) -> Option<(Timing, usize)> {
         if let Some(length) = self.phrase(&self.words.r#for, at)
             && let Some((span, end)) = self.long_span(at + length)
@@ -541,7 +545,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         !is_day && clock.is_some_and(|(_, its_end)| its_end >= end)
     }
 
-    /// "until nine", "until tomorrow at nine", "until sunset".
+    /// Reads the end of a change, and returns the index behind it: "until nine", "until tomorrow at
+    /// nine", "until sunset".
     pub(super) fn until(&self, at: usize) -> Option<(Timing, usize)> {
         let start = at + self.phrase(&self.words.until, at)?;
         if let Some((moment, end)) = self.moment(start) {
@@ -551,7 +556,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         Some((Timing::Until(moment), end))
     }
 
-    /// A moment behind another preposition than its own: "tomorrow nine", "sunset".
+    /// Reads a point in time without its own preposition, as it stands behind another one, and
+    /// returns the index behind it: "tomorrow nine", "sunset".
     pub(super) fn point(&self, at: usize) -> Option<(TimePoint, usize)> {
         let (day, part, start) = self.leading_day(at);
         let (time, end) = self.sun(start).or_else(|| self.clock(start))?;
@@ -563,7 +569,9 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         self.fixed_length(&self.words.durations, at).is_some()
     }
 
-    /// A moment with its preposition: "at nine", "tomorrow at nine", "at sunset".
+    /// Reads a point in time with its preposition, and returns the index behind it: "at nine",
+    /// "tomorrow at nine", "at sunset". Returns `None` where the words are a length of time as
+    /// well.
     pub(super) fn moment(&self, at: usize) -> Option<(TimePoint, usize)> {
         let (day, part, start) = self.leading_day(at);
         let (time, end) = self.at_sun(start).or_else(|| self.at_clock(start))?;
@@ -621,7 +629,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         Some((on_day(day, part, time), end))
     }
 
-    /// "tomorrow", "on friday", "this evening".
+    /// Reads a day and, where it is stated, the part of the day: "tomorrow", "on friday", "this
+    /// evening".
     fn day(&self, at: usize) -> Option<(Day, Option<DayPart>, usize)> {
         let words = self.words;
         let lists = [
@@ -698,7 +707,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         })
     }
 
-    /// "in the morning", "in the evening".
+    /// Reads a part of the day, and returns the number of its words: "in the morning", "in the
+    /// evening". Returns `None` where the words mean several parts.
     pub(super) fn part(&self, at: usize) -> Option<(DayPart, usize)> {
         let words = self.words;
         let lists = [
@@ -716,7 +726,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         found.next().is_none().then_some(first)
     }
 
-    /// "at sunset", "half an hour before sunset".
+    /// Reads sunrise or sunset with a preposition or an offset of at most 720 minutes: "at sunset",
+    /// "half an hour before sunset".
     pub(super) fn at_sun(&self, at: usize) -> Option<(TimeOfDay, usize)> {
         if let Some(length) = self.phrase(&self.words.at_sunrise, at) {
             return Some((TimeOfDay::Sunrise(0), at + length));
@@ -747,7 +758,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         Some((TimeOfDay::Sunset(0), at + length))
     }
 
-    /// "at nine"; without "at" only what cannot be anything else: "7:30", "7 am".
+    /// Reads a time of the clock with its preposition: "at nine". Without "at", only words that
+    /// cannot mean anything else are accepted: "7:30", "7 am".
     pub(super) fn at_clock(&self, at: usize) -> Option<(TimeOfDay, usize)> {
         if let Some(length) = self.phrase(&self.words.at, at)
             && let Some(found) = self.clock(at + length)
@@ -774,7 +786,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         (is_certain && (is_digits || has_part || has_o_clock)).then_some((time, end))
     }
 
-    /// "at noon", "at midnight".
+    /// Reads an hour with a name, and a half or a quarter behind it: "at noon", "at midnight".
     fn named_hour(&self, at: usize) -> Option<(TimeOfDay, usize)> {
         let (hour, length) = match self.phrase(&self.words.noon, at) {
             Some(length) => (12, length),
@@ -794,7 +806,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         Some((exact(hour, minute), end + more))
     }
 
-    /// A time of the clock without its preposition. "Twelve pm" tells which of the two it is.
+    /// Reads a time of the clock without its preposition. "Twelve pm" is noon, and "twelve am"
+    /// midnight.
     fn clock(&self, at: usize) -> Option<(TimeOfDay, usize)> {
         let (time, end) = self.hour_of_twelve(at)?;
         let TimeOfDay::Clock {
@@ -813,7 +826,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         }
     }
 
-    /// The same without what tells the half of the day.
+    /// Reads a time of the clock like [`clock`](Self::clock), but without the words behind "twelve"
+    /// that distinguish noon from midnight.
     fn hour_of_twelve(&self, at: usize) -> Option<(TimeOfDay, usize)> {
         if let Some(found) = self.named_hour(at) {
             return Some(found);
@@ -859,7 +873,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         TimeOfDay::Clock { hour, minute, half }
     }
 
-    /// "ten past nine", "twenty minutes to nine", "zehn vor halb neun".
+    /// Reads minutes before an hour: "ten past nine", "twenty minutes to nine", "zehn vor halb
+    /// neun".
     fn minutes_and_hour(&self, at: usize) -> Option<(TimeOfDay, usize)> {
         let words = self.words;
         let (minutes, length) = self.whole(at, 29.0)?;
@@ -881,7 +896,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         None
     }
 
-    /// "nine", "nine thirty", "neun uhr dreissig", "neuf heures et demie".
+    /// Reads an hour, with the minutes behind it where they are stated: "nine", "nine thirty",
+    /// "neun uhr dreissig", "neuf heures et demie".
     fn hour_and_minutes(&self, at: usize) -> Option<(TimeOfDay, usize)> {
         let words = self.words;
         let (hour, length) = self.whole(at, 24.0)?;
@@ -931,7 +947,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         Some((found(0)?, named))
     }
 
-    /// The minutes behind an hour, or behind its "o'clock": "9 15", "20 h 05", "20 h 30 min".
+    /// Reads the minutes behind an hour, or behind its "o'clock": "9 15", "20 h 05", "20 h 30 min".
     fn minutes_behind(&self, after_hour: usize, named: usize) -> Option<(u8, usize)> {
         let (minute, more) = self.whole(named, 59.0)?;
         let has_o_clock = named > after_hour;
@@ -950,7 +966,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         }
     }
 
-    /// An hour from 0 to 24, with "o'clock" if it is there.
+    /// Reads an hour from 0 to 24, with "o'clock" if it is there.
     fn hour(&self, at: usize) -> Option<(u8, usize)> {
         let (hour, length) = self.whole(at, 24.0)?;
         Some((hour, self.optional(&self.words.o_clock, at + length)))
@@ -970,7 +986,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         self.phrase(&self.words.o_clock, at).is_none() && self.is_unit(at)
     }
 
-    /// A length of time: "ten minutes", "an hour and a half", "1 hour 30 minutes".
+    /// Reads a length of time of whole seconds, from 1 to [`LONGEST`], and returns the index behind
+    /// it: "ten minutes", "an hour and a half", "1 hour 30 minutes".
     pub(super) fn span(&self, at: usize) -> Option<(Span, usize)> {
         let (mut total, mut end, mut last) = self.span_part(at)?;
         loop {
@@ -1009,8 +1026,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         Some((span, end))
     }
 
-    /// The same with minutes behind the hours that have no unit, as behind a preposition: "1h30",
-    /// "une heure trente".
+    /// Reads a length of time like [`span`](Self::span), and accepts minutes without a unit behind
+    /// the hours, as behind a preposition: "1h30", "une heure trente".
     pub(super) fn long_span(&self, at: usize) -> Option<(Span, usize)> {
         let (span, end) = self.span(at)?;
         let is_hours = span.seconds > 0
@@ -1033,7 +1050,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         }
     }
 
-    /// One number with its unit: seconds, end, and seconds of the unit.
+    /// Reads one number with its unit, and returns the length in seconds, the index behind it, and
+    /// the seconds of the unit.
     fn span_part(&self, at: usize) -> Option<(f64, usize, f64)> {
         if let Some((seconds, length)) = self.fixed_length(&self.words.durations, at) {
             let seconds = f64::from(seconds);

@@ -16,7 +16,8 @@ impl TimeReader<'_, '_> {
             .or_else(|| self.time_with_days(at))
     }
 
-    /// "every two hours", "hourly", with "until ten" behind.
+    /// Reads an interval, with an end behind it where one is stated: "every two hours", "hourly",
+    /// "every hour until ten".
     fn interval(&self, at: usize) -> Option<(Recurrence, usize)> {
         let fixed = self.fixed_length(&self.words.intervals, at);
         let (seconds, end) = if let Some((seconds, length)) = fixed {
@@ -37,14 +38,14 @@ impl TimeReader<'_, '_> {
         Some((Recurrence::Interval { seconds, until }, end))
     }
 
-    /// "every weekday at seven".
+    /// Reads the days before the time: "every weekday at seven".
     fn days_with_time(&self, at: usize) -> Option<(Recurrence, usize)> {
         let (days, part, end) = self.days(at)?;
         let (time, end) = self.at_sun(end).or_else(|| self.at_clock(end))?;
         self.with_trailing_part(days, part, time, end)
     }
 
-    /// "at seven every weekday".
+    /// Reads the days behind the time: "at seven every weekday".
     fn time_with_days(&self, at: usize) -> Option<(Recurrence, usize)> {
         let (time, end) = self.at_sun(at).or_else(|| self.at_clock(at))?;
         let (part, end) = match self.part(end) {
@@ -74,7 +75,8 @@ impl TimeReader<'_, '_> {
         Some((Recurrence::Days { days, time }, end))
     }
 
-    /// "every evening", "on mondays and fridays", "every weekday morning".
+    /// Reads recurring days and, where it is stated, the part of the day: "every evening", "on
+    /// mondays and fridays", "every weekday morning".
     fn days(&self, at: usize) -> Option<Days> {
         let words = self.words;
         let lists = [

@@ -141,14 +141,15 @@ fn without_fillers<'t>(lexicon: &Lexicon, mut input: Vec<&'t str>) -> Vec<&'t st
     input
 }
 
-/// "make it thirty minutes", "change it to nine o'clock".
+/// Reads the new time of a timer: "make it thirty minutes", "change it to nine o'clock".
 fn changed(lexicon: &Lexicon, text: &str) -> Option<Timing> {
     let rest = stripped(text, &lexicon.timers.change)?;
     let rest = without_end(rest, &lexicon.timers.change_behind).unwrap_or(rest);
     whole_time(lexicon, rest)
 }
 
-/// "make it five minutes longer", "add ten more minutes".
+/// Reads the difference by which a timer is moved: "make it five minutes longer", "add ten more
+/// minutes".
 fn changed_by(lexicon: &Lexicon, text: &str) -> Option<(Span, TimeShift)> {
     let phrases = &lexicon.timers;
     let longer = phrases.longer.iter().map(|form| (form, TimeShift::Later));
@@ -230,7 +231,8 @@ fn name_behind(lexicon: &Lexicon, input: &[&str]) -> Option<Option<String>> {
     is_name.then(|| Some(name.join(" ")))
 }
 
-/// "pon un temporizador de diez minutos", "mets un minuteur pour les pâtes de huit minutes".
+/// Reads a timer with its length, and the name before or behind that: "pon un temporizador de diez
+/// minutos", "mets un minuteur pour les pâtes de huit minutes".
 fn timer_with_length(lexicon: &Lexicon, text: &str) -> Option<(Span, Option<String>)> {
     let phrases = &lexicon.timers;
     let input = words(text);
@@ -262,7 +264,7 @@ pub(super) fn names_a_timer(lexicon: &Lexicon, text: &str) -> bool {
     lexicon.timers.timer_words.has_words_of_one(&plain)
 }
 
-/// "set an alarm for seven", "stell einen Wecker auf sieben".
+/// Reads an alarm at a point in time: "set an alarm for seven", "stell einen Wecker auf sieben".
 fn alarm(lexicon: &Lexicon, text: &str) -> Option<Timing> {
     let rest = stripped(text, &lexicon.timers.alarm)?;
     let input = words(rest);
@@ -274,7 +276,8 @@ fn alarm(lexicon: &Lexicon, text: &str) -> Option<Timing> {
     (!is_length && end == input.len()).then_some(Timing::At(point))
 }
 
-/// "set a timer for ten minutes", "set a ten minute pasta timer".
+/// Reads a request for a new timer, with its name where it has one: "set a timer for ten minutes",
+/// "set a ten minute pasta timer".
 fn plain_timer(lexicon: &Lexicon, text: &str) -> Option<(Timing, Option<String>)> {
     let phrases = &lexicon.timers;
     // Only a sentence about a timer is searched for a time.
