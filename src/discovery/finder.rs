@@ -148,7 +148,8 @@ impl Finder {
         }
     }
 
-    /// Whether a message on `topic` is an announcement, to be given to [`receive`](Self::receive).
+    /// Returns whether a message on `topic` is an announcement, to be passed to
+    /// [`receive`](Self::receive).
     pub fn is_announcement(&self, topic: &str) -> bool {
         self.settings.matches(topic)
     }

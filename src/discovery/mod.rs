@@ -72,12 +72,12 @@ impl Settings {
         filters
     }
 
-    /// Whether discovery is turned off.
+    /// Returns whether no format of announcement is accepted.
     pub fn is_off(&self) -> bool {
         self.homeassistant.is_none() && self.zigbee2mqtt.is_empty() && !self.tasmota
     }
 
-    /// Whether `topic` matches one of the [`filters`](Self::filters).
+    /// Returns whether `topic` matches one of the [`filters`](Self::filters).
     pub fn matches(&self, topic: &str) -> bool {
         self.owner(topic).is_some()
     }

@@ -37,7 +37,7 @@ pub(super) fn clean(text: &str) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// Whether the character changes how the text around it is shown.
+/// Returns whether the character is not visible itself, or changes how the text around it is shown.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{34f}' | '\u{180e}' | '\u{3164}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{2028}' | '\u{2029}')
 }
@@ -130,14 +130,15 @@ fn plain(c: char) -> Option<&'static str> {
     })
 }
 
-/// Whether brokers accept the text as a topic to publish to, and it is none of the broker's own.
+/// Returns whether brokers accept the text as a topic to publish to, and it is none of the broker's
+/// own topics, which begin with `$`.
 pub(super) fn is_topic(text: &str) -> bool {
     text.len() <= MAX_TOPIC_BYTES && !text.starts_with('$') && Topic::new(text).is_ok()
 }
 
-/// Whether the text can be the topic of a state: a topic, or a filter such as
-/// `+/+/BTtoMQTT/A4C138C5C21F` that names something. One that receives all messages is refused, and
-/// so is `#` behind a wildcard.
+/// Returns whether the text can be the topic of a state: a topic, or a filter such as
+/// `+/+/BTtoMQTT/A4C138C5C21F` that has at least one named level. A filter that receives all
+/// messages is refused, and so is one that begins with `+` and ends with `#`.
 pub(super) fn is_state_topic(text: &str) -> bool {
     if is_topic(text) {
         return true;
@@ -149,7 +150,8 @@ pub(super) fn is_state_topic(text: &str) -> bool {
     is_filter && names_something && !is_wide && !text.starts_with('$')
 }
 
-/// Whether the text can be an option of a device: it is spoken, shown and sent unchanged.
+/// Returns whether the text can be an option of a device: options are spoken, shown and sent
+/// unchanged.
 pub(super) fn is_option(text: &str) -> bool {
     clean(text).as_deref() == Some(text)
 }
@@ -172,7 +174,7 @@ pub(super) fn address(text: &str) -> String {
     }
 }
 
-/// Whether an identifier is the address of a device: a MAC address, or a Zigbee address.
+/// Returns whether an identifier is the address of a device: a MAC address, or a Zigbee address.
 pub(super) fn is_address(text: &str) -> bool {
     let address = address(text);
     let digits = address.strip_prefix("0x").unwrap_or(&address);

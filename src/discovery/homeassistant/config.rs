@@ -136,7 +136,7 @@ impl EntityConfig {
         self.get(key).is_some()
     }
 
-    /// Whether the option is null, which means that the device lacks this feature.
+    /// Returns whether the option is null, which means that the device lacks this feature.
     pub(super) fn is_null(&self, key: &str) -> bool {
         self.look_up(key).is_some_and(Json::is_null)
     }
@@ -221,6 +221,8 @@ impl EntityConfig {
         }
     }
 
+    /// Returns the topic in an option, or `None` where the option is missing.
+    ///
     /// # Errors
     /// If the option is not a valid topic.
     pub(super) fn topic(&self, key: &str) -> Result<Option<SharedStr>, InvalidAnnouncement> {

@@ -216,8 +216,8 @@ fn members(component: &str, config: &EntityConfig, unique: &str) -> Members {
     }
 }
 
-/// Whether people command or ask for the entity: it is enabled, and not for maintenance. Batteries
-/// are asked for although they are diagnostic.
+/// Returns whether people command or query the entity: it is enabled, and not for maintenance. The
+/// battery level can be queried although batteries are diagnostic entities.
 fn is_for_people(component: &str, config: &EntityConfig, class: Option<&str>) -> bool {
     let is_sensor = matches!(component, "sensor" | "binary_sensor");
     let is_battery = is_sensor && class == Some("battery");

@@ -8,7 +8,7 @@ use crate::discovery::homeassistant::options::{COMMON, COMPONENTS, ComponentOpti
 use crate::discovery::homeassistant::*;
 use crate::vocabulary::{Property, Value};
 
-/// A plausible value for an option.
+/// Returns a value of the type that the option has.
 fn sample(option: &str) -> Json {
     if option.ends_with("topic") {
         return json!(format!("sample/{option}"));

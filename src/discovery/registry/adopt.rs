@@ -94,7 +94,8 @@ pub(super) fn take_over(declared: &mut Device, announced: Device) {
     declared.apply_operator_risks();
 }
 
-/// Whether `source` names the announcement: by its topic, or the identity of the physical device.
+/// Returns whether `source` names the announcement: by its topic, or by the identity of the
+/// physical device.
 fn is_source(part: &DevicePart, source: &str) -> bool {
     part.topic == source || part.unique == names::address(source)
 }

@@ -236,7 +236,7 @@ fn of_one_origin<'a>(
         .collect()
 }
 
-/// Whether each topic is one of `others`, or a level below one.
+/// Returns whether each topic is one of `others`, or below one of them.
 fn all_below(topics: &BTreeSet<String>, others: &BTreeSet<String>) -> bool {
     topics.iter().all(|topic| {
         others.iter().any(|other| {

@@ -51,8 +51,8 @@ fn rank(kind: &Kind) -> Option<usize> {
     MAIN_KINDS.iter().position(|main| *main == kind.as_str())
 }
 
-/// Whether the entity is a part of another device: a reading, a setting, or the switch that mutes
-/// it.
+/// Returns whether the entity is a part of another device: a reading, a setting, or the switch that
+/// mutes it.
 fn is_part(announced: &AnnouncedDevice) -> bool {
     let kind = announced.device.kind.as_str();
     let capabilities = &announced.device.capabilities;
@@ -198,8 +198,8 @@ fn join_parts(parts: Vec<(&str, AnnouncedDevice)>) -> Option<DevicePart> {
     })
 }
 
-/// Whether the device is a group whose list of members comes with it, so that it can do what any of
-/// them can.
+/// Returns whether the device is a group that was announced with the list of its members, so that
+/// it can do what any of them can.
 fn is_listed_group(announced: &AnnouncedDevice) -> bool {
     let device = &announced.device;
     announced.origin == Origin::Zigbee2mqtt

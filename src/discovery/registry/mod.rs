@@ -127,7 +127,7 @@ impl Registry {
         true
     }
 
-    /// Whether anything announced on `topic` is kept.
+    /// Returns whether the registry keeps anything that was announced on `topic`.
     pub fn contains(&self, topic: &str) -> bool {
         self.topics.contains_key(topic)
     }
@@ -137,12 +137,12 @@ impl Registry {
         self.count
     }
 
-    /// Whether no device is announced.
+    /// Returns whether the registry has no device.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Whether the device is commanded or reports on one of sayso's own topics.
+    /// Returns whether the device is commanded or reports on one of sayso's own topics.
     fn commands_itself(&self, device: &Device) -> bool {
         let is_own = |topic: &SharedStr| {
             let rest = topic.strip_prefix(self.prefix.as_str());
@@ -181,7 +181,7 @@ impl Registry {
     }
 }
 
-/// Whether both are the same part of the same physical device.
+/// Returns whether both are the same part of the same physical device.
 fn is_same_part(a: &AnnouncedDevice, b: &AnnouncedDevice) -> bool {
     a.unique == b.unique && a.device.kind == b.device.kind && a.device.id == b.device.id
 }

@@ -162,6 +162,8 @@ impl DeviceConfig {
         full.trim_end_matches('/').to_owned()
     }
 
+    /// Checks the topic that results from the device's template `ft`.
+    ///
     /// # Errors
     /// If the topic cannot be published to, or has a placeholder that is not known or has no value.
     fn check_topic(&self, prefix: TopicPrefix) -> Result<(), InvalidAnnouncement> {
@@ -230,7 +232,8 @@ impl DeviceConfig {
         })
     }
 
-    /// Availability by the last will.
+    /// Returns the availability that the device reports on `LWT`, where the broker publishes its
+    /// last will.
     fn availability(&self) -> Availability {
         let word =
             |text: &Option<String>, default: &str| Json::from(text.as_deref().unwrap_or(default));

@@ -140,8 +140,8 @@ impl DeviceConfig {
         ]
     }
 
-    /// The power of one output. A single output is `POWER` in commands, but reported as `POWER` or
-    /// `POWER1`, depending on `SetOption26` and the version.
+    /// Returns the power of one output. A single output is `POWER` in commands, but reported as
+    /// `POWER` or `POWER1`, depending on `SetOption26` and the version.
     fn power(&self, index: usize, single: bool) -> Capability {
         let numbered = format!("POWER{}", index + 1);
         let command = if single && index == 0 && !self.has_set_option("26") {
@@ -278,7 +278,7 @@ impl DeviceConfig {
         setting(Property::Brightness, whole_percent(), binding)
     }
 
-    /// The color temperature. `SetOption82` narrows its range to that of Alexa.
+    /// Returns the color temperature, in kelvins. `SetOption82` narrows its range to that of Alexa.
     fn color_temperature(&self) -> Capability {
         let (min, max) = if self.has_set_option("82") {
             (2632.0, 5000.0)
@@ -294,8 +294,8 @@ impl DeviceConfig {
         setting(Property::ColorTemp, number(min, max, "K"), binding)
     }
 
-    /// The color at the present brightness. A payload that ends with `=` leaves the channels it
-    /// does not name alone. The state may be hexadecimal or decimal (`SetOption17`).
+    /// Returns the color at the present brightness. Where `payload` ends with `=`, the channels it
+    /// does not name keep their values. The state may be hexadecimal or decimal (`SetOption17`).
     fn color(&self, payload: &str) -> Capability {
         let template = Template::parse(payload).expect("both payloads of this module parse");
         let binding = Binding {
@@ -310,7 +310,8 @@ impl DeviceConfig {
         setting(Property::Color, Domain::Color, binding)
     }
 
-    /// A fan controller has no relay for the fan itself: speed 0 is off.
+    /// Returns the power of a fan controller, which has no relay for the fan itself: speed 0 is
+    /// off.
     fn fan_power(&self) -> Capability {
         let speeds = [("on", "2"), ("off", "0"), ("on", "1"), ("on", "3")];
         let fixed = vec![

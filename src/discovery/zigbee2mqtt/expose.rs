@@ -95,8 +95,8 @@ impl Expose {
         self.endpoint.as_deref().or_else(of_features)
     }
 
-    /// Whether the group of features is a device by itself. A "switch" such as `window_detection`
-    /// is a setting of another one.
+    /// Returns whether the group of features is a device by itself. A "switch" such as
+    /// `window_detection` is a setting of another device.
     pub(super) fn is_main(&self) -> bool {
         match self.kind.as_str() {
             "light" | "cover" | "lock" | "climate" | "fan" => true,
@@ -109,8 +109,9 @@ impl Expose {
         }
     }
 
-    /// Whether people ask for the feature. Values for maintenance and settings of the installer are
-    /// left out, and so are presses of a button, which are over when they are reported.
+    /// Returns whether people query or set the feature. Features for maintenance and for the
+    /// installer are left out, and so are presses of a button, which are over when they are
+    /// reported.
     pub(super) fn is_for_people(&self) -> bool {
         let name = self.name.as_deref().unwrap_or_default();
         let is_event = name == "action" || name.starts_with("action_");
@@ -282,8 +283,8 @@ impl Expose {
     }
 }
 
-/// Whether a setting is made once, by whoever installs the device, and does harm if it is changed
-/// by mistake.
+/// Returns whether a setting is made once, during installation, and does harm if it is changed by
+/// mistake.
 fn is_for_installer(name: &str) -> bool {
     const PREFIXES: [&str; 8] = [
         "factory_reset",

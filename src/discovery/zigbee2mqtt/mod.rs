@@ -228,8 +228,8 @@ fn recall(body: &DeviceNames, topic: &str, scene: &Scene) -> Option<AnnouncedDev
     announced_device(body, &name, "scene", vec![activate])
 }
 
-/// Availability of a device or group: that of the bridge, and its own where the bridge watches it.
-/// Older bridges publish a bare word, newer ones a JSON object.
+/// Returns the availability of a device or group: that of the bridge, and its own if the bridge
+/// checks it. Older bridges publish a bare word, newer ones a JSON object.
 fn device_availability(base: &str, name: &str) -> Availability {
     let topics = [
         format!("{base}/bridge/state"),
