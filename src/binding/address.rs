@@ -155,7 +155,7 @@ pub fn reaches_recipients_only(topic: &str) -> bool {
     !is_tasmota && reach(topic, "") == Reach::Bound
 }
 
-/// The base of an entity address: all levels but the last.
+/// Returns the base of an entity address, all levels but the last, or `None` for other addresses.
 pub fn base(address: &Address) -> Option<&str> {
     match address {
         Address::Entity(name) => Some(name.rsplit_once('/').map_or("", |(base, _)| base)),
@@ -163,7 +163,7 @@ pub fn base(address: &Address) -> Option<&str> {
     }
 }
 
-/// The levels before `set` or `get`, where the topic has the form `<name>/set` or
+/// Returns the levels before `set` or `get`, where the topic has the form `<name>/set` or
 /// `<name>/set/<key>`.
 fn entity_levels<'a, 'b>(levels: &'a [&'b str]) -> Option<&'a [&'b str]> {
     let at = levels
@@ -173,7 +173,8 @@ fn entity_levels<'a, 'b>(levels: &'a [&'b str]) -> Option<&'a [&'b str]> {
     Some(&levels[..=at])
 }
 
-/// The name of a Tasmota device: the topic without the prefix `cmnd` and the command at the end.
+/// Returns the name of a Tasmota device: the topic without the prefix `cmnd` and the command at the
+/// end. Returns `None` if the topic has no level `cmnd`.
 fn tasmota_name(levels: &[&str]) -> Option<String> {
     let prefix = levels.iter().position(|level| *level == "cmnd")?;
     let end = levels.len() - usize::from(prefix + 1 < levels.len());
@@ -219,7 +220,8 @@ fn is_endpoint(level: &str) -> bool {
         || (!number.is_empty() && number.len() <= 3 && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// An IEEE address or the number of a group, which a bridge accepts in place of a name.
+/// Returns whether the text is an IEEE address or the number of a group, which a bridge accepts in
+/// place of a name.
 fn is_number_of_a_bridge(name: &str) -> bool {
     let ieee = name
         .strip_prefix("0x")

@@ -71,7 +71,8 @@ pub fn value_on_wire(wire: &Json, space: ColorSpace) -> Option<[u8; 3]> {
     }
 }
 
-/// `#ff0000`, `FF0000`, `FF0000` with two digits more per white channel, `255,0,0`, or a name.
+/// Reads a color as devices report it: `#ff0000`, `FF0000`, `FF0000` with two digits more per white
+/// channel, `255,0,0`, or a name.
 fn from_text(text: &str, space: ColorSpace) -> Option<[u8; 3]> {
     let digits = text.strip_prefix('#').unwrap_or(text);
     if matches!(digits.len(), 6 | 8 | 10) && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -124,7 +125,7 @@ fn from_hue_saturation(hue: f64, saturation: f64) -> [u8; 3] {
     })
 }
 
-/// sRGB to CIE xy. Source: IEC 61966-2-1, D65.
+/// Converts sRGB to CIE xy. Source: IEC 61966-2-1, D65.
 fn xy(color: [u8; 3]) -> (f64, f64) {
     const TO_XYZ: [[f64; 3]; 3] = [
         [0.4124, 0.3576, 0.1805],
@@ -149,7 +150,8 @@ fn xy(color: [u8; 3]) -> (f64, f64) {
     }
 }
 
-/// The brightest colour of this chromaticity.
+/// Returns the brightest sRGB color of this chromaticity, or `None` if the coordinates are out of
+/// range.
 fn from_xy(x: f64, y: f64) -> Option<[u8; 3]> {
     if y <= 0.0 || !(0.0..=1.0).contains(&x) || y > 1.0 {
         return None;
@@ -217,8 +219,8 @@ pub fn common_name(color: &str) -> Option<&'static str> {
     COMMON.into_iter().find(is_it)
 }
 
-/// Whether two colours are the same as far as a lamp can show them: how bright they are is another
-/// property.
+/// Returns whether a lamp cannot show the difference between two colors. Their brightness is not
+/// compared, because it is a property of its own.
 pub fn is_near(one: &str, other: &str) -> bool {
     let (Some(one), Some(other)) = (rgb(one), rgb(other)) else {
         return false;

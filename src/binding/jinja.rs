@@ -230,24 +230,24 @@ pub(super) fn absence(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether a filter exists.
+/// Returns whether templates may use a filter of this name.
 pub(super) fn is_filter(name: &str) -> bool {
     ENGINE_FILTERS.contains(&name)
         || FILTERS.contains(&name)
         || jinja_values::FILTERS.contains(&name)
 }
 
-/// Whether a test exists.
+/// Returns whether templates may use a test of this name.
 pub(super) fn is_test(name: &str) -> bool {
     TESTS.contains(&name)
 }
 
-/// Whether a function exists.
+/// Returns whether templates may call a function of this name.
 pub(super) fn is_function(name: &str) -> bool {
     FUNCTIONS.contains(&name) || jinja_values::FUNCTIONS.contains(&name)
 }
 
-/// Whether a method exists.
+/// Returns whether templates may call a method of this name.
 pub(super) fn is_method(name: &str) -> bool {
     METHODS.contains(&name)
 }
@@ -383,8 +383,8 @@ fn regex_findall_index(
         .ok_or_else(|| invalid("no match with this index".to_owned()))
 }
 
-/// All matches as Python's `findall` gives them: the group where there is one, a list where there
-/// are several.
+/// Finds all matches as Python's `findall` returns them: the whole match where the pattern has no
+/// group, the group where it has one, and a list where it has several.
 fn find_all<'a>(pattern: &'a Regex, text: &'a str) -> impl Iterator<Item = Value> + 'a {
     let group = |found: &Captures<'_>, nth: usize| {
         Value::from(found.get(nth).map_or("", |group| group.as_str()))

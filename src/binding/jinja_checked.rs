@@ -123,7 +123,7 @@ fn operand(value: Value, class: TypeClass) -> Result<Value, Error> {
     }
 }
 
-/// Whether a value is missing or none.
+/// Returns whether a value is undefined or `none`.
 fn is_absent(value: &Value) -> bool {
     value.is_undefined() || value.is_none()
 }

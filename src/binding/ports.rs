@@ -156,13 +156,14 @@ impl Binding {
         Some(value.map_or(Decoded::Unrecognized(text), Decoded::Value))
     }
 
-    /// All topics and forms in which the state is reported.
+    /// Returns all topics on which the state is reported, each with the form of its messages.
     pub fn state_ports(&self) -> impl Iterator<Item = &Port> {
         let status = self.status.iter().flat_map(|status| &status.ports);
         self.state.iter().chain(status)
     }
 
-    /// The topics the capability is commanded on; none where it has no command of its own.
+    /// Returns the topics of all messages that command the capability; none where it has no command
+    /// of its own.
     pub fn command_topics(&self) -> impl Iterator<Item = &SharedStr> {
         let messages = self
             .stop
@@ -195,7 +196,8 @@ impl StatusWords {
 }
 
 impl Port {
-    /// Whether messages on `topic` are for this port. The topic of a state may have wildcards.
+    /// Returns whether messages on `topic` are for this port. The topic of a state may have
+    /// wildcards.
     fn receives(&self, topic: &str) -> bool {
         topic::receives(&self.topic, topic)
     }

@@ -149,8 +149,8 @@ fn evaluate(text: &str, variables: Engine) -> Option<String> {
 /// The longest rendered text, in bytes. The payload of a light's effect has some hundred.
 const LONGEST: usize = 64 * 1024;
 
-/// Whether a rendered payload can be meant: not empty, no missing number, and valid JSON where it
-/// starts like JSON.
+/// Returns whether a rendered payload may be published: it is not empty, is no text for a missing
+/// value or number, and is valid JSON where it starts like JSON.
 fn is_plausible(payload: &str) -> bool {
     let lower = payload.to_ascii_lowercase();
     if matches!(

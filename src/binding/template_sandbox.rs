@@ -72,7 +72,7 @@ pub(super) fn install(engine: &mut Environment<'_>) {
     });
 }
 
-/// A template of a stranger, restricted to bounded work.
+/// Renders a template from the network with bounded work and memory.
 ///
 /// # Errors
 /// When it does not parse, fails, runs out of fuel or makes something too large.
@@ -94,7 +94,7 @@ pub(super) fn render(
     Ok(written)
 }
 
-/// Whether the template can be rendered at all.
+/// Checks that the template can be compiled.
 ///
 /// # Errors
 /// When it does not parse or is too long.
@@ -143,8 +143,8 @@ pub(super) fn check_output(value: &Value) -> Result<(), Error> {
     made(value.clone(), &mut { LARGEST }, 0).map(|_| ())
 }
 
-/// The value with all its parts made, if they are not more than `left`: looked at no further than
-/// that.
+/// Returns the value with all its parts evaluated. `left` is the weight it may still have (see
+/// [`LARGEST`]), and the evaluation fails as soon as that is exceeded.
 fn made(value: Value, left: &mut usize, depth: usize) -> Result<Value, Error> {
     let too_large = || Error::new(ErrorKind::InvalidOperation, "too large");
     let weight = value
@@ -186,7 +186,7 @@ fn made(value: Value, left: &mut usize, depth: usize) -> Result<Value, Error> {
     }
 }
 
-/// The engine's own takes numbers it cannot subtract.
+/// Counts like the engine's own `range`, which overflows at the limits of `i64`.
 fn range(lower: i64, upper: Option<i64>, step: Option<i64>) -> Result<Vec<i64>, Error> {
     let (from, to) = upper.map_or((0, lower), |upper| (lower, upper));
     let step = step.unwrap_or(1);
@@ -229,7 +229,7 @@ fn sum(
     minijinja::filters::sum(state, values, attribute, start, named)
 }
 
-/// The engine's own indents as far as it is told.
+/// Serializes like the engine's own `tojson`, which accepts an indentation of any width.
 fn tojson(value: &Value, indent: Option<Value>, named: Kwargs) -> Result<Value, Error> {
     let indent = indent.map_or_else(
         || named.get::<Option<Value>>("indent"),
@@ -245,7 +245,8 @@ fn tojson(value: &Value, indent: Option<Value>, named: Kwargs) -> Result<Value, 
     minijinja::filters::tojson(value, indent, named)
 }
 
-/// The engine's own panics at a width or precision beyond 65,535, and a panic ends the process.
+/// Formats like the engine's own `format`, which panics at a width or precision above 65,535; a
+/// panic ends the process.
 fn format(
     state: &mut State<'_, '_>,
     text: &Value,
@@ -269,7 +270,7 @@ fn span<T>(node: T, like: Span) -> Spanned<T> {
     Spanned::new(node, like)
 }
 
-/// The target of an assignment, which is not looked up.
+/// Copies the target of an assignment, which is not looked up and therefore not measured.
 fn target<'a>(expr: &Expr<'a>) -> Result<Expr<'a>, Error> {
     let all = |items: &[Expr<'a>]| items.iter().map(target).collect::<Result<Vec<_>, _>>();
     Ok(match expr {
@@ -425,7 +426,9 @@ impl Rewriter {
         })
     }
 
-    /// A namespace is one as long as nothing else holds it: so none comes to hold itself.
+    /// Rewrites a value that is assigned. The value of `namespace()` is not measured, because
+    /// measuring copies it into a plain map. Whatever else holds a namespace holds such a copy, so
+    /// none contains itself.
     fn assigned<'a>(&self, expr: &Expr<'a>) -> Expr<'a> {
         match expr {
             Expr::Call(e) if matches!(&e.expr, Expr::Var(function) if function.id == "namespace") => {
@@ -435,7 +438,7 @@ impl Rewriter {
         }
     }
 
-    /// The same expression, its value measured.
+    /// Rewrites an expression so that its value is measured.
     fn expression<'a>(&self, expr: &Expr<'a>) -> Expr<'a> {
         match expr {
             // Numbers, truth, and text as long as the template at most; of the last three, what is
@@ -449,7 +452,7 @@ impl Rewriter {
         }
     }
 
-    /// The same expression, only its parts measured.
+    /// Rewrites an expression so that only its parts are measured.
     fn bare<'a>(&self, expr: &Expr<'a>) -> Expr<'a> {
         let Some(_level) = self.down() else {
             return Expr::Const(span(Const { value: ().into() }, expr.span()));
@@ -494,7 +497,8 @@ impl Rewriter {
         }
     }
 
-    /// The same list, tuple or map, its items measured.
+    /// Rewrites a list, tuple or map so that its items are measured, but not the collection as a
+    /// whole.
     fn collection<'a>(&self, expr: &Expr<'a>) -> Expr<'a> {
         match expr {
             Expr::List(e) => {
@@ -546,7 +550,8 @@ impl Rewriter {
         }
     }
 
-    /// The same operation. An order is made by a filter, which fails for values without one.
+    /// Rewrites an operation. Operators of order become a filter, which fails for values without an
+    /// order.
     fn operation<'a>(&self, e: &BinOp<'a>, at: Span) -> Expr<'a> {
         let (left, right) = (self.expression(&e.left), self.expression(&e.right));
         if let Some(name) = jinja_checked::order_filter(e.op) {
@@ -565,7 +570,7 @@ impl Rewriter {
         Expr::BinOp(span(node, at))
     }
 
-    /// The same chain of comparisons, its operands checked where one of them is of order.
+    /// Rewrites a chain of comparisons. If one of them is of order, its operands are checked.
     fn comparison<'a>(&self, e: &Compare<'a>) -> Compare<'a> {
         let operand = chain_operand(e);
         let checked = |expr: &Expr<'a>| match operand {
@@ -619,7 +624,8 @@ impl Rewriter {
         }
     }
 
-    /// A value that is only accessed is not walked: the payload may be large.
+    /// Rewrites a value of which only a part is accessed. It is not measured as a whole, because
+    /// the payload may be large.
     fn looked_into<'a>(&self, expr: &Expr<'a>) -> Expr<'a> {
         if matches!(expr, Expr::Var(_) | Expr::GetAttr(_) | Expr::GetItem(_)) {
             self.bare(expr)
@@ -708,7 +714,7 @@ fn is_text(expr: &Expr<'_>) -> bool {
     matches!(expr, Expr::Const(text) if text.value.kind() == ValueKind::String)
 }
 
-/// Whether `%` stands after a text, where it is not a remainder.
+/// Returns whether the operator is `%` behind a text, where it formats and is not a remainder.
 fn formats_text(e: &BinOp<'_>) -> bool {
     matches!(e.op, BinOpKind::Rem) && is_text(&e.left)
 }

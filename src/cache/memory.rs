@@ -199,7 +199,7 @@ mod tests {
     }
 
     proptest! {
-        /// Beside a list in the order of use.
+        /// Checks the memory against a list in the order of use.
         #[test]
         fn the_drafts_used_last_are_kept(uses in uses()) {
             let now = Instant::now();

@@ -493,7 +493,8 @@ impl HomeGenerations {
         }
     }
 
-    /// Whether the home was seen within the grace; homes before the start may have been.
+    /// Returns whether the home was seen within the grace period. Within that period after the
+    /// start, it returns true for every home, because an earlier run may have seen it.
     fn was_seen(&self, generation: &str, now: Instant) -> bool {
         self.seen.contains_key(generation) || now.saturating_duration_since(self.begun) < GRACE
     }
@@ -550,7 +551,7 @@ fn remember(
     memory.lock().put(key.clone(), said, Instant::now(), ttl);
 }
 
-/// Whether a draft is an answer in words alone.
+/// Returns whether a draft has a text to say and no action.
 fn is_in_words(draft: &Draft) -> bool {
     draft.speech.is_some() && draft.actions.is_empty()
 }

@@ -35,8 +35,8 @@ impl FileArguments {
     }
 }
 
-/// Parser for the codes of the shipped languages, which shells complete. Other codes are accepted,
-/// because a config may add languages.
+/// Returns the parser for language codes. Shells complete the codes of the shipped languages; other
+/// codes are accepted, because a config may add languages.
 pub(super) fn language() -> impl TypedValueParser<Value = String> {
     LanguageParser
 }

@@ -126,12 +126,12 @@ impl BrokerUnreachable {
         }
     }
 
-    /// The login may not subscribe to a topic.
+    /// Returns the error that the login may not subscribe to a topic.
     pub(super) fn read_not_allowed(settings: &Settings, topic: &str, why: &str) -> Self {
         Self::not_allowed(settings, ("subscribe to", "read"), topic, why)
     }
 
-    /// The login may not publish to a topic.
+    /// Returns the error that the login may not publish to a topic.
     pub(super) fn write_not_allowed(settings: &Settings, topic: &str, why: &str) -> Self {
         Self::not_allowed(settings, ("publish to", "write"), topic, why)
     }

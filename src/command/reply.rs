@@ -302,7 +302,7 @@ impl ConfirmationEvent {
         }
     }
 
-    /// Whether every device reported the state it was commanded to.
+    /// Returns whether every device reported the state it was commanded to.
     pub fn is_confirmed(&self) -> bool {
         self.devices.iter().all(|report| report.confirmed)
     }

@@ -194,7 +194,8 @@ fn compare_logs(old: &log::Settings, new: &log::Settings, changes: &mut Changes)
     changes.restart("log.journald", *journald != new.journald);
 }
 
-/// The connection is kept while the daemon runs, so every key of it needs a restart.
+/// Compares the settings of the broker. The connection is kept while the daemon runs, so a change
+/// of any of these keys needs a restart.
 fn compare_brokers(old: &mqtt::Settings, new: &mqtt::Settings, changes: &mut Changes) {
     let mqtt::Settings {
         host,

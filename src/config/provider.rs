@@ -126,7 +126,7 @@ fn report_missing(table: &Table<'_>, is_model_missing: bool) {
     }
 }
 
-/// Spending can only be limited where the prices are known.
+/// Reports a spending limit without prices, which cannot be enforced.
 fn check_spend(table: &Table<'_>, provider: &Settings) {
     if provider.spend != Limits::default() && provider.prices.is_none() {
         table.report(
@@ -136,7 +136,8 @@ fn check_spend(table: &Table<'_>, provider: &Settings) {
     }
 }
 
-/// APIs with a default model are hosted services, which need a key.
+/// Reports a missing key file for a hosted service, which is recognized by the API's default
+/// address and model.
 fn check_key(table: &Table<'_>, provider: &Settings) {
     let needs_key = provider.api.default_model.is_some()
         && provider.base_url.starts_with(provider.api.base_url);

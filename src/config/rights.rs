@@ -145,7 +145,8 @@ fn absent(selector: &Selector, home: &Home, discovery: bool) -> Option<String> {
     }
 }
 
-/// Whether a name is a standard property with a slip, such as `lokc`. `temperature_2` is none.
+/// Returns whether a name is probably a misspelt standard property, such as `lokc`. A name such as
+/// `temperature_2` is not.
 fn is_misspelt(name: &str) -> bool {
     let standard = || PROPERTIES.iter().map(|spec| spec.property.name());
     let is_longer = |known: &str| {

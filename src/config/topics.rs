@@ -43,7 +43,7 @@ pub(super) fn topic_prefix(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Whether a topic that begins with `beginning` may be below `root`, which ends with `/`.
+/// Returns whether a topic that begins with `beginning` may be below `root`, which ends with `/`.
 pub(super) fn overlaps(beginning: &str, root: &str) -> bool {
     beginning.starts_with(root) || root.starts_with(beginning)
 }

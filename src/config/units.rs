@@ -55,7 +55,8 @@ pub fn show_size(bytes: u64) -> String {
     format_in(bytes, &SIZES, "B")
 }
 
-/// Zero is a whole number in every unit, and has the `unit_of_zero`.
+/// Formats an amount in its largest unit that gives a whole number. Zero is whole in every unit,
+/// and gets `unit_of_zero`.
 fn format_in(amount: u64, units: &[(&str, u64)], unit_of_zero: &str) -> String {
     let whole = units
         .iter()

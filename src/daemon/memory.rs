@@ -30,7 +30,8 @@ pub(super) struct MemoryRelease {
 }
 
 impl MemoryRelease {
-    /// Once after the start, which reads configuration and vocabulary.
+    /// Creates the schedule with one first trim soon after the start, which reads configuration and
+    /// vocabulary and leaves free memory behind.
     pub(super) fn new(now: Instant) -> Self {
         Self {
             commands: 0,
@@ -104,7 +105,8 @@ fn give_back() {
     code::unmap();
 }
 
-/// Other C libraries give memory back by themselves, or cannot.
+/// Returns free memory of the heap to the kernel. Other C libraries do so by themselves, or have no
+/// function for it.
 #[cfg(target_env = "gnu")]
 #[expect(unsafe_code, reason = "the C library has the heap")]
 fn trim_heap() {

@@ -198,8 +198,8 @@ fn in_each_api<'v>(path: &str, values: &'v [(Situation, String)]) -> Vec<(Situat
     each.collect()
 }
 
-/// The pages state a default as "`mqtt.ttl` (default 1m)", and where it depends on something as
-/// "(default 5s in a pair)".
+/// Checks the defaults that the pages state as "`mqtt.ttl` (default 1m)", and where a default
+/// depends on the configuration, as "(default 5s in a pair)".
 #[test]
 fn the_defaults_on_the_pages_are_those_of_the_shipped_file() {
     let stated = stated_defaults(&ShippedFile::config());
@@ -248,7 +248,8 @@ fn the_defaults_on_the_pages_are_those_of_the_shipped_file() {
     assert!(compared >= 10, "only {compared} defaults");
 }
 
-/// A message such as "a whole number from 1 to 65535" and the comment give the same range.
+/// Checks that a message such as "a whole number from 1 to 65535" and the comment of the key give
+/// the same range.
 #[test]
 fn the_ranges_in_the_shipped_files_are_those_of_the_program() {
     let shown = [ShippedFile::config(), ShippedFile::home()].map(|file| file.keys());
@@ -272,7 +273,8 @@ fn the_ranges_in_the_shipped_files_are_those_of_the_program() {
     assert!(compared >= 30, "only {compared} ranges");
 }
 
-/// The example home has a table of kinds: two columns of kinds, each with its properties.
+/// Checks the table in the comments of the example home: two columns of kinds, each with its
+/// properties.
 #[test]
 fn the_kinds_in_the_example_home_have_these_properties() {
     let home = fs::read_to_string(repository("config/home.toml")).unwrap();

@@ -129,14 +129,14 @@ impl SimulatedClients {
         self.broker.publish(&topic, state, true);
     }
 
-    /// The broker neither receives nor sends for a while.
+    /// Stops the broker from receiving and sending for 0.5 to 8 s.
     pub(super) fn freeze_broker(&mut self) {
         self.ledger.fault("broker frozen");
         let time = self.random.random_range(500..8000);
         self.broker.freeze(Duration::from_millis(time));
     }
 
-    /// The acknowledgements of the broker are lost for a while.
+    /// Drops the broker's acknowledgements for 0.1 to 3 s.
     pub(super) fn mute_broker(&mut self) {
         self.ledger.fault("acknowledgements swallowed");
         let time = self.random.random_range(100..3000);

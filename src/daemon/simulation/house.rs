@@ -167,8 +167,8 @@ impl SimulatedHouse {
         }
     }
 
-    /// The program is killed during a command, and again while it continues that one and a newer one
-    /// for the same device is on its way, whose time is over then.
+    /// Kills the program during a command, and again while it continues that command and receives a
+    /// newer one for the same device. The newer one expires before the next run.
     pub(super) async fn live_through_two_crashes(&mut self) {
         self.pass(Duration::from_secs(1)).await;
         self.clients.broker.mute(Duration::from_millis(250));
@@ -193,8 +193,8 @@ impl SimulatedHouse {
         self.pass(Duration::from_secs(5)).await;
     }
 
-    /// The power fails before anything of two commands for one device is on disk. The broker sends
-    /// both again, and the time of the newer one is over then.
+    /// Cuts the power before anything of two commands for one device is on disk. The broker sends
+    /// both again, and the newer one has expired by then.
     pub(super) async fn live_through_a_power_cut(&mut self) {
         self.pass(Duration::from_secs(1)).await;
         self.until_no_write().await;
@@ -215,8 +215,8 @@ impl SimulatedHouse {
         self.pass(Duration::from_secs(5)).await;
     }
 
-    /// The program is killed when it has carried out a command, of which it has written nothing. The
-    /// next run waits for the disk before it takes up the command, until its time is over.
+    /// Kills the program when it has carried out a command and has written nothing of it. The next
+    /// run waits for the disk before it continues the command, until that has expired.
     pub(super) async fn live_through_a_wait_for_the_disk(&mut self) {
         self.pass(Duration::from_secs(1)).await;
         self.clients.broker.mute(Duration::from_secs(1));
@@ -231,8 +231,8 @@ impl SimulatedHouse {
         self.pass(Duration::from_secs(9)).await;
     }
 
-    /// A client that was asked to come back does so behind the time of its command, of which a clock
-    /// that was set back since knows nothing.
+    /// Sends a command again after its time to live, because its first reply asked for a
+    /// repetition. The clock has been set back in between, so that the command seems to be in time.
     pub(super) async fn live_through_a_clock_set_back(&mut self) {
         self.pass(Duration::from_secs(1)).await;
         let text = format!("do job alpha 7{TWICE}");
@@ -244,8 +244,9 @@ impl SimulatedHouse {
         self.clients.send_again(0);
     }
 
-    /// The connection is cut while the reply to a command waits for the disk, and the broker sends
-    /// the command again; returns the replies that it has before the disk has the first one.
+    /// Cuts the connection while the reply to a command waits for the disk, so that the broker
+    /// sends the command again. Returns the number of replies the client has before the first one
+    /// is on disk.
     pub(super) async fn live_through_a_repetition(&mut self) -> usize {
         self.pass(Duration::from_secs(1)).await;
         self.set_disk(DiskBehaviour {
@@ -345,8 +346,8 @@ impl SimulatedHouse {
         self.begin_again(image);
     }
 
-    /// The disk keeps all synced bytes. The next run does not read the write-ahead log, because
-    /// another boot of the kernel wrote it.
+    /// Cuts the power; the disk keeps all synced bytes. The next run does not read the write-ahead
+    /// log, because another boot of the kernel wrote it.
     async fn power_cut(&mut self) {
         self.until_safe().await;
         simulated_disk::keep_image(self.folder.path());

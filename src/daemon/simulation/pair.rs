@@ -144,8 +144,8 @@ impl SimulatedPair {
         }
     }
 
-    /// Both nodes are killed when the plan of a command is on the disk of the leader, and not yet
-    /// published. That one leads again, publishes it, and is killed before its reply.
+    /// Kills both nodes when the plan of a command is on the disk of the leader and not yet
+    /// published. The same node leads again, publishes the plan, and is killed before its reply.
     pub(super) async fn live_through_two_takeovers(&mut self) {
         self.pass(START).await;
         simulate_disk(DiskBehaviour {

@@ -77,7 +77,7 @@ impl Seen {
         of_device.map(|(_, payload)| payload.as_str()).collect()
     }
 
-    /// The due times of the events of this sort.
+    /// Returns the due times of the events of a type.
     fn dues(&self, is_it: impl Fn(&str) -> bool) -> BTreeSet<String> {
         let events = self.events.iter();
         let chosen = events.filter(|event| is_it(event["event"].as_str().unwrap()));
