@@ -23,6 +23,7 @@ use crate::daemon::home_builder::{BuildResult, HomeBuilder};
 use crate::daemon::in_flight::CommandTask;
 use crate::daemon::memory::MemoryRelease;
 use crate::daemon::pair_node::{PairNode, next_step};
+use crate::daemon::reply_faults::ReplyFault;
 use crate::daemon::signal::{CLOSING_TIME, DaemonSignal};
 use crate::daemon::storage::{open_drafts, open_spending};
 use crate::mqtt::inbox::{AckToken, InboundCommand, Inbox, Incoming};
@@ -226,6 +227,7 @@ impl EventLoop {
         self.task.pipeline.sweep();
         self.task.journal.sweep();
         self.task.confirmations.sweep();
+        self.task.reply_faults.report_counted(now());
         let commands = self.task.counters.commands_received.value();
         self.memory.on_minute(commands);
     }
@@ -564,6 +566,7 @@ impl EventLoop {
     fn answer_admin(&mut self, topic: String, payload: Bytes, correlation: Option<Vec<u8>>) {
         let pipeline = Arc::clone(&self.task.pipeline);
         let outbox = self.task.outbox.clone();
+        let reply_faults = self.task.reply_faults.clone();
         self.commands.spawn(async move {
             let source = topic.rsplit('/').next().unwrap_or_default().to_owned();
             // It may read the whole cache on disk.
@@ -571,13 +574,12 @@ impl EventLoop {
             let Ok(answer) = answer.await else {
                 return;
             };
-            let message = OutboundMessage::to(format!("{topic}/answer"), answer.to_string())
+            let topic = format!("{topic}/answer");
+            let message = OutboundMessage::to(topic.clone(), answer.to_string())
                 .with_correlation(correlation)
                 .until(now() + ADMIN_ANSWER_TTL);
             if outbox.publish(message).is_err() {
-                warn!(
-                    "an operator's request is not answered: too many messages wait for the broker"
-                );
+                reply_faults.note(ReplyFault::Unanswered, &topic, None, now());
             }
         });
     }

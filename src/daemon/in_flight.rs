@@ -7,12 +7,13 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::clock::now;
 use crate::command::{Command, ReplyTo};
 use crate::daemon::liveness::Liveness;
 use crate::daemon::pair_replica::PairReplica;
+use crate::daemon::reply_faults::{ReplyFault, ReplyFaults};
 use crate::mqtt::outbox::{OutboundMessage, Outbox, Undelivered};
 use crate::pipeline::{CommandAnswer, DeviceConfirmation, InProgress, Pipeline};
 use crate::store::journal::{Journal, MAX_CRASHES, PlannedPublish, Seq};
@@ -35,6 +36,8 @@ pub(super) struct CommandTask {
     pub(super) liveness: Liveness,
     /// The commands whose devices have not reported yet.
     pub(super) confirmations: Confirmations,
+    /// The replies that did not reach their topic, for the log.
+    pub(super) reply_faults: ReplyFaults,
     /// The topic of the list of timers.
     pub(super) timers_topic: Arc<str>,
     /// The messages to the other node of a pair.
@@ -149,7 +152,10 @@ impl CommandTask {
         match delivery.await {
             Ok(()) => {}
             // Sent again it would be refused again.
-            Err(Undelivered::Refused { why }) => warn!(topic, why, "the broker refuses a reply"),
+            Err(Undelivered::Refused { why }) => {
+                let refused = ReplyFault::Refused;
+                self.reply_faults.note(refused, topic, Some(&why), now());
+            }
             Err(undelivered) if self.replica.is_some() => {
                 info!(topic, why = %undelivered, "a reply is not delivered yet: the broker sends \
                     the command to the node that leads next");

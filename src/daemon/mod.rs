@@ -14,6 +14,7 @@ mod pair_node;
 mod pair_replica;
 mod recovery;
 mod reload;
+mod reply_faults;
 mod service_status;
 mod signal;
 #[cfg(test)]
@@ -41,6 +42,7 @@ use crate::daemon::in_flight::{CommandTask, Confirmations};
 use crate::daemon::liveness::Liveness;
 use crate::daemon::pair_node::PairNode;
 use crate::daemon::pair_replica::PairReplica;
+use crate::daemon::reply_faults::ReplyFaults;
 use crate::daemon::signal::CLOSING_TIME;
 use crate::daemon::storage::Storage;
 use crate::discovery::finder::Finder;
@@ -153,6 +155,7 @@ async fn serve<F: Future<Output = ()> + Send + 'static>(
         counters,
         liveness: Liveness::default(),
         confirmations: Confirmations::default(),
+        reply_faults: ReplyFaults::default(),
         timers_topic: format!("{}/timers", config.mqtt.prefix).into(),
         replica,
     };
