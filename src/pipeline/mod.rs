@@ -221,6 +221,9 @@ impl Pipeline {
             phrase,
             home: &home,
         };
+        if let Some(refusal) = unknown_area(phrase, &home) {
+            return Handled::refused(refusal);
+        }
         let answer = self.answer_to_question(&request);
         if self.services.grammar.when() != When::Never && answer.is_none() {
             if let Some(handled) = self.handle_examples(&request) {
@@ -614,4 +617,30 @@ impl Pipeline {
         let fingerprint = self.services.composer.edition(&self.home());
         self.services.cache.sweep(fingerprint);
     }
+}
+
+/// The most areas that a refusal names.
+const MOST_AREAS: usize = 8;
+
+/// Returns the refusal of a command from an area that the home does not have. Without its area "here"
+/// and "the lights" would mean the whole home. A home without areas is one place.
+fn unknown_area(phrase: &Phrase, home: &Home) -> Option<Refusal> {
+    let area = phrase.area().filter(|_| !home.areas().is_empty())?;
+    if home.area_named(area).is_some() {
+        return None;
+    }
+    let shown: String = area.chars().take(40).collect();
+    let known = home.areas().iter().take(MOST_AREAS);
+    let known: Vec<String> = known.map(|area| format!("`{}`", area.id)).collect();
+    let more = if home.areas().len() > MOST_AREAS {
+        ", .."
+    } else {
+        ""
+    };
+    Some(Refusal::Malformed {
+        why: format!(
+            "`area` is \"{shown}\", which the home does not have, wanted one of {}{more}",
+            known.join(", ")
+        ),
+    })
 }

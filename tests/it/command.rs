@@ -178,7 +178,7 @@ async fn what_a_model_makes_up_never_reaches_a_device() {
 async fn bad_payloads_each_get_a_clear_reply_and_stop_nothing() {
     let mut stage = Scene::new().start().await;
     let deep = format!(r#"{{"text":{}"x"{}}}"#, "[".repeat(2000), "]".repeat(2000));
-    let bad: [(&str, Vec<u8>); 9] = [
+    let bad: [(&str, Vec<u8>); 10] = [
         ("not UTF-8", vec![0xff, 0xfe, 0x00]),
         ("1 MB", vec![b'a'; 1 << 20]),
         ("empty", vec![]),
@@ -196,6 +196,10 @@ async fn bad_payloads_each_get_a_clear_reply_and_stop_nothing() {
         (
             "bad ttl",
             br#"{"text": "turn on the kitchen light", "ttl": "soon"}"#.to_vec(),
+        ),
+        (
+            "unknown area",
+            br#"{"text": "turn off the lights", "area": "kitchn"}"#.to_vec(),
         ),
     ];
     for (name, payload) in bad {
