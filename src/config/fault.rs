@@ -112,7 +112,7 @@ pub(super) fn hint<'w>(typed: &str, known: impl IntoIterator<Item = &'w str>) ->
 
 /// Returns the number of letters to insert, remove, change or swap with their neighbour (optimal
 /// string alignment).
-fn distance(a: &str, b: &str) -> usize {
+pub(super) fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.chars().take(64).collect();
     let b: Vec<char> = b.chars().take(64).collect();
     let mut before = vec![0; b.len() + 1];

@@ -4,7 +4,7 @@ use crate::home::Home;
 use crate::home::rights::{Rights, Rules, Selector};
 use crate::vocabulary::properties::PROPERTIES;
 
-use crate::config::fault::{hint, nearest};
+use crate::config::fault::{distance, hint, nearest};
 use crate::config::file::Table;
 
 /// Device kinds that a rule may name although the home has no such device yet.
@@ -92,7 +92,8 @@ impl<'f> Sources<'f> {
     }
 
     /// Reports rules about things the home does not have. With `discovery`, unknown devices, areas
-    /// and properties may still appear, but not a property that is nearly a standard one.
+    /// and properties may still appear, but not a property that is nearly a standard one, nor a name
+    /// that is a declared one with a slip.
     pub(super) fn check(&self, home: &Home, discovery: bool) {
         for (_, table, rules) in &self.sources {
             for (key, selectors) in [("allow", &rules.allow), ("deny", &rules.deny)] {
@@ -105,16 +106,18 @@ impl<'f> Sources<'f> {
 }
 
 fn absent(selector: &Selector, home: &Home, discovery: bool) -> Option<String> {
+    let areas = || home.areas().iter().map(|a| a.id.as_str());
+    let devices = || home.devices().iter().map(|d| d.id.as_str());
     let may_appear = match selector {
         Selector::Kind(_) => false,
         Selector::Property(property) => !is_misspelt(property.name()),
+        Selector::Area(id) => !areas().any(|known| is_slip(id.as_str(), known)),
+        Selector::Device(id) => !devices().any(|known| is_slip(id.as_str(), known)),
         _ => true,
     };
     if discovery && may_appear {
         return None;
     }
-    let areas = || home.areas().iter().map(|a| a.id.as_str());
-    let devices = || home.devices().iter().map(|d| d.id.as_str());
     let kinds = || home.devices().iter().map(|d| d.kind.as_str()).chain(KINDS);
     let properties = || {
         home.devices()
@@ -154,4 +157,60 @@ fn is_misspelt(name: &str) -> bool {
             .is_some_and(|rest| rest.starts_with('_'))
     };
     nearest(name, standard()).is_some() && !standard().any(is_longer)
+}
+
+/// Shortest word of a name in which a wrong letter is a slip: `tv_a` and `tv_b` are two devices.
+const SHORTEST_MISSPELT: usize = 4;
+
+/// Whether a name is a known one with one wrong letter in one word, or other underscores. Names that
+/// differ in a number, or in whole words, are those of different things: `lamp_2`, `left_lamp`.
+fn is_slip(name: &str, known: &str) -> bool {
+    if name == known {
+        return false;
+    }
+    let letters = |text: &str| text.replace('_', "");
+    if letters(name) == letters(known) {
+        return true;
+    }
+    let words = |text: &'_ str| text.split('_').map(str::to_owned).collect::<Vec<_>>();
+    let (ours, theirs) = (words(name), words(known));
+    let different: Vec<_> = ours.iter().zip(&theirs).filter(|(a, b)| a != b).collect();
+    let [(ours_word, theirs_word)] = different[..] else {
+        return false;
+    };
+    let has_digits = [ours_word, theirs_word]
+        .iter()
+        .any(|word| word.chars().any(|c| c.is_ascii_digit()));
+    ours.len() == theirs.len()
+        && !has_digits
+        && theirs_word.len() >= SHORTEST_MISSPELT
+        && distance(ours_word, theirs_word) == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_told_from_another_name() {
+        for (name, known) in [
+            ("kitchn_light", "kitchen_light"),
+            ("kitchne", "kitchen"),
+            ("frontdoor", "front_door"),
+            ("front_doors", "front_door"),
+        ] {
+            assert!(is_slip(name, known), "{name}");
+        }
+        for (name, known) in [
+            ("kitchen_light", "kitchen_light"),
+            ("lamp_2", "lamp_1"),
+            ("lamp2", "lamp1"),
+            ("tv_a", "tv_b"),
+            ("kitchen_lamp", "kitchen_light"),
+            ("left_lamp", "lamp"),
+            ("bed", "red"),
+        ] {
+            assert!(!is_slip(name, known), "{name}");
+        }
+    }
 }
