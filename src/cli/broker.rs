@@ -17,6 +17,7 @@ use crate::secret::Secret;
 use crate::cli::arguments::{FileArguments, duration};
 use crate::cli::doctor;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::file_error::unreadable;
 
 /// Options of all subcommands that connect to the broker.
 #[derive(Debug, Args)]
@@ -70,17 +71,8 @@ impl BrokerOptions {
         let Some(path) = &self.password_file else {
             return Ok(None);
         };
-        let secret = Secret::from_file(path).map_err(|error| {
-            let exit = if error.kind() == std::io::ErrorKind::PermissionDenied {
-                Exit::Forbidden
-            } else {
-                Exit::Failed
-            };
-            Failure::new(
-                exit,
-                format!("--password-file: `{}`: {error}", path.display()),
-            )
-        })?;
+        let secret =
+            Secret::from_file(path).map_err(|error| unreadable("--password-file", path, &error))?;
         Ok(Some(secret))
     }
 }

@@ -14,6 +14,7 @@ use crate::config::{Config, ConfigLocation, Scope};
 
 use crate::cli::arguments::FileArguments;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::file_error::unwritable;
 use crate::cli::plural::count;
 use crate::cli::redaction::Redaction;
 use crate::cli::{doctor, version};
@@ -71,7 +72,7 @@ pub(super) fn bundle(arguments: &Bundle, out: &mut impl Write) -> Result<Exit, F
         .mode(0o600)
         .open(&path)
         .and_then(|mut file| file.write_all(&archive))
-        .map_err(|error| Failure::new(Exit::Failed, format!("`{}`: {error}", path.display())))?;
+        .map_err(|error| unwritable(&path, &error))?;
     for (name, text) in &contents {
         writeln!(out, "  {name:14} {} bytes", text.len())?;
     }

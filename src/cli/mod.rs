@@ -21,6 +21,7 @@ mod chat;
 mod check;
 mod doctor;
 mod exit;
+mod file_error;
 mod home;
 mod init;
 mod language;

@@ -18,6 +18,7 @@ use crate::config::fault::{Fault, hint};
 use crate::config::units;
 use crate::secret::address::without_credentials;
 use crate::secret::check_type;
+use crate::secret::plain_text::{NotUtf8, decode};
 
 /// Text of a file and the faults found in it so far.
 #[derive(Debug)]
@@ -36,8 +37,12 @@ impl File {
             text: String::new(),
             faults: RefCell::default(),
         };
-        match read(path) {
-            Ok(text) => Self { text, ..file },
+        match read(path).map(decode) {
+            Ok(Ok(text)) => Self { text, ..file },
+            Ok(Err(error)) => {
+                file.report_encoding(&error);
+                file
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 file.report_file(format!("there is no such file: {named_by}"), false);
                 file
@@ -72,6 +77,15 @@ impl File {
         self.faults.borrow_mut().push(fault);
     }
 
+    fn report_encoding(&self, error: &NotUtf8) {
+        self.report_file(error.to_string(), false);
+        if let (Some(fault), NotUtf8::Byte { line, .. }) =
+            (self.faults.borrow_mut().last_mut(), error)
+        {
+            fault.line = Some(*line);
+        }
+    }
+
     /// Returns the tables of the file. If the text is not TOML, each error is a fault and there are
     /// no tables: the text after a forgotten quote would be misread.
     pub(super) fn parse(&self) -> Spanned<DeTable<'_>> {
@@ -87,6 +101,7 @@ impl File {
             let duplicate = line.filter(|_| message == "duplicate key");
             let expected = duplicate
                 .and_then(|line| self.first_definition(line))
+                .or_else(|| self.curly_quote(line?))
                 .unwrap_or_else(|| format!("not TOML: {message}"));
             let fault = Fault {
                 file: self.path.clone(),
@@ -99,6 +114,20 @@ impl File {
             self.faults.borrow_mut().push(fault);
         }
         tables
+    }
+
+    /// Returns a message for a line with a quotation mark of a word processor in place of a straight
+    /// one.
+    fn curly_quote(&self, line: usize) -> Option<String> {
+        let text = self.text.lines().nth(line.checked_sub(1)?)?;
+        let value = text.split_once('=').map_or(text, |(_, value)| value).trim();
+        // Within straight quotes they are text.
+        let quote = value.trim_start_matches(['[', ' ']).chars().next();
+        let quote = quote.filter(|quote| CURLY_QUOTES.contains(quote))?;
+        Some(format!(
+            "not TOML: the value begins with the typographic quote `{quote}`: write the straight \
+             quotes `\"`"
+        ))
     }
 
     /// Returns a message for a table or key that is defined a second time in `line`: where the
@@ -180,12 +209,15 @@ fn key(line: &str) -> Option<&str> {
     Some(key.trim()).filter(|key| !key.starts_with('#'))
 }
 
+/// Quotation marks that word processors and chat programs write in place of straight ones.
+const CURLY_QUOTES: [char; 10] = ['“', '”', '„', '‟', '‘', '’', '‚', '«', '»', '″'];
+
 /// Cure for a file that the user may not read.
 const RUN_AS_ROOT: &str = ": run this as root (sudo), or as the user that sayso runs as";
 
 /// Reads a file that not every user may write. Mode and content are those of one open file, so it
 /// cannot be exchanged between the check and the reading.
-fn read(path: &Path) -> io::Result<String> {
+fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = fs::File::open(path)?;
     let metadata = file.metadata()?;
     check_type(&metadata)?;
@@ -194,9 +226,9 @@ fn read(path: &Path) -> io::Result<String> {
             "every user may write it: correct that with `chmod o-w`",
         ));
     }
-    let mut text = String::new();
-    file.read_to_string(&mut text)?;
-    Ok(text)
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// One table of a file. When it is dropped, keys that were not read are reported as unknown.

@@ -27,6 +27,11 @@ impl Folders<'_> {
         candidates(self.environment, &self.beside, name).find(|path| path.is_file())
     }
 
+    /// Returns true if the name is that of a folder.
+    pub(super) fn is_folder(&self, name: &str) -> bool {
+        candidates(self.environment, &self.beside, name).any(|path| path.is_dir())
+    }
+
     /// Returns the error if a folder that may contain the file cannot be searched.
     pub(super) fn permission_error(&self, name: &str) -> Option<io::Error> {
         candidates(self.environment, &self.beside, name)

@@ -56,10 +56,7 @@ pub(super) fn secret<'f>(
     let Some(path) = folders.existing(&name) else {
         match folders.permission_error(&name) {
             Some(error) => table.report_unreadable(key, &error),
-            None => table.report(
-                key,
-                format!("there is no such file in {}", folders.searched()),
-            ),
+            None => table.report(key, absence(&name, folders)),
         }
         return None;
     };
@@ -70,6 +67,18 @@ pub(super) fn secret<'f>(
             None
         }
     }
+}
+
+/// Returns why there is no file of this name, which may be the secret itself: only a path is
+/// repeated.
+fn absence(name: &str, folders: &Folders<'_>) -> String {
+    if folders.is_folder(name) {
+        return "it is a folder: name a file in it".to_owned();
+    }
+    if name.starts_with('/') {
+        return format!("there is no file `{name}`: write the secret into it, or correct the path");
+    }
+    format!("there is no such file in {}", folders.searched())
 }
 
 /// Reads the spend limits of a day and a month, in dollars.

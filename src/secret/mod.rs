@@ -2,6 +2,7 @@
 //! the value: the only access is `expose()`, which is easy to search for.
 
 pub mod address;
+pub mod plain_text;
 
 use std::fmt;
 use std::fs::{File, Metadata};
@@ -27,7 +28,8 @@ impl Secret {
     /// of one open file, so the file cannot be exchanged between the check and the reading.
     ///
     /// # Errors
-    /// If the file cannot be read, is not UTF-8, is empty, or if another user may write it.
+    /// If the file cannot be read, is not UTF-8, is empty or has several lines, or if another user
+    /// may write it.
     pub fn from_file(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let metadata = file.metadata()?;
@@ -45,10 +47,25 @@ impl Secret {
                 metadata.uid()
             )));
         }
-        let mut text = String::new();
-        file.read_to_string(&mut text)?;
-        Self::new(&text)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the file is empty"))
+        let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let text = plain_text::decode(bytes).map_err(|error| invalid(error.to_string()))?;
+        let secret = Self::new(&text).ok_or_else(|| {
+            invalid("the file is empty: write the secret into it, on one line".to_owned())
+        })?;
+        let lines = secret.0.lines().count();
+        if lines > 1 {
+            return Err(invalid(format!(
+                "it has {lines} lines: leave only the secret, on one line"
+            )));
+        }
+        if secret.0.chars().any(char::is_control) {
+            return Err(invalid(
+                "it has a control character in it: write the secret again, on one line".to_owned(),
+            ));
+        }
+        Ok(secret)
     }
 
     /// Returns the secret itself.
@@ -158,6 +175,28 @@ mod tests {
         if std::os::unix::fs::chown(&path, Some(12_345), None).is_ok() {
             let error = Secret::from_file(&path).unwrap_err().to_string();
             assert!(error.contains("id 12345"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_one_line_of_text() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let read = |content: &[u8]| {
+            fs::write(file.path(), content).unwrap();
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(0o600)).unwrap();
+            Secret::from_file(file.path()).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(b"sk-123\n\n").unwrap().expose(), "sk-123");
+        for (content, expected) in [
+            (&b"sk-123\nsk-456\n"[..], "it has 2 lines"),
+            (b"s\0k\0-\0", "UTF-16"),
+            (b"sk-\xfc", "not UTF-8"),
+            (b"sk-\x1b[A", "control character"),
+            (b" \n", "empty"),
+        ] {
+            let error = read(content).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+            assert!(!error.contains("456") && !error.contains("123"), "{error}");
         }
     }
 }
