@@ -18,6 +18,8 @@ use crate::templates::Templates;
 
 use crate::cli::arguments::FileArguments;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::file_error::unwritable;
+use crate::cli::hidden_input::HiddenInput;
 use crate::cli::home::{gather, home_file};
 use crate::cli::plural::count;
 use crate::cli::runtime;
@@ -117,12 +119,8 @@ impl<W: Write> Setup<'_, W> {
                 ));
             }
         }
-        fs::create_dir_all(self.folder.join(CREDENTIALS_FOLDER)).map_err(|error| {
-            Failure::new(
-                exit_of(&error),
-                format!("`{}`: {error}", self.folder.display()),
-            )
-        })
+        fs::create_dir_all(self.folder.join(CREDENTIALS_FOLDER))
+            .map_err(|error| unwritable(&self.folder, &error))
     }
 
     /// Asks for the broker until a client can log in, and writes its section.
@@ -286,9 +284,8 @@ impl<W: Write> Setup<'_, W> {
         let home = std::mem::take(&mut self.home);
         self.write("home.toml", &home)?;
         let config = self.folder.join("sayso.toml");
-        fs::rename(self.folder.join(UNFINISHED), &config).map_err(|error| {
-            Failure::new(exit_of(&error), format!("`{}`: {error}", config.display()))
-        })?;
+        fs::rename(self.folder.join(UNFINISHED), &config)
+            .map_err(|error| unwritable(&config, &error))?;
         self.files.config = Some(config);
         Ok(())
     }
@@ -365,9 +362,23 @@ impl<W: Write> Setup<'_, W> {
     /// Asks for a secret until one is given.
     fn ask_secret(&mut self, question: &str) -> Result<Secret, Failure> {
         loop {
-            write!(self.out, "{question} (not hidden while you type): ")?;
-            self.out.flush()?;
-            if let Some(secret) = Secret::new(&read_line()?) {
+            let answer = match HiddenInput::begin() {
+                Some(hidden) => {
+                    write!(self.out, "{question} (hidden while you type): ")?;
+                    self.out.flush()?;
+                    let answer = hidden.read_line();
+                    drop(hidden);
+                    // The line break that ended the answer was not shown either.
+                    writeln!(self.out)?;
+                    answer.map_err(|_| unanswered())
+                }
+                None => {
+                    write!(self.out, "{question}: ")?;
+                    self.out.flush()?;
+                    read_line()
+                }
+            };
+            if let Some(secret) = Secret::new(&answer?) {
                 return Ok(secret);
             }
             writeln!(self.out, "   ✗ it is empty: type it, or end with Ctrl-C")?;
@@ -376,9 +387,7 @@ impl<W: Write> Setup<'_, W> {
 
     fn write(&mut self, name: &str, text: &str) -> Result<(), Failure> {
         let path = self.folder.join(name);
-        fs::write(&path, text).map_err(|error| {
-            Failure::new(exit_of(&error), format!("`{}`: {error}", path.display()))
-        })
+        fs::write(&path, text).map_err(|error| unwritable(&path, &error))
     }
 
     fn append(&mut self, text: &str) -> Result<(), Failure> {
@@ -397,9 +406,7 @@ impl<W: Write> Setup<'_, W> {
             .mode(0o600)
             .open(&path)
             .and_then(|mut file| writeln!(file, "{}", secret.expose()))
-            .map_err(|error| {
-                Failure::new(exit_of(&error), format!("`{}`: {error}", path.display()))
-            })
+            .map_err(|error| unwritable(&path, &error))
     }
 }
 
@@ -410,12 +417,16 @@ impl<W: Write> Setup<'_, W> {
 fn read_line() -> Result<String, Failure> {
     let mut line = String::new();
     if io::stdin().lock().read_line(&mut line)? == 0 {
-        return Err(Failure::new(
-            Exit::Failed,
-            "the input ended before all questions were answered",
-        ));
+        return Err(unanswered());
     }
     Ok(line.trim().to_owned())
+}
+
+fn unanswered() -> Failure {
+    Failure::new(
+        Exit::Failed,
+        "the input ended before all questions were answered",
+    )
 }
 
 /// Returns true if a config contains more than comments. The package installs files with comments
@@ -441,13 +452,6 @@ fn area_id(room: &str) -> Option<String> {
 
 fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
-}
-
-fn exit_of(error: &io::Error) -> Exit {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => Exit::Forbidden,
-        _ => Exit::Failed,
-    }
 }
 
 /// A daemon started for the first command; it is stopped when the value is dropped.

@@ -22,6 +22,7 @@ mod check;
 mod doctor;
 mod exit;
 mod file_error;
+mod hidden_input;
 mod home;
 mod init;
 mod language;
