@@ -2,13 +2,14 @@
 //! happen.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use clap::Args;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Filter, Packet, Publish, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, Event, EventLoop};
 use serde_json::{Value as Json, json};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::command::reply::{ConfirmationEvent, Reply};
 use crate::mqtt::Settings;
@@ -21,6 +22,9 @@ use crate::cli::{broker, reply_text};
 /// Maximum number of characters shown of a command.
 const MAX_TEXT: usize = 200;
 
+/// Pause before each attempt to connect again.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+
 const EXAMPLES: &str = "\
 Examples:
   sayso watch
@@ -28,7 +32,7 @@ Examples:
 
 Shows `<prefix>/command/+`, `<prefix>/reply/+` and `<prefix>/reply/+/event`, which contain the \
 commands of the household: allow these topics only to operators. Ctrl-C ends it. Replies to other \
-topics are not shown.
+topics are not shown. After a lost connection it connects again and says so.
 
 Exit codes: 0 ended by the user or by --count, 1 the broker does not allow it, 75 no broker, 77 a \
 file may not be read, \
@@ -52,15 +56,60 @@ pub(super) struct Watch {
 pub(super) fn watch(arguments: &Watch, out: &mut impl Write) -> Result<Exit, Failure> {
     let settings = arguments.broker.config(false)?.mqtt;
     let runtime = runtime::create()?;
-    let watched = runtime.block_on(async {
-        let mut watcher = Watcher::connect(arguments, &settings).await?;
-        watcher.run(arguments, out).await
-    });
+    let watched = runtime.block_on(watch_on(arguments, &settings, out));
     match watched {
         Ok(()) => Ok(Exit::Done),
         Err(WatchError::Broker(error)) => Err(error.explained(&settings, &runtime)),
         Err(WatchError::Output(error)) => Err(error.into()),
     }
+}
+
+/// Shows messages, also after a lost connection. Only the first connection may fail.
+async fn watch_on(
+    arguments: &Watch,
+    settings: &Settings,
+    out: &mut impl Write,
+) -> Result<(), WatchError> {
+    let broker = broker::address(settings);
+    let mut watcher = Watcher::connect(arguments, settings).await?;
+    if !arguments.json {
+        writeln!(out, "Watching commands at {broker}. Ctrl-C ends it.")?;
+        out.flush()?;
+    }
+    let mut replies = 0;
+    loop {
+        let lost = match watcher.run(arguments, &mut replies, out).await {
+            Err(WatchError::Broker(lost)) => lost,
+            ended => return ended,
+        };
+        note(
+            arguments,
+            out,
+            &format!("The connection to {broker} is lost, trying again: {lost}"),
+        )?;
+        watcher = loop {
+            sleep(RECONNECT_PAUSE).await;
+            match Watcher::connect(arguments, settings).await {
+                Ok(watcher) => break watcher,
+                Err(BrokerUnreachable::Unreachable { .. } | BrokerUnreachable::Silent { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        };
+        note(
+            arguments,
+            out,
+            &format!("Connected to {broker} again. What happened meanwhile is not shown."),
+        )?;
+    }
+}
+
+/// Says something about the connection: beside JSON on standard error.
+fn note(arguments: &Watch, out: &mut impl Write, text: &str) -> io::Result<()> {
+    if arguments.json {
+        return writeln!(io::stderr(), "{text}");
+    }
+    writeln!(out, "{text}")?;
+    out.flush()
 }
 
 /// Reason why the messages can no longer be shown.
@@ -125,19 +174,19 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    async fn run(&mut self, arguments: &Watch, out: &mut impl Write) -> Result<(), WatchError> {
-        let mut replies = 0;
-        if !arguments.json {
-            let broker = broker::address(self.settings);
-            writeln!(out, "Watching commands at {broker}. Ctrl-C ends it.")?;
-            out.flush()?;
-        }
-        while arguments.count != Some(replies) {
+    /// Shows messages until enough replies were shown, or the connection is lost.
+    async fn run(
+        &mut self,
+        arguments: &Watch,
+        replies: &mut usize,
+        out: &mut impl Write,
+    ) -> Result<(), WatchError> {
+        while arguments.count != Some(*replies) {
             let Event::Incoming(Packet::Publish(message)) = self.next().await? else {
                 continue;
             };
             if let Some(message) = WatchedMessage::parse(&message, &self.settings.prefix) {
-                replies += usize::from(matches!(message, WatchedMessage::Reply { .. }));
+                *replies += usize::from(matches!(message, WatchedMessage::Reply { .. }));
                 if arguments.json {
                     writeln!(out, "{}", message.json())?;
                 } else {

@@ -214,6 +214,36 @@ async fn watch_shows_commands_and_replies_with_reasons() {
 }
 
 #[tokio::test]
+async fn watch_connects_again_when_the_broker_restarts_and_says_so() {
+    let mut broker = with_access_list("user sayso\ntopic readwrite #\n").await;
+    let place = with_login(&broker, Some("secret"));
+    let watching = run(&place, &["watch", "--count", "1"], "");
+    let restarting = async {
+        // The watcher has no other sign that it is subscribed.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        broker.restart().await;
+        let reply = json!({
+            "id": "1", "text": "lamp on", "source": "cli", "outcome": "done", "speech": "Lamp: on.",
+            "actions": [], "via": "local", "ms": 1.0
+        });
+        let mut client = crate::listener::Listener::connect_as(broker.port(), "sayso", "secret");
+        // Repeated: the watcher connects when it notices.
+        for _ in 0..12 {
+            client
+                .publish("sayso/reply/cli", reply.to_string().into_bytes())
+                .await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    let (output, ()) = tokio::join!(watching, restarting);
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    for part in ["is lost, trying again", "again. ", "cli ✓ done: Lamp: on."] {
+        assert!(shown.contains(part), "{part:?} is not in\n{shown}");
+    }
+}
+
+#[tokio::test]
 async fn chat_answers_every_line_until_the_input_ends() {
     let stage = Scene::new().start().await;
     let output = run(
