@@ -127,8 +127,8 @@ impl Codec {
     }
 }
 
-/// Returns the codec of a percentage that must not round down to "off": the smallest level above 0
-/// % is 1 on the wire.
+/// Returns the codec of a percentage that must not round down to "off": the smallest level above
+/// 0 % is 1 on the wire.
 pub(super) fn percent_to(top: f64) -> Scale {
     Scale::Linear {
         from: (0.0, 100.0),

@@ -26,8 +26,8 @@ pub enum AvailabilityMode {
 }
 
 impl Availability {
-    /// The name under which the state of the `n`th source is kept. It contains a space, so that it
-    /// is the name of no property of a device.
+    /// Returns the name under which the state of the `n`th source is kept. It contains a space, so
+    /// that no property of a device has this name.
     pub fn property(n: usize) -> Property {
         Property::from(format!("availability {n}"))
     }

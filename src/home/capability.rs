@@ -39,7 +39,7 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// The same risk in both directions.
+    /// Creates guards with the same risk in both directions.
     pub fn all(risk: Risk) -> Self {
         Self {
             opening: risk,
@@ -47,7 +47,7 @@ impl Guard {
         }
     }
 
-    /// The higher risk of both guards, for each direction.
+    /// Returns the higher risk of both guards, for each direction.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
         Self {
@@ -56,7 +56,7 @@ impl Guard {
         }
     }
 
-    /// The higher risk of the two directions.
+    /// Returns the higher risk of the two directions.
     pub fn worst(self) -> Risk {
         self.opening.max(self.otherwise)
     }
@@ -93,14 +93,14 @@ impl Capability {
         }
     }
 
-    /// The topics it is commanded on; none where it has no binding of its own.
+    /// Returns the topics of the messages that command it; none where it has no binding of its own.
     pub fn command_topics(&self) -> impl Iterator<Item = &SharedStr> {
         self.binding.command_topics()
     }
 
-    /// Whether a device that was set to `wanted` and reports `reported` has done it. A number may
-    /// differ by the rounding of the device: one percent of the range, or as far as both have the
-    /// same message.
+    /// Returns whether a device that was set to `wanted` and reports `reported` has done it. A
+    /// number may differ by the rounding of the device: one percent of the range, or as far as both
+    /// have the same message.
     pub fn is_reached(&self, wanted: &Value, reported: &Value) -> bool {
         if wanted == reported {
             return true;

@@ -34,12 +34,12 @@ impl Kind {
         Self(name)
     }
 
-    /// The name.
+    /// Returns the name, such as `light`.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
 
-    /// The properties of a device of this kind that declares none.
+    /// Returns the properties of a device of this kind that declares none.
     pub fn default_properties(&self) -> Vec<Property> {
         PROPERTIES
             .iter()
@@ -48,8 +48,8 @@ impl Kind {
             .collect()
     }
 
-    /// The standard capability for `property` of a device of this kind: water is heated further
-    /// than a room.
+    /// Returns the standard capability for `property` of a device of this kind. The water of a
+    /// water heater may be set to a higher temperature than a room.
     pub fn capability(&self, property: Property) -> Capability {
         let mut capability = Capability::standard(property);
         if self.as_str() == "water_heater" && capability.property == Property::Temperature {
@@ -175,7 +175,8 @@ impl Device {
         device
     }
 
-    /// All readings whose topics are followed: the capabilities, then the sources of availability.
+    /// Returns all readings whose topics are subscribed to: the capabilities, then the sources of
+    /// availability.
     pub fn observed(&self) -> impl Iterator<Item = &Capability> {
         self.capabilities.iter().chain(&self.availability.sources)
     }
@@ -185,8 +186,8 @@ impl Device {
         self.capabilities.iter().find(|c| c.property == *property)
     }
 
-    /// True for devices that let somebody in or keep somebody out: locks, alarms, garage doors,
-    /// gates and doors, and the switches and buttons that move one.
+    /// Returns true for devices that let somebody in or keep somebody out: locks, alarms, garage
+    /// doors, gates and doors, and the switches and buttons that move one.
     pub fn is_entrance(&self) -> bool {
         matches!(self.kind.as_str(), "lock" | "alarm_control_panel")
             || self.is_door()
@@ -205,9 +206,9 @@ impl Device {
         names.find_map(|name| entrance::entrance_switch(name))
     }
 
-    /// True for a cover that lets somebody in: opening it must be confirmed unless the operator
-    /// says otherwise. Its name decides where it has no class. A class that is not known for covers
-    /// may be another word for a gate.
+    /// Returns true for a cover that lets somebody in: opening it must be confirmed unless the
+    /// operator says otherwise. Its name decides where it has no class. A class that is not known
+    /// for covers may be another word for a gate.
     pub fn is_door(&self) -> bool {
         match self.kind.as_str() {
             "cover" => self.says_entrance(),
@@ -224,7 +225,7 @@ impl Device {
             .is_some_and(|(class, known)| known.contains(&class))
     }
 
-    /// True for a device that is an entrance by its kind or class, whatever its name.
+    /// Returns true for a device that is an entrance by its kind or class, whatever its name.
     pub fn is_entrance_by_class(&self) -> bool {
         let by_name = (self.kind.as_str() == "cover" && self.class.is_none())
             || self.switched_entrance().is_some();
@@ -239,14 +240,14 @@ impl Device {
         names.any(|name| entrance::names_an_entrance(name))
     }
 
-    /// Whether the device has the drive of a garage door that moves with each message.
+    /// Returns whether the device has the drive of a garage door that moves with each message.
     fn has_door_trigger(&self) -> bool {
         let mut properties = self.capabilities.iter().map(|c| c.property.name());
         let reports_garage = properties.any(|name| name.contains("garage"));
         reports_garage || self.says_entrance()
     }
 
-    /// True for kinds that heat or pump.
+    /// Returns true for the kinds of devices that heat or pump.
     pub fn heats_or_pumps(&self) -> bool {
         HEATS_OR_PUMPS.contains(&self.kind.as_str())
     }

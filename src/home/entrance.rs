@@ -304,13 +304,14 @@ pub fn normalized_class(class: &str) -> String {
     class.trim().to_lowercase().replace([' ', '-'], "_")
 }
 
-/// Whether a cover of this class lets somebody in. A class that is not known may mean anything.
+/// Returns whether a cover of this class lets somebody in. A class that is not known is taken for
+/// an entrance.
 pub(super) fn is_entrance_class(class: &str) -> bool {
     let is_known = classes("cover").is_some_and(|known| known.contains(&class));
     ENTRANCES.contains(&class) || !is_known
 }
 
-/// Whether a name says that the device is a garage door, a gate or a door: `Hoftor`,
+/// Returns whether a name says that the device is a garage door, a gate or a door: `Hoftor`,
 /// `Front gate`, `porte de garage`.
 pub(super) fn names_an_entrance(name: &str) -> bool {
     let folded = fold(name);
@@ -372,8 +373,8 @@ fn is_lock(word: &str) -> bool {
             && !other.iter().any(|other| word.ends_with(other)))
 }
 
-/// Whether the word is the garage itself, or a drive of its door, and no compound such as
-/// `Garagentor`, which is a gate by its end.
+/// Returns whether the word is the garage itself, or a drive of its door. A compound such as
+/// `Garagentor` is not meant, because it is a gate by its end.
 fn is_garage(word: &str) -> bool {
     let ends_as_gate = ["tor", "tür", "door", "deur", "poort", "öffner", "opener"]
         .iter()
@@ -392,7 +393,7 @@ fn is_gate(word: &str) -> bool {
         || is_german_gate(word)
 }
 
-/// Whether the word is a compound with `Tor`, and not one such as `Motor` or `Ventilator`.
+/// Returns whether the word is a compound with `Tor`, and not one such as `Motor` or `Ventilator`.
 fn is_german_gate(word: &str) -> bool {
     let Some(before) = word.strip_suffix("tor") else {
         return false;

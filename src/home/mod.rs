@@ -166,22 +166,23 @@ impl Home {
             .unwrap_or_else(|_| unreachable!("an empty home has no conflicts"))
     }
 
-    /// The devices, in the order in which they were given.
+    /// Returns the devices, in the order in which they were given.
     pub fn devices(&self) -> &[Device] {
         &self.devices
     }
 
-    /// The areas, in the order in which they were given.
+    /// Returns the areas, in the order in which they were given.
     pub fn areas(&self) -> &[Area] {
         &self.areas
     }
 
-    /// The rights of all sources.
+    /// Returns the rights of all sources.
     pub fn rights(&self) -> &Rights {
         &self.rights
     }
 
-    /// A hash of the home's content: part of the key of everything that is cached about it.
+    /// Returns a hash of the home's content, which is part of the key of everything that is cached
+    /// about it.
     pub fn revision(&self) -> u64 {
         self.revision
     }
@@ -206,22 +207,24 @@ impl Home {
         })
     }
 
-    /// The topic on which a device without a binding is commanded.
+    /// Returns the topic on which a device without a binding is commanded.
     pub fn action_topic(&self, device: &Slug) -> String {
         format!("{}/action/{device}", self.prefix)
     }
 
-    /// The topics on which devices report their state.
+    /// Returns the topics on which devices report their state; some are filters with wildcards.
     pub fn state_topics(&self) -> impl Iterator<Item = &str> {
         self.readers.keys().map(SharedStr::as_str)
     }
 
-    /// Whether a device reports its state on `topic`.
+    /// Returns whether a device reports its state on `topic`.
     pub fn has_state_topic(&self, topic: &str) -> bool {
         self.readers.contains_key(topic) || self.wildcards.iter().any(|w| topic::receives(w, topic))
     }
 
-    /// The readings on `topic`. A wildcard receives none of sayso's own messages.
+    /// Returns the readings on `topic`, each as the index of its device and its place among the
+    /// device's [`observed`](Device::observed) readings. A wildcard receives none of sayso's own
+    /// messages.
     fn readers_of(&self, topic: &str) -> Vec<(usize, usize)> {
         let mut found = self.readers.get(topic).cloned().unwrap_or_default();
         let below_prefix = topic.strip_prefix(self.prefix.as_str());
@@ -238,7 +241,7 @@ impl Home {
         found
     }
 
-    /// The topics sayso may publish on; it must not subscribe to any of them.
+    /// Returns the topics sayso may publish on; it must not subscribe to any of them.
     pub fn command_topics(&self) -> impl Iterator<Item = String> {
         self.devices.iter().flat_map(|device| {
             let bound = device
@@ -340,7 +343,7 @@ impl Home {
     }
 }
 
-/// The topic by which a capability is recognized in another snapshot.
+/// Returns the topic by which a capability is recognized in another snapshot.
 fn first_topic(capability: &Capability) -> Option<&str> {
     let binding = &capability.binding;
     let port = binding.state.first().or(binding.command.as_ref());
@@ -379,7 +382,7 @@ fn recognized(domain: &Domain, decoded: Decoded) -> Decoded {
     known.map_or_else(|| Decoded::Unrecognized(value.to_string()), Decoded::Value)
 }
 
-/// Whether the text is one of Home Assistant's words for "no state".
+/// Returns whether the text is one of Home Assistant's words for "no state".
 pub(crate) fn is_no_state(text: &str) -> bool {
     matches!(
         text.trim().to_ascii_lowercase().as_str(),
@@ -424,7 +427,8 @@ fn conflicts(areas: &[Area], devices: &[Device], declared: usize) -> Vec<HomeCon
     conflicts
 }
 
-/// The readings on each state topic.
+/// Collects the readings on each state topic, each as the index of its device and its place among
+/// the device's [`observed`](Device::observed) readings.
 fn readers(devices: &[Device]) -> HashMap<SharedStr, Vec<(usize, usize)>> {
     let mut readers: HashMap<SharedStr, Vec<(usize, usize)>> = HashMap::new();
     for (index, device) in devices.iter().enumerate() {

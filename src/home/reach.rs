@@ -134,15 +134,15 @@ impl ReachIndex {
         self.by_address.get(address).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether the bridge itself said which device a number stands for.
+    /// Returns whether the bridge itself reported which device a number stands for.
     fn is_vouched(&self, devices: &[Device], address: &Address) -> bool {
         self.at(address)
             .iter()
             .any(|&position| bridge_addresses(&devices[position]).contains(address))
     }
 
-    /// The devices a group with unknown members could contain: those of its bridges, or all where
-    /// it has none.
+    /// Returns the devices a group with unknown members could contain: those of its bridges, or all
+    /// if it has none.
     fn could_contain(&self, devices: &[Device], group: &Device) -> Vec<usize> {
         let bases: HashSet<String> = device_addresses(group)
             .iter()
@@ -231,18 +231,18 @@ fn push_once(positions: &mut Vec<usize>, position: usize) {
     }
 }
 
-/// The topics the device is commanded on.
+/// Returns the topics the device is commanded on.
 fn topics(device: &Device) -> impl Iterator<Item = &SharedStr> {
     let capabilities = device.capabilities.iter();
     capabilities.flat_map(Capability::command_topics)
 }
 
-/// The addresses of all topics the device is commanded on.
+/// Returns the addresses of all topics the device is commanded on.
 fn device_addresses(device: &Device) -> Vec<Address> {
     each_address(device, address::addresses)
 }
 
-/// The addresses that receive the messages on any topic the device is commanded on.
+/// Returns the addresses that receive the messages on any topic the device is commanded on.
 fn device_recipients(device: &Device) -> Vec<Address> {
     each_address(device, address::recipients)
 }
@@ -257,7 +257,7 @@ fn each_address(device: &Device, of_topic: fn(&str) -> Vec<Address>) -> Vec<Addr
     addresses
 }
 
-/// The addresses under which the bridge takes commands for the device by number:
+/// Returns the addresses under which the bridge takes commands for the device by number:
 /// `zigbee2mqtt/0x00158d0001a2b3c4`.
 fn bridge_addresses(device: &Device) -> Vec<Address> {
     let Some(number) = &device.bridge_id else {
@@ -337,7 +337,7 @@ mod tests {
     }
 
     proptest! {
-        /// The table of topics of one device alone saves time and changes nothing.
+        /// Checks that the table of topics of a single device saves time and changes no result.
         #[test]
         fn topics_of_one_device_reach_no_other(
             topics in prop::collection::vec(prop::collection::vec(0..TOPICS.len(), 0..3), 1..5),

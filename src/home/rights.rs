@@ -87,7 +87,7 @@ impl Selector {
 }
 
 impl Rights {
-    /// Whether `source` may set or query `property` of `device`.
+    /// Returns whether `source` may set or query `property` of `device`.
     pub fn allow(&self, source: &str, device: &Device, property: &Property) -> bool {
         let rules = self
             .by_source

@@ -83,7 +83,7 @@ fn targets(device: &Device) -> Option<Targets<'_>> {
     })
 }
 
-/// The modes a device can be set to, in lower case.
+/// Returns the modes a device can be set to, in lower case.
 fn modes(device: &Device) -> impl Iterator<Item = String> {
     let mode = device.capability(&Property::HvacMode);
     let words = mode.and_then(|mode| match &mode.domain {

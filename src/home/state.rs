@@ -43,7 +43,7 @@ pub enum Known {
 }
 
 impl Observation {
-    /// The value, reported or commanded; `None` where it is unknown.
+    /// Returns the value, reported or commanded, or `None` if it is unknown.
     pub fn value(&self) -> Option<&Value> {
         match &self.known {
             Known::Reported(value) | Known::Commanded(value) => Some(value),
@@ -51,7 +51,7 @@ impl Observation {
         }
     }
 
-    /// The value the device itself reported.
+    /// Returns the value that the device itself reported, or `None` if it reported none.
     pub fn reported(&self) -> Option<&Value> {
         match &self.known {
             Known::Reported(value) => Some(value),
@@ -142,7 +142,7 @@ impl State {
         }
     }
 
-    /// Whether the device is known to be offline.
+    /// Returns whether the device is known to be offline.
     pub fn is_offline(&self, device: &Device) -> bool {
         let Availability { sources, mode } = &device.availability;
         let known: Vec<&Observation> = sources
@@ -162,7 +162,7 @@ impl State {
         }
     }
 
-    /// Whether the device is known to be off, or at a level of 0 %.
+    /// Returns whether the device is known to be off, or at a level of 0 %.
     pub fn is_off(&self, device: &Device, now: Instant) -> bool {
         let value = |property| {
             self.current(&device.id, property, now)
@@ -185,7 +185,7 @@ impl State {
         }
     }
 
-    /// Whether anything is known of the device.
+    /// Returns whether any property of the device has an observation.
     pub(super) fn knows(&self, device: &Slug) -> bool {
         self.values.contains_key(device)
     }

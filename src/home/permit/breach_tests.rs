@@ -126,7 +126,7 @@ const PAYLOADS: [&str; 12] = [
     "z/Oven/set ON",
 ];
 
-/// Every spelling of a topic that reaches something.
+/// Returns every spelling of a topic that reaches a device or a group.
 fn hostile_topics() -> Vec<String> {
     let mut topics = Vec::new();
     let groups = GROUPS.iter().flat_map(|(name, number)| [*name, *number]);
@@ -216,7 +216,7 @@ fn moved(world: &World, topic: &str, payload: &str) -> Vec<&'static Thing> {
     moved
 }
 
-/// Whether a payload certainly closes or locks.
+/// Returns whether a payload certainly closes or locks.
 fn closes(payload: &str) -> bool {
     matches!(
         payload,
@@ -255,7 +255,7 @@ fn bound(thing: &Thing) -> Device {
     device
 }
 
-/// A group that can do what a light and a cover can.
+/// Returns a group that can do what a light and a cover can.
 fn group(id: &str, topic: &str, members: Members) -> Device {
     let mut device = Device::new(slug(id), Kind::new(slug("light")));
     device
@@ -350,7 +350,8 @@ impl World {
     }
 }
 
-/// A light of a hostile announcement, which sends any message for "on" and any value elsewhere.
+/// Returns a light of a hostile announcement, which sends any message for "on" and any value
+/// elsewhere.
 fn hostile(n: usize, topic: &str, payload: &str) -> Device {
     let mut device = Device::new(slug(&format!("hostile_{n}")), Kind::new(slug("light")));
     device.capabilities[0].binding = Binding {

@@ -217,7 +217,8 @@ fn of(speech: &Speech, form: &str, device: &str, property: &Property) -> String 
     speech.begun(&fill(form, &places))
 }
 
-/// The name of a device within a sentence. A name of one word may be a proper name.
+/// Returns the name of a device as it is written within a sentence. A name of one word may be a
+/// proper name.
 fn the(speech: &Speech, device: &str) -> String {
     speech.the(device, !device.contains(' '))
 }

@@ -3,7 +3,7 @@
 use crate::vocabulary::Domain;
 use crate::vocabulary::speech::{Speech, fill};
 
-/// The values of a domain in words: `0 to 100 %`.
+/// Returns the values of a domain in words: `0 to 100 %`.
 pub(super) fn domain_text(speech: &Speech, domain: &Domain) -> String {
     match domain {
         Domain::Number { min, max, unit, .. } => {

@@ -352,7 +352,7 @@ impl<'a> Gate<'a> {
     }
 }
 
-/// Whether a step starts, opens or heats something.
+/// Returns whether a step starts, opens or heats something.
 fn switches_on(step: &Step) -> bool {
     match (&step.action.property, &step.target_value) {
         // A relative change turns nothing on.
@@ -370,7 +370,7 @@ fn switches_on(step: &Step) -> bool {
     }
 }
 
-/// Whether setting this value does something each time, so that it must not be repeated.
+/// Returns whether setting this value does something each time, so that it must not be repeated.
 fn is_momentary(property: &Property, value: &Value) -> bool {
     match property {
         Property::Press | Property::Script => true,

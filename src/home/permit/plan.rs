@@ -36,51 +36,51 @@ pub struct Step {
 }
 
 impl Step {
-    /// The device. Messages to one device are published in the order of their commands.
+    /// Returns the device. Messages to one device are published in the order of their commands.
     pub fn device(&self) -> &Slug {
         &self.device
     }
 
-    /// The action as it was understood.
+    /// Returns the action as it was understood.
     pub fn action(&self) -> &Action {
         &self.action
     }
 
-    /// The value that the property will have; `None` where that is not known, as for the next
-    /// track.
+    /// Returns the value that the property will have, or `None` if that is not known, as for the
+    /// next track.
     pub fn target_value(&self) -> Option<&Value> {
         self.target_value.as_ref()
     }
 
-    /// The message.
+    /// Returns the topic and payload to publish.
     pub fn publication(&self) -> &Publication {
         &self.publication
     }
 
-    /// True where delivering the message twice does no harm.
+    /// Returns true if delivering the message twice does no harm.
     pub fn repeatable(&self) -> bool {
         self.repeatable
     }
 }
 
 impl Plan {
-    /// The messages, in order.
+    /// Returns the messages, in the order in which they are published.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// The text of the reply.
+    /// Returns the text of the reply.
     pub fn speech(&self) -> &str {
         &self.speech.text
     }
 
-    /// The text of the reply, once nothing else of the plan is needed.
+    /// Returns the text of the reply, once nothing else of the plan is needed.
     pub fn into_speech(self) -> String {
         self.speech.text
     }
 
-    /// The sentences about changes, without their last full stop, and those that follow: devices
-    /// that are away, or that are left out.
+    /// Returns the sentences about changes, without their last full stop, and those that follow:
+    /// about devices that are offline or left out.
     pub fn changes_and_notes(&self) -> (&str, &str) {
         let (changes, notes) = self.speech.text.split_at(self.speech.changes);
         (changes, notes.trim_start_matches(['.', ' ']))

@@ -99,7 +99,8 @@ impl<'a> Resolved<'a> {
         }))
     }
 
-    /// True for a device without a binding: it takes relative changes and toggles as they are.
+    /// Returns true for a device without a binding, which accepts relative changes and toggles as
+    /// they are.
     pub(super) fn uses_own_format(&self) -> bool {
         let binding = &self.capability.binding;
         binding.command.is_none() && binding.stop.is_none() && binding.fixed.is_empty()

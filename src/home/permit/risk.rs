@@ -115,8 +115,8 @@ fn never(device: &Device, property: &Property) -> Denied {
     }
 }
 
-/// Whether the capability would be commanded with the same payload, so that the message means the
-/// same to it.
+/// Returns whether the capability would be commanded with the same payload, so that the message
+/// means the same to it.
 fn sends_the_same(capability: &Capability, message: ProposedMessage<'_>) -> bool {
     let own = match message.value {
         Some(value) => capability.binding.encode(value),
@@ -155,9 +155,9 @@ fn direction_risk(
     }
 }
 
-/// Whether moving to `to` certainly closes. Only a recent report of a device that is online proves
-/// that: what was merely commanded, expired, or last said before it went offline may be wrong, and
-/// never lowers a risk.
+/// Returns whether moving to `to` certainly closes. Only a recent report of a device that is online
+/// proves that: what was merely commanded, expired, or last reported before it went offline may be
+/// wrong, and never lowers a risk.
 fn certainly_closes(
     device: &Device,
     property: &Property,

@@ -175,7 +175,8 @@ impl<'a> SpeechBuilder<'a> {
         }
     }
 
-    /// Whether the reply answers anything, or has a sentence about something that was not changed.
+    /// Returns whether the reply answers anything, or has a sentence about something that was not
+    /// changed.
     pub(super) fn answers_something(&self) -> bool {
         let answers = [&self.unheard, &self.unrecognized];
         !self.findings.is_empty()
@@ -334,7 +335,8 @@ impl<'a> SpeechBuilder<'a> {
         }
     }
 
-    /// The sentence that keeps a summary from stating a mere command as fact.
+    /// Returns the sentence that keeps a summary from stating a mere command as fact, or `None` if
+    /// every state was reported.
     fn not_confirmed(&self) -> Option<String> {
         let devices: Vec<String> = self
             .findings
@@ -411,7 +413,7 @@ impl<'a> SpeechBuilder<'a> {
         capitalized(&fill(&self.speech.answer.which, &places))
     }
 
-    /// One sentence about several devices: "On: Hall lamp and Desk lamp".
+    /// Returns one sentence about several devices: "On: Hall lamp and Desk lamp".
     fn summary(&self, query: &StateQuery) -> String {
         let answers = &self.speech.answer;
         let (so, not): (Vec<&Finding>, Vec<&Finding>) = self
@@ -478,7 +480,8 @@ fn push_once<T: PartialEq>(names: &mut Vec<T>, name: T) {
     }
 }
 
-/// The name of a device within a sentence. A robot of one word has a proper name.
+/// Returns the name of a device as it is written within a sentence. A robot with a name of one word
+/// has a proper name.
 fn the(speech: &Speech, device: &Device) -> String {
     let is_robot = [Property::Vacuum, Property::Mower]
         .iter()
@@ -551,7 +554,7 @@ fn word_for<'a>(speech: &'a Speech, word: &str) -> Cow<'a, str> {
     }
 }
 
-/// A change in words: `brightness 40 %`, `on`, `closed`.
+/// Returns a change in words: `brightness 40 %`, `on`, `closed`.
 fn change_in_words<'a>(
     speech: &'a Speech,
     resolved: &Resolved<'_>,
@@ -601,7 +604,8 @@ fn in_words<'a>(
     }
 }
 
-/// A change with its device, for the question before a risky action: `Unlock the front door`.
+/// Returns a change with its device, for the question before a risky action:
+/// `Unlock the front door`.
 pub(super) fn announced_change(
     speech: &Speech,
     resolved: &Resolved<'_>,
@@ -646,7 +650,7 @@ pub(super) fn changes_in_words(speech: &Speech, steps: &[(&Device, &Step)]) -> V
     groups.0.iter().map(phrase).collect()
 }
 
-/// The question before a risky action.
+/// Returns the question before risky changes: `Unlock the front door? Say yes within 30 s`.
 pub(super) fn confirm(speech: &Speech, changes: &[String]) -> String {
     fill(&speech.confirm, &[("what", &speech.list(changes))])
 }

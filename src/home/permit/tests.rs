@@ -188,7 +188,8 @@ fn an_action_that_cannot_be_done_is_refused() {
     ));
 }
 
-/// Small models write numbers as text, and options that look like numbers as numbers.
+/// Checks the values of small models, which write numbers as text, and options that look like
+/// numbers as numbers.
 #[test]
 fn numbers_are_read_from_text_and_options_from_numbers() {
     let brightness = |value: &str| {
@@ -487,7 +488,8 @@ proptest! {
     }
 }
 
-/// A lamp of a hostile announcement: its "on" is the message that unlocks the door.
+/// Returns a home with a lamp of a hostile announcement: its "on" is the message that unlocks the
+/// door.
 fn home_with_a_hostile_lamp() -> Home {
     let rules = Rules {
         allow: vec![],
@@ -539,7 +541,7 @@ fn a_message_that_opens_a_door_is_judged_as_such_under_any_name() {
     );
 }
 
-/// A thermostat with a heating and a cooling target, in this mode.
+/// Returns a thermostat with a heating and a cooling target, in this mode.
 fn thermostat(modes: &[&str], mode: Option<&str>) -> (Home, State) {
     let mut device = device("thermostat", "climate");
     let template = device.capability(&Property::Temperature).unwrap().clone();
