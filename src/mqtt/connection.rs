@@ -202,8 +202,9 @@ fn proceed(session: &mut Session, patience: Duration) -> Option<End> {
     session.timed_out(now, patience).map(End::Lost)
 }
 
-/// Full jitter: after a broker's restart its clients do not all come back at once.
-/// Source: AWS Architecture Blog, "Exponential Backoff And Jitter", 2015.
+/// Returns a random pause before the next attempt to connect, with full jitter: after a broker's
+/// restart its clients do not all come back at once. Source: AWS Architecture Blog, "Exponential
+/// Backoff And Jitter", 2015.
 fn pause(attempt: u32, max_pause: Duration) -> Duration {
     let longest = FIRST_PAUSE
         .saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)))

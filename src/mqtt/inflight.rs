@@ -57,7 +57,7 @@ pub(super) struct UnackedPublishes<T> {
 }
 
 impl<T> UnackedPublishes<T> {
-    /// An empty list with room for `window` messages.
+    /// Creates an empty list with room for `window` messages.
     pub(super) fn new(window: usize) -> Self {
         Self {
             handed: VecDeque::new(),

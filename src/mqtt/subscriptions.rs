@@ -283,8 +283,8 @@ mod tests {
         Subscriptions::new(own, states)
     }
 
-    /// The filters of every packet a connection begins with, but for the first, which has sayso's
-    /// own topics.
+    /// Returns the filters of every packet that a connection begins with, except the first packet,
+    /// which has sayso's own topics.
     fn packets(subscriptions: &mut Subscriptions, max_packet: usize) -> Vec<Vec<String>> {
         subscriptions.begin(max_packet);
         let packets = subscriptions.queued.iter().skip(1);

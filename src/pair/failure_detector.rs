@@ -58,7 +58,7 @@ pub(super) struct FailureDetector {
 }
 
 impl FailureDetector {
-    /// The detector of a node that receives nothing yet.
+    /// Creates the detector of a node that has received nothing yet.
     pub(super) fn new() -> Self {
         Self {
             interval: Duration::ZERO,

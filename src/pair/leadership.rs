@@ -231,8 +231,8 @@ pub struct Leadership {
 }
 
 impl Leadership {
-    /// The state of `node` before its observer is connected. As the leader it publishes a beat at
-    /// this interval, unless it publishes something else that the other node sees.
+    /// Creates the state of `node` before its observer is connected. As the leader it publishes a
+    /// beat at this interval, unless it publishes something else that the other node sees.
     pub fn new(node: impl Into<String>, beat_interval: Duration) -> Self {
         Self {
             node: node.into(),
@@ -832,7 +832,7 @@ mod tests {
         assert_eq!(house.nodes[1].leader().unwrap().epoch, 2);
     }
 
-    /// The retained claim of a leader that is gone.
+    /// Returns the retained claim of a leader that is gone.
     fn kept_claim(node: &str, epoch: u64) -> PairEvent {
         let claim = LeaderClaim {
             node: node.to_owned(),

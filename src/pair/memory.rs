@@ -85,7 +85,7 @@ struct KnownProgress {
 }
 
 impl PairMemory {
-    /// An empty memory that keeps each command for this time.
+    /// Creates an empty memory that keeps each command for this time.
     pub fn new(keep: Duration) -> Self {
         Self {
             keep,

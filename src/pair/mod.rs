@@ -135,7 +135,7 @@ struct Barrier {
 }
 
 impl Pair {
-    /// The state of a node that is not connected. Commands are remembered for `keep`.
+    /// Creates the state of a node that is not connected. Commands are remembered for `keep`.
     pub fn new(settings: &PairSettings, prefix: &str, keep: Duration) -> Arc<Self> {
         Arc::new(Self {
             node: settings.node.clone(),

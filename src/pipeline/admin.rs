@@ -96,8 +96,8 @@ impl Pipeline {
         json!({"ok": true, "reset": reset})
     }
 
-    /// The answer to a request of `who`: `ok` and the result, or `why` not. Blocks
-    /// while the disk is read.
+    /// Returns the answer to a request of `who`: `ok` and the result, or the reason for the
+    /// refusal. Blocks while the disk is read.
     pub fn admin(&self, who: &str, request: &[u8]) -> Json {
         if let Ok(request) = serde_json::from_slice::<ProvidersRequest>(request) {
             return self.reset_providers(who, &request);

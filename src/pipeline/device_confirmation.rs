@@ -226,8 +226,8 @@ impl DeviceConfirmation {
     }
 }
 
-/// Whether a device reports that it is moving towards the commanded value: by a word for it, or by
-/// a number that has come nearer.
+/// Returns whether a device reports that it is moving towards the commanded value: by a word for
+/// it, or by a number that has come nearer.
 fn is_moving(expected: &Expected, known: &Known) -> bool {
     let target = &expected.value;
     match known {
@@ -245,8 +245,8 @@ fn is_moving(expected: &Expected, known: &Known) -> bool {
     }
 }
 
-/// Whether a state in between, by the words of Home Assistant and of its integrations, leads to
-/// `target`.
+/// Returns whether a transitional state leads to `target`. The words are those of Home Assistant
+/// and of its integrations.
 fn leads_to(word: &str, target: &Value) -> bool {
     if let Some(target) = target.number() {
         return match word {

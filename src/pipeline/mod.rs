@@ -177,7 +177,7 @@ impl Pipeline {
         }
     }
 
-    /// With `order = "source"`, waits for the earlier commands of the source first.
+    /// Handles a command, with `order = "source"` after the earlier commands of the same source.
     async fn handle_in_order(
         &self,
         command: &Command,
@@ -413,7 +413,8 @@ impl Pipeline {
         !acts || answer.trusted || Box::pin(self.is_apt(&answer.provider)).await
     }
 
-    /// With `use = "last"` in `[local]`, returns the local meaning of a command no model could answer.
+    /// Returns the local meaning of a command no model could answer, or `None` unless `[local]` has
+    /// `use = "last"`.
     fn local_fallback(&self, request: &Request<'_>, refusal: &Refusal) -> Option<Interpretation> {
         let is_last = self.services.grammar.when() == When::Last;
         let no_model_answered = matches!(

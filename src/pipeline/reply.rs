@@ -62,7 +62,7 @@ pub(super) struct Handled {
 }
 
 impl Handled {
-    /// A command that was refused before it was understood.
+    /// Creates the result of a command that was refused before it was understood.
     pub(super) fn refused(refusal: Refusal) -> Self {
         Self {
             via: Via::None,
@@ -77,7 +77,8 @@ impl Handled {
         }
     }
 
-    /// A command that was understood; its result follows.
+    /// Creates the result of a command that was understood. It counts as undelivered until its
+    /// actions have been published.
     pub(super) fn understood(interpretation: &Interpretation) -> Self {
         let actions = interpretation.draft.actions.iter().cloned();
         Self {
@@ -89,7 +90,8 @@ impl Handled {
         }
     }
 
-    /// A command of an earlier run of the program, whose messages are published again.
+    /// Creates the result of a command of an earlier run of the program, whose messages are
+    /// published again.
     pub(super) fn resumed(planned: &[PlannedPublish]) -> Self {
         let actions = planned.iter().map(|publish| publish.action.clone());
         Self {
@@ -99,7 +101,8 @@ impl Handled {
         }
     }
 
-    /// A command of an earlier run of the program, which may have published these actions.
+    /// Creates the result of a command of an earlier run of the program, which may have published
+    /// these actions.
     pub(super) fn uncertain(actions: &[Action]) -> Self {
         let reports = actions.iter().cloned().map(ActionReport::from);
         let mut handled = Self::refused(Refusal::Undelivered).with_actions(reports.collect());

@@ -356,8 +356,8 @@ mod tests {
         assert_ne!(child.prefix_key, parent.prefix_key);
     }
 
-    /// The keywords strict modes accept (`maxItems` is removed where it is not), and their rules:
-    /// `additionalProperties: false`, everything required.
+    /// Checks the keywords strict modes accept (`maxItems` is removed where it is not), and their
+    /// rules: `additionalProperties: false`, everything required.
     #[test]
     fn the_schema_keeps_to_what_all_strict_modes_share() {
         fn check(schema: &Json, depth: usize) {

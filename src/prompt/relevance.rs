@@ -287,12 +287,12 @@ impl PhraseWords {
         phrase_words
     }
 
-    /// Whether a word of the phrase is related to this one.
+    /// Returns whether a word of the phrase is related to this one.
     fn has_related(&self, other: &str) -> bool {
         self.compared.iter().any(|word| are_related(word, other))
     }
 
-    /// Whether a word for this kind of device is in the phrase.
+    /// Returns whether the phrase has a word for this kind of device.
     fn has_kind(&self, kind: &str) -> bool {
         let is_meant = |(_, kind_words): &&(&'static str, &[&str])| {
             kind_words.iter().any(|word| self.has_related(word))
@@ -304,13 +304,14 @@ impl PhraseWords {
         kinds.contains(&kind)
     }
 
-    /// Whether the phrase may mean every device.
+    /// Returns whether the phrase may mean every device.
     pub(super) fn means_all(&self) -> bool {
         let mut words = self.words.iter().enumerate();
         words.any(|(at, word)| ALL_WORDS.contains(&word.as_str()) && !self.is_idiom(at))
     }
 
-    /// Whether the word is an "all" that means no devices: "at all", "all right", "all the way".
+    /// Returns whether the word is an "all" that means no devices: "at all", "all right", "all the
+    /// way".
     fn is_idiom(&self, at: usize) -> bool {
         let (before, from) = self.words.split_at(at);
         let begins = |words: &[&str]| from.iter().take(words.len()).eq(words);
@@ -320,7 +321,7 @@ impl PhraseWords {
             || (begins(&["all"]) && (ends("at") || ends("after")))
     }
 
-    /// Whether the phrase may ask for a state.
+    /// Returns whether the phrase may ask for a state.
     pub(super) fn asks(&self) -> bool {
         let begins = self.words.first();
         self.has_question_mark || begins.is_some_and(|word| QUESTION_WORDS.contains(&word.as_str()))
@@ -332,7 +333,7 @@ impl PhraseWords {
         1 + self.words.iter().filter(joining).count()
     }
 
-    /// Whether the phrase has every word of the device's name or of one of its other names.
+    /// Returns whether the phrase has every word of the device's name or of one of its other names.
     pub(super) fn names(&self, device: &Device) -> bool {
         let id = device.id.spoken();
         let aliases = device.aliases.iter().map(String::as_str);
@@ -367,7 +368,8 @@ impl PhraseWords {
         relevance
     }
 
-    /// Whether `device` is related at all.
+    /// Returns whether the phrase has any relation to `device`: a word of its name, or anything
+    /// that counts for its relevance.
     fn is_related(&self, device: &Device) -> bool {
         // Mostly a word of its name decides, and the words for kinds are not looked at.
         name_words(device).any(|own| self.has_related(&own)) || self.relevance(device) > 0
@@ -383,7 +385,7 @@ impl PhraseWords {
             .any(|own| self.has_related(&own))
     }
 
-    /// The kind, the class or a property of the device is named.
+    /// Returns whether the phrase names the kind, the class or a property of the device.
     fn names_kind(&self, device: &Device) -> bool {
         let kind = device.kind.as_str();
         let class = device.class.as_deref().unwrap_or_default();
@@ -400,7 +402,8 @@ impl PhraseWords {
     }
 }
 
-/// Whether every device of a draft is related to the phrase by a word, its kind or its area.
+/// Returns whether every known device of a draft is related to the phrase by a word, its kind or
+/// its area.
 pub fn is_related<'a>(
     phrase: &Phrase,
     home: &Home,
@@ -417,7 +420,7 @@ pub fn is_related<'a>(
     })
 }
 
-/// Whether the phrase has the number of every action that sets one, in digits.
+/// Returns whether the phrase states the number of every action that sets one, in digits.
 pub fn states_numbers(phrase: &Phrase, actions: &[Action]) -> bool {
     let stated: Vec<f64> = phrase
         .text()
@@ -455,8 +458,8 @@ fn words_of(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
         })
 }
 
-/// Whether two words are equal, or one of some letters is the beginning or the end of the other:
-/// long compounds end with the thing they name, "Stehlampe".
+/// Returns whether two words are equal, or one of some letters is the beginning or the end of the
+/// other: long compounds end with the thing they name, "Stehlampe".
 fn are_related(one: &str, other: &str) -> bool {
     let (short, long) = if one.len() <= other.len() {
         (one, other)

@@ -496,7 +496,7 @@ impl Redis {
         }
     }
 
-    /// Whether requests are sent to Redis at present.
+    /// Returns whether requests are sent to Redis at present.
     pub fn is_online(&self) -> bool {
         self.link.connection().is_some()
     }

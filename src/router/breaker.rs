@@ -295,7 +295,7 @@ mod tests {
 
     const EVEN: f64 = 0.5;
 
-    /// A breaker, and the moment it opened for the first time.
+    /// Returns a breaker, and the moment it opened for the first time.
     fn opened() -> (Breaker, Instant) {
         let (mut breaker, now) = (Breaker::default(), crate::clock::now());
         for left in (0..FAILURES_IN_A_ROW).rev() {
@@ -457,8 +457,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens in whatever order, it is never open for longer than the longest time
-        /// with its jitter, never has two probes in flight, and keeps a bounded number of calls.
+        /// Checks that, for any events in any order, the breaker is never open for longer than the
+        /// longest time with its jitter, never has two probes in flight, and keeps a bounded number
+        /// of calls.
         #[test]
         fn it_always_comes_back(events in proptest::collection::vec((0_u8..4, 0_u64..120, 0.0..1.0), 1..400)) {
             let mut breaker = Breaker::default();

@@ -74,7 +74,7 @@ struct Attempt<T> {
 }
 
 impl<T> Attempt<T> {
-    /// Whether the call is not late, or its answer has begun.
+    /// Returns whether the call is not late, or its answer has begun.
     fn may_answer(&self) -> bool {
         self.late_at > now() || self.has_begun.load(Ordering::Relaxed)
     }
@@ -159,7 +159,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         self
     }
 
-    /// Whether there is time for an answer.
+    /// Returns whether there is time for another call.
     pub(super) fn has_time(&self) -> bool {
         self.time_left() >= SHORTEST_CALL
     }
@@ -254,8 +254,9 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         self.skipped.push((upstream, obstacle));
     }
 
-    /// Where providers were only busy or being probed, waits for the first that is free; those that
-    /// answer before those that are stalled.
+    /// Waits for the first free provider, where providers were skipped because they were busy or
+    /// being probed; stalled ones are waited for only if there are no others. Returns whether there
+    /// is any to wait for.
     fn wait_for_slot(&mut self) -> bool {
         let is_busy = |obstacle: Unavailable| {
             matches!(obstacle, Unavailable::AtCapacity | Unavailable::Probing)
@@ -629,7 +630,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         self.context.shared.finish_in_background(calls);
     }
 
-    /// Time left for calls.
+    /// Returns the time left for calls.
     fn time_left(&self) -> Duration {
         self.end
             .saturating_duration_since(now())

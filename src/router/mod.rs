@@ -133,7 +133,7 @@ impl Router {
         })
     }
 
-    /// Whether no provider is configured.
+    /// Returns whether no provider is configured.
     pub fn is_empty(&self) -> bool {
         self.upstreams.is_empty()
     }
@@ -173,7 +173,7 @@ impl Router {
         (today.in_dollars(), this_month.in_dollars())
     }
 
-    /// Which answers are published in parts.
+    /// Returns which answers are published in parts.
     pub fn streaming(&self) -> Streaming {
         self.settings.stream
     }

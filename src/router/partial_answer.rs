@@ -348,7 +348,8 @@ mod tests {
     }
 
     proptest! {
-        /// However it is split, the speech is a beginning of that of the whole answer.
+        /// Checks that the speech of a partial answer is a beginning of that of the whole answer,
+        /// however it is split.
         #[test]
         fn the_speech_is_what_is_read(speech in "(\\PC|\n|\t|\u{202e}|\u{1F600}|\"|\\\\){1,60}", at in any::<prop::sample::Index>(), escaped: bool) {
             let mut body = json!({"actions": [], "question": null, "speech": speech}).to_string();

@@ -198,7 +198,8 @@ impl Window {
         self.wait_within(self.limit, wanted, soon, now)
     }
 
-    /// The same for a part of the limit.
+    /// Returns the time until there is room for `wanted` within `limit`, which is the limit of the
+    /// window or a part of it. Zero and `soon` mean the same as in [`wait_for`](Self::wait_for).
     fn wait_within(&mut self, limit: u64, wanted: u64, soon: Duration, now: Instant) -> Duration {
         while self
             .parts
@@ -322,8 +323,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is asked whenever: in no minute, wherever it begins, did calls that fit in use
-        /// more than the limit.
+        /// Checks that, in no minute, wherever it begins, the calls that were admitted use more
+        /// than the limit.
         #[test]
         fn no_minute_has_more_than_the_limit(calls in proptest::collection::vec((0_u64..8000, 0_u64..5000, 1_u32..40), 1..300)) {
             let quota = quota(Some(10), Some(150));

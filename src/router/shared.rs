@@ -65,7 +65,7 @@ impl RouterShared {
         self.retry_budget.lock().deposit(now());
     }
 
-    /// Whether one more request may be hedged.
+    /// Returns whether one more request may be hedged.
     pub(super) fn may_hedge(&self) -> bool {
         let hedges = self.hedges.lock();
         (hedges.hedged + 1) * HEDGE_INTERVAL <= hedges.requests

@@ -71,7 +71,7 @@ impl Moment {
         self.until(self.date().last_of_month().tomorrow())
     }
 
-    /// Whether the wall clock was set between `earlier` and this moment.
+    /// Returns whether the wall clock was set between `earlier` and this moment.
     fn was_set_since(self, earlier: Self) -> bool {
         let wall = self.wall.duration_since(earlier.wall);
         let passed = SignedDuration::try_from(self.uptime.saturating_sub(earlier.uptime))
@@ -320,7 +320,7 @@ mod tests {
 
     const DAY: Duration = Duration::from_hours(24);
 
-    /// Noon of a day since 1970, on a machine whose clock was never set.
+    /// Returns noon of a day since 1970, on a machine whose clock was never set.
     fn noon(day: u32) -> Moment {
         at(day, DAY * day)
     }
@@ -537,7 +537,7 @@ mod tests {
         }
     }
 
-    /// A month, hour by hour, with a clock that is set from time to time, and restarts.
+    /// Checks a month, hour by hour, with a clock that is set from time to time, and with restarts.
     #[test]
     fn in_a_month_of_clock_jumps_no_day_exceeds_its_limit_and_none_is_locked() {
         let mut dice = Dice(7);

@@ -163,7 +163,7 @@ pub(super) enum Unavailable {
 }
 
 impl Unavailable {
-    /// Whether [`Override::Breaker`] ignores it.
+    /// Returns whether [`Override::Breaker`] ignores it.
     pub(super) fn can_be_forced(self) -> bool {
         matches!(
             self,
@@ -315,7 +315,8 @@ pub(super) struct CallOutcome<'a> {
 }
 
 impl Upstream {
-    /// `spend` are the provider's own spending limit and that of all providers.
+    /// Creates an upstream that has not been called. `spend` are the provider's own spending limit
+    /// and that of all providers.
     pub(super) fn new(
         settings: &Settings,
         patience: Duration,
@@ -369,8 +370,8 @@ impl Upstream {
         self.call_ends.send_replace(());
     }
 
-    /// Whether it shares its work with `other` by weight: the same model with another key or host,
-    /// and both have a weight.
+    /// Returns whether it shares its work with `other` by weight: the same model with another key
+    /// or host, and both have a weight.
     pub(super) fn shares_with(&self, other: &Self) -> bool {
         let one = &self.settings;
         let other = &other.settings;
