@@ -225,7 +225,8 @@ fn read_block(block: &Json, answer: &mut Gathered) {
     }
 }
 
-/// The three counts of input exclude each other.
+/// Reads the token counts. The API's three counts of input exclude each other, so that their sum is
+/// the input.
 fn read_usage(usage: &Json) -> Usage {
     let number = |key| count(usage, key).unwrap_or_default();
     let cached = number("cache_read_input_tokens");

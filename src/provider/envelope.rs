@@ -127,7 +127,7 @@ fn only_object(text: &str) -> Option<&str> {
     None
 }
 
-/// Whether text outside the object can be no part of an answer, and no reasoning.
+/// Returns whether text outside the object can be neither a part of an answer nor reasoning.
 fn is_prose(text: &str) -> bool {
     let lowercase = text.to_ascii_lowercase();
     let mut marks = REASONING_BEGINS.iter().chain(&REASONING_ENDS);

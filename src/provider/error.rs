@@ -219,7 +219,7 @@ pub(super) fn numeric_status(error: &Json) -> Option<u16> {
         .filter(|code| (400..600).contains(code))
 }
 
-/// A provider's own words, cut to the length of a log line.
+/// Returns the text of a provider without control characters, cut to the length of a log line.
 pub(super) fn excerpt(text: &str) -> String {
     text.chars()
         .filter(|c| !c.is_control())
@@ -227,7 +227,7 @@ pub(super) fn excerpt(text: &str) -> String {
         .collect()
 }
 
-/// A body without the byte order mark that some servers send first.
+/// Returns a body without the byte order mark that some servers send first.
 pub(super) fn without_bom(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }

@@ -32,7 +32,7 @@ pub(super) fn load(name: &str) -> Json {
     serde_json::from_str(&text).unwrap()
 }
 
-/// The answer that every good fixture gives.
+/// Returns the answer that every good fixture gives.
 pub(super) fn payload() -> Json {
     json!({"actions": [{"device": "lamp.kitchen", "action": "set", "value": 30}], "clarify": null})
 }
@@ -63,7 +63,7 @@ pub(super) fn settings(api: &'static ApiSpec, model: &str) -> Settings {
     }
 }
 
-/// The prompt that was sent when the requests were captured.
+/// Returns the prompt that was sent when the requests were captured.
 pub(super) fn prompt(schema: &Json) -> Prompt {
     Prompt {
         prefix: "REGISTRY (static)\nlamp.kitchen: on off set(0-100)\nlock.front: lock unlock"

@@ -90,7 +90,7 @@ impl Frames {
         messages
     }
 
-    /// Whether the whole body was one JSON value.
+    /// Returns whether the whole body was one JSON value.
     pub(super) fn is_one_value(&self) -> bool {
         self.messages == 1 && self.is_json
     }
@@ -233,7 +233,8 @@ mod tests {
     }
 
     proptest! {
-        /// Where the bytes are split does not matter, even within a letter or between CR and LF.
+        /// Checks that it does not matter where the bytes are split, even within a letter or
+        /// between CR and LF.
         #[test]
         fn a_body_means_the_same_however_it_is_split(text in "(data: |data|:|é|a|\\{|\\}|\r\n|\n|\r|\u{feff}){0,40}", at in any::<prop::sample::Index>()) {
             let (one, two) = text.as_bytes().split_at(at.index(text.len() + 1));

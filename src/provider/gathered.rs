@@ -81,12 +81,12 @@ impl Gathered {
         self.added.push_str(arguments);
     }
 
-    /// The index of the newest tool call; zero before the first.
+    /// Returns the index of the newest tool call; zero before the first.
     pub fn newest_call(&self) -> u64 {
         self.calls.keys().next_back().copied().unwrap_or_default()
     }
 
-    /// The index for one more tool call.
+    /// Returns the index for one more tool call.
     pub fn next_call(&self) -> u64 {
         self.calls.keys().next_back().map_or(0, |last| last + 1)
     }
@@ -98,12 +98,12 @@ impl Gathered {
         }
     }
 
-    /// Whether the message at this place is no part of the answer.
+    /// Returns whether the message at this place is not a part of the answer.
     pub fn is_commentary(&self, index: u64) -> bool {
         self.commentary.contains(&index)
     }
 
-    /// Whether any text or arguments came.
+    /// Returns whether any text or arguments have been received.
     pub fn has_content(&self) -> bool {
         !self.text.is_empty() || !self.calls.is_empty()
     }
@@ -142,17 +142,17 @@ impl Gathered {
         self.is_over = true;
     }
 
-    /// Whether the end was marked.
+    /// Returns whether the API has marked the end of the answer.
     pub fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// Whether a reason to end was given.
+    /// Returns whether the API has given a reason to end.
     pub fn has_ended(&self) -> bool {
         self.ending.is_some() || self.refused
     }
 
-    /// The token counts so far.
+    /// Returns the token counts received so far.
     pub fn usage(&self) -> Usage {
         self.usage
     }
@@ -195,7 +195,7 @@ impl Gathered {
         Err(malformed(why, usage))
     }
 
-    /// The text, or the arguments of the one tool call.
+    /// Returns the text, or the arguments of the one tool call.
     fn body(self) -> Result<String, ProviderError> {
         let usage = self.usage;
         let mut calls: Vec<String> = self.calls.into_values().collect();

@@ -207,8 +207,8 @@ fn read_message(message: &Json, answer: &mut Gathered) -> Result<(), ProviderErr
     Ok(())
 }
 
-/// Cached tokens are among those of the prompt; thoughts are not among those of the answer, but
-/// cost as much.
+/// Reads the token counts. The count of the prompt includes cached tokens; that of the answer does
+/// not include thoughts, which cost as much.
 fn read_usage(usage: &Json) -> Usage {
     let number = |key| count(usage, key).unwrap_or_default();
     Usage {

@@ -108,7 +108,7 @@ impl Usage {
         billed
     }
 
-    /// Whether the API counted anything.
+    /// Returns whether the API counted anything.
     pub fn is_known(self) -> bool {
         self.input > 0 || self.output > 0
     }

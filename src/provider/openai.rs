@@ -82,7 +82,7 @@ struct OpenAi {
     marks: bool,
 }
 
-/// Whether the address is that of the service itself.
+/// Returns whether the address is that of the service itself.
 pub(super) fn is_genuine(url: &Url) -> bool {
     url.host_str()
         .is_some_and(|host| host == "openai.com" || host.ends_with(".openai.com"))
@@ -264,7 +264,7 @@ fn read_message(message: &Json, answer: &mut Gathered) -> Result<(), ProviderErr
     Ok(())
 }
 
-/// Content is a text, a list of parts, or on some servers the JSON itself.
+/// Reads the content, which is a text, a list of parts, or on some servers the JSON itself.
 fn read_content(content: &Json, answer: &mut Gathered) {
     let Json::Array(parts) = content else {
         answer.add_text(&as_text(content));
@@ -332,7 +332,7 @@ pub(super) fn read_error(error: &Json) -> ErrorBody {
     }
 }
 
-/// Whether a filter refused the text: `OpenAI`'s and Azure's codes, and the metadata of
+/// Returns whether a filter refused the text: `OpenAI`'s and Azure's codes, and the metadata of
 /// `OpenRouter`, which answers as it does to a key without rights.
 fn is_filtered(error: &Json) -> bool {
     let codes = [
@@ -363,7 +363,7 @@ fn is_filtered(error: &Json) -> bool {
         || !list(metadata, "reasons").is_empty()
 }
 
-/// Whether the message of a server that states no code means the model or the address:
+/// Returns whether the message of a server that states no code is about the model or the address:
 /// `OpenRouter`, `LiteLLM`, `DeepSeek`, and LM Studio.
 fn is_about_model(error: &Json) -> bool {
     let message = error.as_str().or_else(|| text(error, "message"));

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Every time, and inside other values.
+        /// Checks the first serialization and the repeated one, and a text inside another value.
         #[test]
         fn a_text_is_serialized_as_a_string(text in "\\PC{0,40}|[\u{0}-\u{1f}\"\\\\]{0,8}") {
             let part = PromptText::from(text.clone());

@@ -157,7 +157,7 @@ fn read_message(message: &Json, answer: &mut Gathered) -> Result<(), ProviderErr
     Ok(())
 }
 
-/// Whether an item is a remark on the way to the answer, which is a message of its own.
+/// Returns whether an item is a remark on the way to the answer, which is a message of its own.
 fn is_commentary(item: &Json) -> bool {
     text(item, "phase") == Some("commentary")
 }

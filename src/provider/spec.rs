@@ -73,7 +73,7 @@ pub enum ApiVersion {
 }
 
 impl ApiVersion {
-    /// The version itself.
+    /// Returns the version without the place where it is sent.
     pub fn number(&self) -> &'static str {
         match self {
             Self::InPath(number) | Self::InHeader(_, number) => number,
@@ -134,8 +134,8 @@ pub struct Family {
 }
 
 impl Family {
-    /// A family with prices in thousandths of a dollar per million tokens: input, cached, written
-    /// to the cache, output.
+    /// Creates a family with prices in thousandths of a dollar per million tokens: input, cached,
+    /// written to the cache, output.
     pub(super) const fn priced(id: &'static str, prices: [u64; 4]) -> Self {
         Self {
             id,
@@ -146,7 +146,7 @@ impl Family {
         }
     }
 
-    /// A family whose prices are not known.
+    /// Creates a family whose prices are not known.
     pub(super) const fn unpriced(id: &'static str) -> Self {
         Self {
             prices: None,

@@ -51,7 +51,7 @@ impl<'a> AnswerReader<'a> {
         self.gathered.take_added()
     }
 
-    /// Whether nothing more is expected: the end was marked, or there was an error.
+    /// Returns whether nothing more is expected: the end was marked, or there was an error.
     pub(super) fn is_over(&self) -> bool {
         self.failed.is_some() || self.gathered.is_over()
     }

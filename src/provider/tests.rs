@@ -340,7 +340,7 @@ fn a_limit_without_retry_after_lasts_until_the_exhausted_limit_resets() {
     assert_eq!(error(&headers), ProviderError::Limited { retry_after });
 }
 
-/// A chat completion with this message and reason to end.
+/// Returns a chat completion with this message and reason to end.
 fn chat(message: &Json, finish_reason: &Json) -> Json {
     json!({
         "choices": [{"message": message, "finish_reason": finish_reason}],
@@ -764,7 +764,8 @@ fn tokens_of_a_stream_are_counted_as_those_of_a_whole_answer() {
     }
 }
 
-/// A good stream cut anywhere before its end was marked is a failure, never a shorter answer.
+/// Checks that a good stream cut anywhere before its end was marked is a failure, never a shorter
+/// answer.
 #[test]
 fn a_stream_that_is_cut_is_never_an_answer() {
     let mut tried = 0;
@@ -799,7 +800,7 @@ fn after_an_error_nothing_is_added() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// Two splits at any place change nothing.
+    /// Checks that two splits at any place change nothing.
     #[test]
     fn where_a_stream_is_split_does_not_matter(a in any::<prop::sample::Index>(), b in any::<prop::sample::Index>()) {
         for RecordedStream { file, api, bytes, .. } in streams() {
@@ -810,7 +811,8 @@ proptest! {
         }
     }
 
-    /// Whatever a server sends, it is an answer or an error.
+    /// Checks that a stream with any three bytes changed results in an answer with a body or in an
+    /// error.
     #[test]
     fn arbitrary_bytes_are_an_answer_or_an_error(file in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), put in any::<[u8; 3]>()) {
         let streams = streams();
