@@ -346,8 +346,8 @@ mod tests {
     }
 
     proptest! {
-        /// A year in five zones: a due time is never in the past, never more than two days away
-        /// without a named day, and shows the wall clock that was named, except in a gap.
+        /// Checks a year in five zones: a due time is never in the past, never more than two days
+        /// away without a named day, and shows the wall clock that was named, except in a gap.
         #[test]
         fn the_next_time_is_soon_and_what_was_named(
             zone in 0_usize..5, minute_of_year in 0_i64..525_600, hour in 0_u8..24, minute in 0_u8..60,

@@ -1235,8 +1235,8 @@ mod tests {
     }
 
     proptest! {
-        /// Over clock steps, restarts with and without a clock: each timer is handed out exactly
-        /// once, never early by the clock that it runs by.
+        /// Checks that, over clock steps and restarts with and without a clock, each timer is
+        /// handed out exactly once, and never early by the clock it runs by.
         #[test]
         fn every_timer_is_handed_out_exactly_once_and_never_early(
             delays in proptest::collection::vec((1_u64..5000, any::<bool>()), 1..40),

@@ -207,7 +207,8 @@ fn rules() -> impl Strategy<Value = DayRule> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// 0 lost, 0 duplicated, 0 early, over a year with every sort of interruption.
+    /// Checks that, over a year with every type of interruption, no occurrence is lost, duplicated
+    /// or early.
     #[test]
     fn every_occurrence_of_a_year_is_carried_out_once_or_counted_as_missed(
         place in 0..PLACES.len(),

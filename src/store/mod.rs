@@ -205,7 +205,8 @@ fn opening() -> MutexGuard<'static, Option<PathBuf>> {
     OPENING.lock()
 }
 
-/// sled reports a held lock as an error of kind `Other` with this text.
+/// Returns whether another process holds the store's lock, which sled reports as an error of kind
+/// `Other` with this text.
 fn is_locked(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
         || error.to_string().contains("could not acquire lock")

@@ -24,7 +24,7 @@ impl Write for EscapingWriter<'_> {
     }
 }
 
-/// Whether a character ends a line, commands a terminal, or changes the direction of text.
+/// Returns whether a character ends a line, commands a terminal, or changes the direction of text.
 fn is_escaped(c: char) -> bool {
     c.is_control()
         || matches!(

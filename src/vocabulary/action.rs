@@ -70,7 +70,7 @@ pub enum StateQuery {
 }
 
 impl StateQuery {
-    /// The word of the state.
+    /// Returns the word of the state, such as `on` or `open`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Which(word)
@@ -81,7 +81,7 @@ impl StateQuery {
         }
     }
 
-    /// The state as a value of `property`.
+    /// Returns the state as a value of `property`.
     pub fn value(&self, property: &Property) -> Value {
         match (property, self.word()) {
             (Property::Position, "open") => Value::Number(100.0),
@@ -151,7 +151,8 @@ impl Draft {
         self.scope == TargetScope::Named && devices.any(|device| Some(device) != first)
     }
 
-    /// Whether both drafts do and say the same. They may differ in the devices they leave out.
+    /// Returns whether both drafts do and say the same. They may differ in the devices they leave
+    /// out.
     pub fn does_the_same(&self, other: &Self) -> bool {
         let is_same_choice = |(one, other): (&Choice, &Choice)| {
             one.names == other.names && one.places == other.places && one.actions == other.actions

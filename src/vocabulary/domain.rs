@@ -25,12 +25,12 @@ pub enum Domain {
 }
 
 impl Domain {
-    /// One of `words`.
+    /// Creates a choice of `words`.
     pub(crate) fn words(words: &[&str]) -> Self {
         Self::Choice(words.iter().map(|&w| w.to_owned()).collect())
     }
 
-    /// A number from `min` to `max`, in any resolution.
+    /// Creates the domain of the numbers from `min` to `max`, in any resolution.
     pub(crate) fn number(min: f64, max: f64, unit: &str) -> Self {
         Self::Number {
             min,

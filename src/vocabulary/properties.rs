@@ -262,7 +262,7 @@ pub static PROPERTIES: [PropertySpec; 22] = [
 ];
 
 impl Property {
-    /// The row of the property; `None` for a custom one.
+    /// Returns the row of the property, or `None` for a custom one.
     pub fn spec(&self) -> Option<&'static PropertySpec> {
         PROPERTIES.iter().find(|spec| spec.property == *self)
     }
@@ -275,18 +275,18 @@ impl Property {
         }
     }
 
-    /// True for the properties of the table, false for custom ones.
+    /// Returns true for the properties of the table, false for custom ones.
     pub fn is_standard(&self) -> bool {
         !matches!(self, Self::Custom(_))
     }
 
-    /// All properties of the table, in its order.
+    /// Returns all properties of the table, in its order.
     pub fn standard() -> impl Iterator<Item = Self> {
         PROPERTIES.iter().map(|spec| spec.property.clone())
     }
 
-    /// The values it takes unless the device declares others. A custom property takes a number from
-    /// 0 to 100.
+    /// Returns the values it takes unless the device declares others. A custom property takes a
+    /// number from 0 to 100.
     pub fn standard_domain(&self) -> Domain {
         match self.spec().map(|spec| spec.domain) {
             Some(StandardDomain::Words(words)) => Domain::words(words),
@@ -297,18 +297,18 @@ impl Property {
         }
     }
 
-    /// The size of one "more" or "less", in the unit of the property.
+    /// Returns the size of one "more" or "less", in the unit of the property.
     pub fn standard_step(&self) -> f64 {
         self.spec().map_or(STEP, |spec| spec.step)
     }
 
-    /// True where the property is a percentage on every device.
+    /// Returns true if the property is a percentage on every device.
     pub fn is_percentage(&self) -> bool {
         self.spec().is_some_and(|spec| spec.domain == PERCENT)
     }
 
-    /// True where the operator may name options freely: custom properties, and those with options
-    /// per device.
+    /// Returns true if the operator may name options freely: for custom properties, and those with
+    /// options per device.
     pub fn has_own_options(&self) -> bool {
         self.spec().is_none_or(|spec| spec.own_options)
     }

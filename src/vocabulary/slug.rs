@@ -44,7 +44,7 @@ impl Slug {
         }
     }
 
-    /// The identifier as text.
+    /// Returns the identifier as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

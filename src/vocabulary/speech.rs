@@ -464,7 +464,7 @@ pub struct Denials {
     pub two_targets: String,
 }
 
-/// The sentence of a language file of an older release.
+/// Returns the sentence for a language file of an older release, which has none.
 fn two_targets() -> String {
     "{the_device} has one temperature for heating and one for cooling: say first whether it should \
      heat or cool"

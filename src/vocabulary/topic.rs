@@ -64,7 +64,7 @@ impl Topic {
         }
     }
 
-    /// The topic as text.
+    /// Returns the topic as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -88,7 +88,7 @@ impl Filter {
         }
     }
 
-    /// The filter as text.
+    /// Returns the filter as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -68,7 +68,8 @@ impl DeviceTopics {
         *self.0.write() = topics;
     }
 
-    /// Whether a reply on `topic`, a piece of it or an event would be on the topic of a device.
+    /// Returns whether a reply on `topic`, a piece of it or an event would be published on the
+    /// topic of a device.
     fn are_reached_by(&self, topic: &str) -> bool {
         let topics = self.0.read();
         let own = ["", "/stream", "/event"];

@@ -514,7 +514,7 @@ impl Journal {
         self.index.lock()
     }
 
-    /// Locked after the index, where both are.
+    /// Locks the write-ahead log. Where the index is locked too, it is locked first.
     fn wal(&self) -> MutexGuard<'_, Option<Wal>> {
         self.wal.lock()
     }

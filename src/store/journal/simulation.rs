@@ -129,7 +129,8 @@ fn received(id: u64, bytes: usize) -> Received {
     }
 }
 
-/// The length of the payload of a command: some are longer than what is kept in the end.
+/// Returns the length of the payload of a command, in bytes. Some are longer than what is kept in
+/// the end.
 fn length(id: u64) -> usize {
     if id.is_multiple_of(5) { 3000 } else { 20 }
 }
@@ -158,7 +159,7 @@ fn reply(id: u64) -> Reply {
     }
 }
 
-/// The first line of a file of the write-ahead log, by another boot.
+/// Returns the first line of a file of the write-ahead log that another boot wrote.
 fn other_boot() -> Vec<u8> {
     let entry = r#" ["boot","other",1]"#;
     format!("{:08x}{entry}\n", crc32fast::hash(&entry.as_bytes()[1..])).into_bytes()
@@ -244,7 +245,7 @@ impl Simulation {
         self.commands.keys().nth(at).copied()
     }
 
-    /// The sender sends a command again: it is never new.
+    /// Receives a known command again, and checks that it is never taken for a new one.
     fn receive_again(&mut self) {
         let Some(id) = self.any() else { return };
         if self.commands[&id].forgotten[0] {
@@ -297,7 +298,7 @@ impl Simulation {
         };
     }
 
-    /// The time of all commands ends.
+    /// Lets the time to keep a command end for all of them.
     fn forget(&mut self) {
         let mut index = self.journal.lock();
         index.forget_old(u64::MAX);
@@ -391,8 +392,8 @@ impl Simulation {
         self.sync().await;
     }
 
-    /// The disk after a power cut: of each file of the write-ahead log a part of what was appended
-    /// has arrived, and is of an earlier boot.
+    /// Returns the disk after a power cut: of each file of the write-ahead log, a part of what was
+    /// appended has arrived, and is of an earlier boot.
     fn after_power_cut(&mut self) -> TempDir {
         let image = copied(self.synced.path());
         for name in ["tail.0", "tail.1"] {

@@ -30,7 +30,7 @@ fn received(payload: &str, id: Option<&str>) -> Received {
     }
 }
 
-/// A command without an id, in a packet with this identifier.
+/// Returns a command without an id, in a packet with this identifier.
 fn received_in(text: &str, packet: u16) -> Received {
     Received {
         packet: Some(packet),
@@ -282,7 +282,7 @@ fn set(device: &str, op: Op) -> Action {
     }
 }
 
-/// A reply of which only the action on the lamp was published.
+/// Returns a reply of which only the action on the lamp was published.
 fn reply_about_three_devices() -> Reply {
     let actions = [
         ("lamp", Op::Toggle, None),
@@ -906,7 +906,7 @@ fn the_same_id_with_another_payload_is_another_command() {
     );
 }
 
-/// So many answered commands of a source called `flood`, longer than what is kept of one.
+/// Answers this many commands of a source called `flood`, each longer than what is kept of one.
 fn flood(journal: &Journal, commands: usize) {
     for n in 0..commands {
         let command = Received {
@@ -1229,8 +1229,9 @@ async fn a_sync_that_is_never_woken_is_ended_by_another_flush_and_the_store_work
     drop(tasks);
 }
 
-/// A page too large for sled's log, whose own file cannot be written, is a place in the log that is
-/// never completed: everything that flushes the store waits for ever.
+/// Checks a store that never closes. A page too large for sled's log, whose own file cannot be
+/// written, is a place in the log that is never completed, and everything that flushes the store
+/// waits for ever.
 #[tokio::test]
 async fn a_store_that_never_closes_is_left_behind_and_works_again_with_all_commands() {
     let folder = tempfile::tempdir().unwrap();
