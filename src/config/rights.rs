@@ -162,8 +162,9 @@ fn is_misspelt(name: &str) -> bool {
 /// Shortest word of a name in which a wrong letter is a slip: `tv_a` and `tv_b` are two devices.
 const SHORTEST_MISSPELT: usize = 4;
 
-/// Whether a name is a known one with one wrong letter in one word, or other underscores. Names that
-/// differ in a number, or in whole words, are those of different things: `lamp_2`, `left_lamp`.
+/// Returns whether a name is a known one with one wrong letter in one word, or other underscores.
+/// Names that differ in a number, or in whole words, are those of different things: `lamp_2`,
+/// `left_lamp`.
 fn is_slip(name: &str, known: &str) -> bool {
     if name == known {
         return false;

@@ -254,9 +254,9 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         self.skipped.push((upstream, obstacle));
     }
 
-    /// Waits for the first free provider, where providers were skipped because they were busy or
-    /// being probed; stalled ones are waited for only if there are no others. Returns whether there
-    /// is any to wait for.
+    /// Starts to wait for the first free provider, where providers were skipped because they were
+    /// busy or being probed; stalled ones are waited for only if there are no others. Returns
+    /// whether there is any to wait for.
     fn wait_for_slot(&mut self) -> bool {
         let is_busy = |obstacle: Unavailable| {
             matches!(obstacle, Unavailable::AtCapacity | Unavailable::Probing)

@@ -323,8 +323,8 @@ mod tests {
     }
 
     proptest! {
-        /// Checks that, in no minute, wherever it begins, the calls that were admitted use more
-        /// than the limit.
+        /// Checks that the admitted calls use no more than the limit in any minute, wherever that
+        /// begins.
         #[test]
         fn no_minute_has_more_than_the_limit(calls in proptest::collection::vec((0_u64..8000, 0_u64..5000, 1_u32..40), 1..300)) {
             let quota = quota(Some(10), Some(150));

@@ -400,7 +400,7 @@ impl<'a> SpeechBuilder<'a> {
             .collect()
     }
 
-    /// The devices in a state: "On: Hall lamp and Desk lamp".
+    /// Returns the sentence about the devices in a state: "On: Hall lamp and Desk lamp".
     fn in_state(&self, state: &str) -> String {
         let found = || self.findings.iter().filter(|found| found.value == state);
         let names: Vec<String> = found().map(|found| found.device.clone()).collect();
