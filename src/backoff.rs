@@ -13,7 +13,8 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Starts at `first`, which is at least 2 ms; no delay is longer than `longest`.
+    /// Creates the sequence of delays that begins with `first`, which is at least 2 ms; no delay is
+    /// longer than `longest`.
     pub fn new(first: Duration, longest: Duration) -> Self {
         let first = u64::try_from(first.as_millis()).unwrap_or(u64::MAX);
         Self {

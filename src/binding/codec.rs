@@ -136,7 +136,7 @@ pub(super) fn percent_to(top: f64) -> Scale {
     }
 }
 
-/// Pairs of a vocabulary word and the word on the wire.
+/// Returns pairs of a vocabulary word and the word on the wire.
 pub(super) fn words(pairs: &[(&str, &str)]) -> Vec<(Value, Json)> {
     pairs
         .iter()

@@ -202,7 +202,7 @@ fn range(lower: i64, upper: Option<i64>, step: Option<i64>) -> Result<Vec<i64>, 
     }
 }
 
-/// Numbers alone: a sum of lists copies the first ones over and over.
+/// Adds numbers only: a sum of lists copies the first ones over and over.
 fn sum(
     state: &State<'_, '_>,
     values: Value,

@@ -442,7 +442,8 @@ fn log(table: &Table<'_>, folders: &Folders<'_>) -> log::Settings {
     }
 }
 
-/// Metrics reveal when somebody is at home, so they are served to this machine only.
+/// Reads the address of the metrics. They reveal when somebody is at home, so they are served to
+/// this machine only.
 fn metrics(table: &Table<'_>) -> Option<scrape::MetricsAddress> {
     table.text_as("listen", |text| match text.strip_prefix("unix:") {
         Some(path) if path.starts_with('/') => {

@@ -1215,7 +1215,8 @@ mod tests {
     }
 
     proptest! {
-        /// Sentences without such a word are not searched for expressions.
+        /// Checks that every expression of time has a word by which sentences are chosen: without
+        /// such a word, they are not searched for expressions.
         #[test]
         fn every_expression_has_a_word_of_time(
             language in 0..LANGUAGES.len(),

@@ -70,14 +70,14 @@ impl FailureDetector {
         }
     }
 
-    /// Begins: from now on signs of the leader are received.
+    /// Begins the detection: from now on signs of the leader are received.
     pub(super) fn begin(&mut self, now: Instant) {
         self.seen = Some(now);
         self.steady_since = None;
         self.detection = Detection::Trusting;
     }
 
-    /// Ends: signs of the leader cannot be received.
+    /// Ends the detection: signs of the leader cannot be received.
     pub(super) fn end(&mut self) {
         self.seen = None;
         self.steady_since = None;

@@ -43,13 +43,13 @@ impl Moment {
             .date()
     }
 
-    /// Days since 1970.
+    /// Returns the number of days since 1970, in UTC.
     fn day(self) -> u32 {
         let since = self.date().duration_since(civil::date(1970, 1, 1));
         u32::try_from(since.as_hours() / 24).unwrap_or_default()
     }
 
-    /// Months since 1970.
+    /// Returns the number of months since 1970, in UTC.
     fn month(self) -> u32 {
         let date = self.date();
         let months = (i32::from(date.year()) - 1970) * 12 + i32::from(date.month()) - 1;

@@ -381,7 +381,7 @@ impl Upstream {
             && one.api == other.api
     }
 
-    /// Its share among providers that share their work.
+    /// Returns its share among providers that share their work.
     pub(super) fn weight(&self) -> f64 {
         self.settings
             .weight

@@ -73,7 +73,7 @@ pub enum ImpliedDevices {
 pub struct PropertySpec {
     /// The property.
     pub property: Property,
-    /// Its name in payloads, prompts, configuration and replies.
+    /// Name in payloads, prompts, configuration and replies.
     pub name: &'static str,
     /// The values it takes unless the device declares others.
     pub domain: StandardDomain,
@@ -267,7 +267,7 @@ impl Property {
         PROPERTIES.iter().find(|spec| spec.property == *self)
     }
 
-    /// Its name in payloads, prompts, configuration and replies.
+    /// Returns its name in payloads, prompts, configuration and replies.
     pub fn name(&self) -> &str {
         match self {
             Self::Custom(name) => name,

@@ -143,7 +143,7 @@ impl SimulatedClients {
         self.broker.mute(Duration::from_millis(time));
     }
 
-    /// Packets take up to a random time below `longest` milliseconds from now on.
+    /// Delays packets by up to a random time below `longest` milliseconds from now on.
     pub(super) fn slow_down(&mut self, longest: u64) {
         self.ledger.fault("network slow");
         let delay = self.random.random_range(1..longest);

@@ -377,8 +377,8 @@ impl<'a> SpeechBuilder<'a> {
         self.speech.begun(&fill(form, &places))
     }
 
-    /// Sentences about several devices: one for each state where "the light" is in several, "On: Hall
-    /// lamp. Off: Desk lamp", which is neither a yes nor a no.
+    /// Returns the sentences about several devices: one for each state where "the light" is in
+    /// several, "On: Hall lamp. Off: Desk lamp", which is neither a yes nor a no.
     fn summaries(&self, query: &StateQuery) -> Vec<String> {
         let first = self.findings.first().map(|found| found.matches);
         let differ = self
@@ -633,7 +633,7 @@ pub(super) fn announced_change(
     fill(&speech.done, &places)
 }
 
-/// Changes of several devices, those with the same change in one phrase.
+/// Describes changes of several devices, those with the same change in one phrase.
 pub(super) fn changes_in_words(speech: &Speech, steps: &[(&Device, &Step)]) -> Vec<String> {
     let mut groups = Groups::default();
     for (device, step) in steps {
