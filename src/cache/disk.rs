@@ -32,8 +32,8 @@ const PAGE_BYTES: usize = 8 << 10;
 /// The limits have room for at least so many pages, so that not too much is dropped at once.
 const PAGES: usize = 8;
 
-/// How long a draft at most waits for others of its page, if others come: each write of a page
-/// costs as much as all drafts in it. In milliseconds.
+/// Longest time a draft waits for others of its page, if others come: each write of a page costs as
+/// much as all drafts in it. In milliseconds.
 const GATHER_MS: u64 = 100;
 
 /// Limits of the disk tier.
@@ -84,7 +84,7 @@ pub struct Drafts {
     pages: Mutex<DraftPages>,
 }
 
-/// Where the drafts are: 16 bytes for each, without its key.
+/// Index of the drafts on disk: 16 bytes for each, without its key.
 #[derive(Debug, Default)]
 struct DraftPages {
     /// The page of a draft, by the hash of its key. Of two keys with the same hash the older one is
@@ -101,7 +101,7 @@ struct DraftPages {
     lines: Vec<u8>,
     /// Their number.
     line_count: usize,
-    /// When it was last written, in milliseconds since 1970.
+    /// Time of its last write, in milliseconds since 1970.
     written_at: u64,
     /// Whether it is to be written.
     is_changed: bool,

@@ -41,8 +41,8 @@ const SEPARATOR: char = '\u{1f}';
 /// Digits of the fingerprint at the beginning of a key.
 const EDITION_LENGTH: usize = 16;
 
-/// How long drafts of an earlier home are kept: a device that is offline for an hour brings the
-/// same home back.
+/// Time for which drafts of an earlier home are kept: a device that is offline for an hour brings
+/// the same home back.
 const GRACE: Duration = Duration::from_hours(24);
 
 /// The most earlier homes remembered.
@@ -96,7 +96,7 @@ pub struct Trace {
     pub draft: Option<Draft>,
     /// Seconds until it expires.
     pub good_for: u64,
-    /// Why it is not used for the command in question; `None` where it is.
+    /// Reason why it is not used for the command in question, or `None` if it is used.
     pub unused: Option<&'static str>,
 }
 

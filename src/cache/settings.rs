@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-/// How long and how many drafts are kept.
+/// Limits in time and number on the drafts that are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheSettings {
     /// Time to live of a draft.

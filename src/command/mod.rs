@@ -72,7 +72,7 @@ pub struct Command {
     pub deadline: Instant,
     /// Whether the source gave its time: then its deadline is the same each time it is sent.
     pub is_dated: bool,
-    /// How long the machine had been suspended when it was received.
+    /// Total time for which the machine had been suspended when it was received.
     pub suspended: Duration,
     /// True where the reply only describes the actions, without executing them.
     pub dry_run: bool,
@@ -147,7 +147,7 @@ pub fn cut(text: &mut String, bytes: usize) {
     }
 }
 
-/// Whether a received command may be one that was received before.
+/// Possibility that a received command was received before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redelivery {
     /// It is new.

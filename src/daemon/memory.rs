@@ -13,19 +13,19 @@ const LOAD: u64 = 1_000;
 /// Minutes after a load in which commands are still forgotten.
 const MINUTES: u8 = 3;
 
-/// How long after the last change of the home memory is given back: at the start the devices are
-/// announced one after the other.
+/// Pause between the last change of the home and the release of memory: at the start the devices
+/// are announced one after the other.
 const SETTLED: Duration = Duration::from_secs(3);
 
-/// When memory is given back: each time is a pass over the free parts of the heap, and the code that
-/// runs next is mapped anew, so an idle program does without.
+/// Schedule for giving memory back: each time is a pass over the free parts of the heap, and the
+/// code that runs next is mapped anew, so an idle program does without.
 #[derive(Debug)]
 pub(super) struct MemoryRelease {
     /// Commands received until the last minute began.
     commands: u64,
-    /// How often memory is still given back, once a minute.
+    /// Number of times memory is still given back, once a minute.
     left: u8,
-    /// When memory is given back after the start or a change of the home.
+    /// Time at which memory is given back after the start or a change of the home.
     due: Option<Instant>,
 }
 

@@ -55,8 +55,8 @@ use crate::systemd::Notify;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::log::Log;
 
-/// How long a pair remembers a command after its time is over: the clocks of its sender and of this
-/// machine may differ.
+/// Time for which a pair remembers a command after its time is over: the clocks of its sender and
+/// of this machine may differ.
 const REMEMBERED_LONGER: Duration = Duration::from_secs(10);
 
 /// The connections of the daemon to the process that starts it.

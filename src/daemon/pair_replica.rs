@@ -24,8 +24,9 @@ use crate::store::journal::{PlannedPublish, Seq};
 /// be uncertain. One takes two round trips to the broker, so that so many keep it busy.
 const MAX_BEGUN: usize = 8;
 
-/// How long a command waits because so many others are begun: longer only where the disk or the
-/// broker hangs, and then an action that needs no disk should not wait for those that do.
+/// Longest time a command waits because too many others are in progress: it would wait longer only
+/// if the disk or the broker hangs, and then an action that needs no disk should not wait for those
+/// that do.
 const ADMISSION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The commands in progress of the node that leads. In a pair the broker's copy of a command is

@@ -88,7 +88,7 @@ pub enum InvalidAnnouncement {
     BadPayload {
         /// Option the payload is the value of.
         key: String,
-        /// What is wrong with it.
+        /// Description of the fault.
         reason: &'static str,
     },
     /// A template that does not parse, or uses names that are not available.
@@ -96,7 +96,7 @@ pub enum InvalidAnnouncement {
     BadTemplate {
         /// Option the template is the value of.
         key: String,
-        /// What is wrong with it.
+        /// Description of the fault.
         why: String,
     },
     /// An option without which the device cannot be used.

@@ -20,7 +20,7 @@ pub use crate::discovery::announcement::{
     AnnouncedDevice, Announcement, InvalidAnnouncement, Origin,
 };
 
-/// Where announcements are expected. The defaults are the ecosystems' own.
+/// Topics on which announcements are expected. The defaults are the ecosystems' own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Home Assistant's discovery prefix, `None` to ignore its announcements.

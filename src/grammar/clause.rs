@@ -62,7 +62,7 @@ pub(super) enum Head {
     Them,
 }
 
-/// Whether a target is certain ones, or any.
+/// Distinction between certain targets, and any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Determiner {
     /// "the lights", "my lights", "all lights".

@@ -96,13 +96,13 @@ use crate::grammar::timer_request::TimerRequest;
 // Built-in languages: every file of `config/language/`, compressed by the build script.
 include!(concat!(env!("OUT_DIR"), "/languages.rs"));
 
-/// When the local grammar is used.
+/// Order of the local grammar and the models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum When {
     /// Before anything else.
     #[default]
     First,
-    /// When no model could be reached.
+    /// Only when no model could be reached.
     Last,
     /// Never.
     Never,
@@ -111,7 +111,7 @@ pub enum When {
 /// Settings of the local grammar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// When the local grammar is used.
+    /// Order of the local grammar and the models.
     pub when: When,
     /// Language of commands that name none: `en`.
     pub language: String,
@@ -361,7 +361,7 @@ impl LocalGrammar {
         self.draft_of(&self.spanned(phrase, home))
     }
 
-    /// Returns the same of a phrase whose spans are known.
+    /// Returns the draft of a phrase whose spans are known, like [`draft`](Self::draft).
     pub fn draft_of(&self, spanned: &SpannedPhrase<'_>) -> Option<Draft> {
         let phrase = sentence(spanned.phrase)?;
         self.beside_templates(phrase, spanned.home, spanned.draft())

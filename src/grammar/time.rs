@@ -228,7 +228,8 @@ impl Interpreter<'_> {
         (!self.names_an_alarm(text)).then_some(found.draft)
     }
 
-    /// Returns the same with the command that is left without the time.
+    /// Returns the draft like [`timed`](Self::timed), with the command that is left without the
+    /// time.
     fn timed_command(
         &self,
         text: &str,

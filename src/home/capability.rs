@@ -6,7 +6,7 @@ use crate::binding::{Binding, color};
 use crate::vocabulary::shared_str::SharedStr;
 use crate::vocabulary::{Domain, Property, Value};
 
-/// Whether an action may be executed at once.
+/// Condition under which an action may be executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Risk {

@@ -30,7 +30,7 @@ pub struct Observation {
     pub expires_at: Option<Instant>,
 }
 
-/// How a property is known.
+/// Knowledge about a property, by its source.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Known {
     /// The device reported this value.

@@ -37,7 +37,7 @@ pub struct Connection<L = BrokerLink> {
     max_pause: Duration,
 }
 
-/// Why one connection ended.
+/// Causes for the end of one connection.
 enum End {
     /// It is lost, or could not be made.
     Lost(Loss),

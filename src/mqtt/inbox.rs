@@ -188,7 +188,7 @@ struct InboxQueue {
 #[derive(Debug, Default)]
 struct SourceCounts {
     counts: HashMap<Source, usize>,
-    /// How many sources have this number of commands.
+    /// Number of sources that have each number of commands.
     sources: BTreeMap<usize, usize>,
 }
 
@@ -221,19 +221,19 @@ impl SourceCounts {
     }
 }
 
-/// Why a command was rejected.
+/// Reasons to reject a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rejected {
     /// The inbox is full.
     Busy {
-        /// When there should be room.
+        /// Time until there should be room.
         retry_after: Duration,
     },
     /// sayso is stopping.
     Closed,
 }
 
-/// Why an operator's request was dropped.
+/// Reasons to drop an operator's request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ControlRejected {
     /// It is longer than [`MAX_CONTROL_BYTES`].

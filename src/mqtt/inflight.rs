@@ -40,7 +40,7 @@ pub(super) struct Redeliverable {
 #[derive(Debug)]
 pub(super) struct InFlight<T> {
     pub(super) message: T,
-    /// When it was handed to the client.
+    /// Time at which it was handed to the client.
     pub(super) since: Instant,
     /// Whether it left; a message that is only handed over did not.
     pub(super) left: bool,

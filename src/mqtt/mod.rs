@@ -59,7 +59,7 @@ const RECEIVE_MAX: u16 = 256;
 /// Requests that may wait inside rumqttc: the window, all acknowledgements, and subscriptions.
 const REQUESTS: usize = 512;
 
-/// How long connecting may take, TLS and CONNACK included, in seconds.
+/// Longest time connecting may take, TLS and CONNACK included, in seconds.
 const CONNECT_SECONDS: u64 = 10;
 
 /// Settings of the connection to the broker.

@@ -42,7 +42,7 @@ const MAX_BYTES: usize = 4 << 20;
 /// Bytes to which a reply is shortened that the broker refused.
 const SHORT_REPLY: usize = 512;
 
-/// How much longer than the grace period [`Outbox::close`] waits for the end of the connection.
+/// Time for which [`Outbox::close`] waits for the end of the connection, beyond the grace period.
 const CLOSE_MARGIN: Duration = Duration::from_millis(500);
 
 /// So many waiting messages keep the broker busy; [`Outbox::until_room`] waits above this.
@@ -64,7 +64,7 @@ pub struct OutboundMessage {
     /// The message is not sent after this; its remaining time is also its MQTT message expiry, in
     /// whole seconds, at least 1.
     deadline: Option<Instant>,
-    /// How long the machine had been suspended when the deadline was set.
+    /// Total time for which the machine had been suspended when the deadline was set.
     suspended: Duration,
     /// The device the message commands, and the sequence number of the command. Of messages for one
     /// device that were in flight when a connection broke, only those of the newest command are
@@ -73,8 +73,8 @@ pub struct OutboundMessage {
     target: Option<(SharedStr, u64)>,
     /// Whether the message may be delivered twice: then it is sent again after a broken connection.
     is_repeatable: bool,
-    /// How often the command behind this message has passed through sayso, this time included; 0
-    /// for other messages.
+    /// Number of times the command behind this message has passed through sayso, this time
+    /// included; 0 for other messages.
     hops: u8,
     /// The command it answers, in a pair.
     identity: Option<CommandIdentity>,
@@ -260,7 +260,7 @@ impl OutboundMessage {
 #[error("too many messages wait for the broker")]
 pub struct Full;
 
-/// Why a message did not reach the broker, or may not have.
+/// Reasons why a message did not reach the broker, or may not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Undelivered {
     /// Its deadline passed before it left. It was not sent.
@@ -343,7 +343,7 @@ pub(super) struct QueuedMessage {
     pub(super) left_before: bool,
     /// Whether a newer command for its device was acknowledged before it.
     pub(super) is_overtaken: bool,
-    /// How many connections ended right after it had left.
+    /// Number of connections that ended right after it had left.
     pub(super) losses: u8,
     /// `None` for `online` and `offline`, which belong to one connection.
     pub(super) delivery: Option<oneshot::Sender<Result<(), Undelivered>>>,
@@ -411,7 +411,7 @@ struct Queues {
     since_rejection: usize,
     /// A lower bound of the deadlines of all waiting messages.
     earliest_deadline: Option<Instant>,
-    /// How long the machine had been suspended when the deadlines were last checked.
+    /// Total time for which the machine had been suspended when the deadlines were last checked.
     suspended: Duration,
     ack_tokens: Vec<AckToken>,
     new_state_filters: Option<Vec<Filter>>,

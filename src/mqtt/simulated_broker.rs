@@ -41,13 +41,13 @@ use crate::telemetry::counters::Counters;
 /// Time the broker takes to refuse a connection, or to accept one.
 const CONNECT_TIME: Duration = Duration::from_millis(5);
 
-/// How long an attempt to reach a frozen broker lasts.
+/// Duration of an attempt to reach a frozen broker.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A message of the daemon as the broker received it.
 #[derive(Debug, Clone)]
 pub(crate) struct BrokerReceipt {
-    /// When the daemon handed it to the connection.
+    /// Time at which the daemon handed it to the connection.
     pub(crate) left: Instant,
     pub(crate) topic: String,
     pub(crate) payload: Bytes,
@@ -82,7 +82,7 @@ struct BrokerEnd {
     /// Whether packets are lost in both directions.
     is_abandoned: bool,
     to_daemon: mpsc::UnboundedSender<(Instant, Packet)>,
-    /// When the last packet to the daemon arrives there.
+    /// Time at which the last packet to the daemon arrives there.
     last_arrival: Instant,
 }
 

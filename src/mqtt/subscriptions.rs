@@ -55,7 +55,7 @@ pub(super) struct Subscriptions {
     handed: VecDeque<Vec<String>>,
     /// Filters of packets that left, by packet id.
     sent: Vec<(u16, Vec<String>)>,
-    /// How many connections ended right after a SUBSCRIBE with this filter.
+    /// Number of connections that ended right after a SUBSCRIBE with this filter.
     losses: HashMap<String, u8>,
     /// The largest packet the broker accepts, in bytes.
     max_packet: usize,

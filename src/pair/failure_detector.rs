@@ -32,7 +32,7 @@ enum Detection {
     /// A probe is on its way through the broker.
     Probing {
         number: u64,
-        /// When another one is sent if it is lost.
+        /// Time at which another one is sent if it is lost.
         until: Instant,
         /// Whether the leader has had its time to answer.
         is_last: bool,
@@ -196,7 +196,7 @@ mod tests {
         detector: FailureDetector,
         now: Instant,
         probes: usize,
-        /// How long the broker takes to return a probe; `None` if it returns none.
+        /// Time the broker takes to return a probe, or `None` if it returns none.
         delay: Option<Duration>,
         on_their_way: Vec<(Instant, u64)>,
     }

@@ -25,23 +25,23 @@ const AFTER_REPLACEMENT: Duration = Duration::from_millis(250);
 /// The time for which the end of a connection delays the next one.
 const CUT_MEMORY: Duration = Duration::from_secs(2);
 
-/// How long a leader that was seen online before this node's observer connected may give no sign of
-/// life: its last will is lost if the broker ended with it.
+/// Time for which a leader that was seen online before this node's observer connected may give no
+/// sign of life: its last will is lost if the broker ended with it.
 const CONFIRMATION: Duration = Duration::from_secs(3);
 
-/// How long a node that has just started waits for the one that led last, which knows the commands
-/// that had begun.
+/// Longest time for which a node that has just started waits for the one that led last, which knows
+/// the commands that had begun.
 const DEFERENCE: Duration = Duration::from_secs(1);
 
 /// The pause after connections that could not be made is doubled from the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// How long a request for a takeover holds for a node that does not know yet that it has lost its
-/// connection.
+/// Time for which a request for a takeover holds for a node that does not know yet that it has lost
+/// its connection.
 const REQUEST_LIFETIME: Duration = Duration::from_secs(5);
 
-/// How long the barrier may take before commands are served without it.
+/// Longest time the barrier may take before commands are served without it.
 const BARRIER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A change that matters to leadership.
@@ -189,7 +189,7 @@ enum ObserverState {
     Synced,
 }
 
-/// When this node connects, compared with the other one.
+/// Order in which this node and the other one connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Precedence {
     /// Both may contend: after a random delay.
@@ -222,7 +222,7 @@ pub struct Leadership {
     has_waited: bool,
     /// The longest time in which this node as the leader publishes nothing that the other one sees.
     beat_interval: Duration,
-    /// When this node as the leader last published such a message.
+    /// Time at which this node as the leader last published such a message.
     signed_at: Option<Instant>,
     detector: FailureDetector,
     /// Whether this node connects because the leader has failed.

@@ -90,7 +90,7 @@ pub struct LeaderClaim {
     pub node: String,
     /// Number of the takeover.
     pub epoch: u64,
-    /// When it began, in seconds since 1970.
+    /// Time at which it began, in seconds since 1970.
     pub since: u64,
     /// Milliseconds after which the leader publishes a beat, if it has published nothing else that
     /// the other node sees; 0 if it does not.

@@ -47,7 +47,7 @@ const SNAPSHOT_ENTRY: usize = 128;
 /// Connections of the observer whose numbers are remembered.
 const MAX_CONNECTIONS: usize = 16;
 
-/// How long a node must have led so that its journal has everything that it took over.
+/// Time for which a node must have led so that its journal has everything that it took over.
 const SETTLED: Duration = Duration::from_secs(5);
 
 /// The longest correlation data of a request that is answered, in bytes.
@@ -82,7 +82,7 @@ pub struct ObservedMessage<'a> {
 pub struct Pair {
     node: String,
     prefix: String,
-    /// How long commands are remembered.
+    /// Time for which commands are remembered.
     keep: Duration,
     beat_interval: Duration,
     state: Mutex<PairState>,
@@ -99,7 +99,7 @@ struct PairState {
     connection: u64,
     /// The numbers of its last connections.
     connections: VecDeque<u64>,
-    /// When the observer first received its own report.
+    /// Time at which the observer first received its own report.
     first_synced: Option<Instant>,
     /// Whether another node with the name of this one was seen.
     has_namesake: bool,
@@ -119,7 +119,7 @@ struct PairState {
     beat: u64,
     /// The newest beat that this node has published, and when.
     published_beat: Option<(u64, Instant)>,
-    /// How long the other node needed to receive a beat.
+    /// Time the other node needed to receive a beat.
     behind: Option<Duration>,
     /// The correlation data of an operator's request for a takeover.
     requested_by: Option<Vec<u8>>,

@@ -16,7 +16,7 @@ pub struct PairReport {
     pub leads: bool,
     /// The node that leads; `None` if none does, as far as this node knows.
     pub leader: Option<String>,
-    /// When it began to lead, in seconds since 1970.
+    /// Time at which it began to lead, in seconds since 1970.
     pub since: Option<u64>,
     /// Number of the takeover.
     pub epoch: u64,

@@ -29,7 +29,7 @@ pub(super) struct Dispatched {
     /// The refusal of the whole command, if any. A plan of which only parts were superseded before
     /// they were published counts as done.
     pub(super) refusal: Option<Refusal>,
-    /// How durable the reply has to be before it is sent.
+    /// Durability that the reply needs before it is sent.
     pub(super) durability: Durability,
 }
 

@@ -142,7 +142,7 @@ impl Pipeline {
         self.answer_and_confirm(command, seq).await.reply
     }
 
-    /// Does the same, and returns what is sent as well.
+    /// Processes a command like [`answer`](Self::answer), and returns what is sent as well.
     pub async fn answer_and_confirm(&self, command: &Command, seq: Option<Seq>) -> CommandAnswer {
         let phrase = Phrase::of(command);
         let pending = (!command.dry_run).then(|| self.pending(command));

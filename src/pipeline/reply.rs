@@ -49,7 +49,7 @@ pub(super) struct Handled {
     result: Result<Success, Refusal>,
     /// The sentence of a refusal after which some actions were done all the same.
     partial: Option<String>,
-    /// How durable the reply has to be before it is sent.
+    /// Durability that the reply needs before it is sent.
     pub(super) durability: Durability,
     /// The role of the command in the conversation.
     pub(super) reference: Reference,

@@ -12,11 +12,11 @@ use crate::pipeline::timer_writes::TimerWrite;
 use crate::schedule::timer::{Timer, TimerId};
 use crate::store::timers::{ChangedRecords, begin_write};
 
-/// How long a write may take until a timer that is due no longer waits for it.
+/// Time after which a timer that is due no longer waits for a write.
 const PATIENCE_OF_DUE: Duration = Duration::from_secs(2);
 
-/// How long a write may take until a command no longer waits for it: as long as it would wait for
-/// the journal.
+/// Time after which a command no longer waits for a write: as long as it would wait for the
+/// journal.
 const PATIENCE_OF_COMMANDS: Duration = Duration::from_secs(5);
 
 impl Pipeline {
@@ -49,8 +49,9 @@ impl Pipeline {
         self.end_write(&mut current).await;
     }
 
-    /// Does the same, but waits for no write that takes longer than `patience`. Returns false where
-    /// one does: then [`Pipeline::write_timers`] has to be called once more.
+    /// Writes like [`Pipeline::write_timers`], but waits for no write that takes longer than
+    /// `patience`. Returns false where one does: then [`Pipeline::write_timers`] has to be called
+    /// once more.
     pub(super) async fn write_timers_within(&self, patience: Duration) -> bool {
         tokio::select! {
             biased;

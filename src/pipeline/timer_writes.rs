@@ -15,7 +15,7 @@ pub(super) struct TimerWrites {
     /// The write in progress. It stays here where nobody waits for it any more, so that the next
     /// one does not pass it.
     pub(super) current: Mutex<Option<TimerWrite>>,
-    /// When the write in progress began.
+    /// Time at which the write in progress began.
     began: watch::Sender<Option<Instant>>,
 }
 

@@ -20,7 +20,7 @@ pub const LONGEST_SPEECH: usize = 16 << 10;
 /// The longest device, property or value, in bytes. An identifier is 64 at most.
 pub const LONGEST_WORD: usize = 256;
 
-/// Why an answer is not a draft.
+/// Reasons why an answer is not a draft.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotADraft {
     /// It is longer than [`LONGEST_BODY`].

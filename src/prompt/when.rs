@@ -20,7 +20,7 @@ const MOST_TESTS: usize = 4;
 /// The most minutes before or after sunrise and sunset.
 const MOST_MINUTES: i16 = 720;
 
-/// When a draft is to be carried out.
+/// Time, condition and duration of a draft.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct DraftTime {
     /// The time.

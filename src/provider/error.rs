@@ -11,7 +11,7 @@ use crate::provider::message::Usage;
 /// The most characters kept of a provider's own words about an error.
 const LONGEST_EXCERPT: usize = 200;
 
-/// Why there is no completion. See [`ProviderError::disposition`].
+/// Reasons why there is no completion. See [`ProviderError::disposition`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
     /// No connection, a reset, or no complete answer in time.
@@ -91,7 +91,7 @@ pub enum Disposition {
     },
     /// Try the next provider at once; this one rests. Does not count for its breaker.
     Rest {
-        /// How long it rests, where the server said.
+        /// Time for which the provider is not called, if the server stated one.
         rest: Option<Duration>,
     },
     /// Try the next provider at once: this one would give the same bad answer again. Counts for its

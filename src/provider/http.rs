@@ -33,7 +33,7 @@ const LARGEST_ERROR: usize = 64 << 10;
 /// Time limit of a free probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long to wait for the end of the body after the end of the answer was marked: a finished
+/// Time to wait for the end of the body after the end of the answer was marked: a finished
 /// connection is reused, which saves the next call a handshake.
 const LINGER: Duration = Duration::from_millis(100);
 

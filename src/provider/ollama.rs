@@ -49,7 +49,8 @@ pub const SPEC: ApiSpec = ApiSpec {
     },
 };
 
-/// How long the model stays in memory after a call: loading it takes longer than a person waits.
+/// Time for which the model stays in memory after a call: loading it takes longer than a person
+/// waits.
 const KEEP_ALIVE: &str = "30m";
 
 /// The smallest context requested. The default of older servers is as large, and longer prompts are

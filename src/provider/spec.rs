@@ -63,7 +63,7 @@ pub struct ApiSpec {
     pub read_limits: fn(&HeaderMap) -> Remaining,
 }
 
-/// Where an API states its version.
+/// Place in a request where an API expects its version.
 #[derive(Debug, Clone)]
 pub enum ApiVersion {
     /// The last segment of the base URL.
@@ -155,7 +155,7 @@ impl Family {
     }
 }
 
-/// How the answer is held to the schema.
+/// Means by which the answer is held to the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Structure {
     /// A strict JSON schema: the decoder cannot leave it.
@@ -167,7 +167,7 @@ pub enum Structure {
     None,
 }
 
-/// Which models are given the aptitude test.
+/// Models that are given the aptitude test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AptitudeTest {
     /// Those of few parameters.
@@ -194,7 +194,7 @@ pub struct Settings {
     pub key_header: Option<HeaderName>,
     /// Extra headers, in place of the API's own of the same names.
     pub headers: HeaderMap,
-    /// How the answer is held to the schema.
+    /// Means by which the answer is held to the schema.
     pub structure: Structure,
     /// Reasoning effort in the API's words; `None` for the usual one of the model's family.
     pub reasoning_effort: Option<String>,
@@ -218,7 +218,8 @@ pub struct Settings {
     pub is_small: bool,
     /// Whether drafts are executed even where their devices have nothing to do with the phrase.
     pub trusted: bool,
-    /// Whether a model of few parameters has to pass a test before its drafts are executed.
+    /// Condition under which a model of few parameters has to pass a test before its drafts are
+    /// executed.
     pub aptitude_test: AptitudeTest,
     /// Whether a free request checks if it is back while its breaker is open or it is disabled.
     pub probe: bool,

@@ -9,7 +9,7 @@ use crate::provider::error::{ErrorBody, ErrorCause, ProviderError, ProviderFault
 use crate::provider::headers;
 use crate::provider::spec::ApiSpec;
 
-/// Who reports the error: the API, and the model of the provider.
+/// Source of an error: the API, and the model of the provider.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ErrorSource<'a> {
     pub(super) spec: &'a ApiSpec,

@@ -23,7 +23,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Whether this build can connect to Redis.
 pub(super) const IS_SUPPORTED: bool = cfg!(feature = "redis");
 
-/// Why a request to Redis has no result, by the reaction to it.
+/// Reasons why a request to Redis has no result, by the reaction to it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RedisFault {
     /// No response in time: the connection is suspect.

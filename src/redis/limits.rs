@@ -50,7 +50,7 @@ pub struct SharedCall<'a> {
     pub accounts: [AccountReport; 4],
 }
 
-/// Why Redis does not allow a call.
+/// Reasons why Redis does not allow a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SharedDenial {
     /// A limit of requests, tokens or calls in flight, with the time until there may be room.
@@ -73,7 +73,7 @@ pub struct AccountTotals {
 /// The decision of Redis about a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SharedVerdict {
-    /// Why the call is not allowed; `None` where it is.
+    /// Reason why the call is not allowed, or `None` if it is allowed.
     pub denial: Option<SharedDenial>,
     /// The number of nodes that share the limits.
     pub nodes: u32,

@@ -51,7 +51,8 @@ const MOST_WRITES: usize = 32;
 /// The largest draft that is read or written, in bytes.
 const LARGEST_DRAFT: usize = 64 << 10;
 
-/// How long a claim on a request holds, so that a node that died holds up nobody for longer.
+/// Lifetime of a claim on a request, so that a node that died delays the others no longer than
+/// this.
 const CLAIM_LIFETIME: Duration = Duration::from_secs(3);
 
 /// Pause between two looks for the draft of another node.

@@ -5,8 +5,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How long a call counts. resilience4j counts calls; at a few commands an hour only time makes
-/// sense.
+/// Time for which a call counts. resilience4j counts calls; at a few commands an hour only time
+/// makes sense.
 pub(super) const WINDOW: Duration = Duration::from_mins(1);
 
 /// The fewest calls in the window for which the failure rate counts.
@@ -19,8 +19,8 @@ pub(super) const FAILURE_RATE: f64 = 0.5;
 /// slow.
 pub(super) const FAILURES_IN_A_ROW: u32 = 3;
 
-/// How long the breaker is open the first time; doubled each time it opens again without having
-/// closed.
+/// Time for which the breaker is open the first time; doubled each time it opens again without
+/// having closed.
 pub(super) const FIRST_OPEN: Duration = Duration::from_secs(10);
 
 /// The longest time it is open. Envoy's maximum ejection time.
@@ -42,7 +42,7 @@ pub(super) enum Position {
     Closed,
     /// No calls.
     Open {
-        /// When a probe may be sent.
+        /// Time from which a probe may be sent.
         until: Instant,
     },
     /// One probe at a time.
@@ -73,7 +73,7 @@ pub(super) enum Verdict {
     Unknown,
 }
 
-/// Why a call is not permitted.
+/// Reasons why a call is not permitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BreakerDenial {
     /// The breaker is open until then.
@@ -95,9 +95,9 @@ pub(super) enum Change {
 #[derive(Debug, Clone)]
 pub(super) struct Breaker {
     position: Position,
-    /// When the breaker opened last.
+    /// Time at which the breaker opened last.
     opened_at: Option<Instant>,
-    /// When each call of the window ended, and whether it was good.
+    /// End of each call of the window, and whether it was good.
     calls: VecDeque<(Instant, bool)>,
     failures_in_a_row: u32,
     /// Times it opened since it was last closed.

@@ -62,9 +62,9 @@ struct Attempt<T> {
     /// moment more would be called for ever.
     was_waited_for: bool,
     backoff: Backoff,
-    /// When the call begins: in the future, for one that is repeated after a pause.
+    /// Time at which the call begins: in the future, for one that is repeated after a pause.
     begins: Instant,
-    /// When the call is late, and the next provider is called in parallel.
+    /// Time from which the call is late, and the next provider is called in parallel.
     late_at: Instant,
     /// The next provider may be called before the call is late.
     is_hedged: bool,
@@ -94,7 +94,7 @@ enum AttemptEvent<T> {
     Late,
 }
 
-/// Why a provider is called, for the log.
+/// Reason why a provider is called, for the log.
 #[derive(Clone, Copy)]
 struct Reason {
     text: &'static str,

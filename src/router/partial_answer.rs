@@ -245,7 +245,7 @@ impl PartialAnswer {
     }
 }
 
-/// Where the text before the object ends.
+/// End of the text before the object.
 enum PreambleEnd {
     /// It may go on.
     Open,

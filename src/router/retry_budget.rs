@@ -13,7 +13,7 @@ pub(super) const RATIO: f64 = 0.2;
 /// Free retries per second, for times with few requests. A home makes a few hundred a day.
 pub(super) const FREE_PER_SECOND: f64 = 0.5;
 
-/// How long deposits and withdrawals count.
+/// Time for which deposits and withdrawals count.
 pub(super) const WINDOW: Duration = Duration::from_mins(1);
 
 /// The balance, as published in `sayso/health`.

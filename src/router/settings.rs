@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::provider;
 use crate::provider::price::Limits;
 
-/// Which answers are published in parts while they come, where a command does not say.
+/// Answers that are published in parts while they come, unless a command states it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Streaming {
     /// Those to phrases that request a long text.
@@ -18,7 +18,7 @@ pub enum Streaming {
     Never,
 }
 
-/// Which provider is called first.
+/// Order in which the providers are called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ProviderOrder {
     /// The first in the configuration.
@@ -28,7 +28,7 @@ pub enum ProviderOrder {
     Fastest,
 }
 
-/// How models are called.
+/// Settings of the calls to models.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouterSettings {
     /// The providers, in order of priority. Empty: no model is called.
@@ -39,12 +39,12 @@ pub struct RouterSettings {
     pub attempts: NonZeroU32,
     /// The longest backoff between two attempts at one provider.
     pub longest_pause: Duration,
-    /// How long a provider may take before the next is called in parallel, unless it usually takes
+    /// Time a provider may take before the next is called in parallel, unless it usually takes
     /// longer.
     pub patience: Duration,
-    /// Which answers are published in parts.
+    /// Answers that are published in parts.
     pub stream: Streaming,
-    /// Which provider is called first.
+    /// Order in which the providers are called.
     pub order: ProviderOrder,
     /// Whether a few requests are sent to two providers before the first is late.
     pub hedge: bool,

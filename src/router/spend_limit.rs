@@ -16,7 +16,8 @@ use crate::provider::price::{Limits, Money};
 use crate::redis::{AccountReport, AccountTotals, OFFLINE_SPEND_DIVISOR, SharedVerdict};
 use crate::store::spending::{Spending, Spent};
 
-/// How far the wall clock and the uptime may drift apart before the clock counts as set.
+/// Difference by which the wall clock and the uptime may drift apart before the clock counts as
+/// set.
 const CLOCK_SET: SignedDuration = SignedDuration::from_mins(5);
 
 /// One moment by both clocks: the wall clock, which may be set, and the time since boot, which may
@@ -98,7 +99,7 @@ struct Account {
     known: Spent,
     /// Whether Redis has reported since the start.
     has_learned: bool,
-    /// When the account was last used.
+    /// Time at which the account was last used.
     seen: Option<Moment>,
     /// The uptime at which the present day was first used in this run.
     day_began: Option<Duration>,

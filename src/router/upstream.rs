@@ -39,7 +39,7 @@ const USUAL_REST: Duration = Duration::from_secs(10);
 /// The shortest rest after a rate limit, where the stated wait is zero or has passed.
 const SHORTEST_REST: Duration = Duration::from_millis(250);
 
-/// How long a provider is disabled the first time; doubled each further time.
+/// Time for which a provider is disabled the first time; doubled each further time.
 const FIRST_DISABLED: Duration = Duration::from_mins(1);
 
 /// The longest time it is disabled.
@@ -91,7 +91,7 @@ struct UpstreamState {
     usage: Usage,
     /// The shortest time after which the next provider is called in parallel.
     patience: Duration,
-    /// When each call in flight is late.
+    /// Time from which each call in flight is late.
     late_at: Vec<(u64, Instant)>,
     /// Calls it may get in parallel: more while it answers, fewer when it is overloaded.
     concurrency: usize,
@@ -115,7 +115,7 @@ struct Disabled {
     backoff: Backoff,
 }
 
-/// Why a request was lost, as far as it is told apart in the log.
+/// Reasons why a request was lost, as far as the log distinguishes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LossCause {
     /// The kind of error, and its HTTP status.
@@ -126,7 +126,7 @@ enum LossCause {
 /// A slot for one call.
 pub(super) type CallSlot = OwnedSemaphorePermit;
 
-/// Which obstacles a call ignores.
+/// Obstacles that a call ignores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Override {
     Nothing,
@@ -139,7 +139,7 @@ pub(super) enum Override {
     Breaker,
 }
 
-/// Why a provider cannot be called now, with the time until it can.
+/// Reasons why a provider cannot be called now, with the time until it can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unavailable {
     /// All slots are taken.
@@ -310,7 +310,7 @@ pub(super) struct CallOutcome<'a> {
     pub(super) usage: Usage,
     /// Until the answer, or its first part.
     pub(super) took: Duration,
-    /// Why there is no answer.
+    /// Reason why there is no answer.
     pub(super) error: Option<&'a ProviderError>,
 }
 

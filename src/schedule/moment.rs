@@ -13,7 +13,7 @@ use crate::vocabulary::timing::{Day, Half, Span, TimeOfDay, TimePoint};
 /// The longest time from now to a due time, in days.
 pub const MOST_DAYS: i64 = 31;
 
-/// Where the home is.
+/// Location of the home, for the time zone and the times of the sun.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HomeLocation {
     /// The time zone.

@@ -82,7 +82,7 @@ pub enum Due {
         /// The time.
         wall_ms: i64,
     },
-    /// When its condition becomes true.
+    /// Due as soon as its condition becomes true.
     State {
         /// The last moment, in milliseconds since 1970, if there is one.
         end_ms: Option<i64>,
@@ -231,7 +231,7 @@ pub enum Task {
     Command {
         /// The actions, as they were permitted when the command was given.
         actions: Vec<Action>,
-        /// How far a collective phrase reaches.
+        /// Extent of a collective phrase.
         scope: TargetScope,
         /// True where the speaker has confirmed it.
         confirmed: bool,
@@ -997,7 +997,7 @@ fn occurrence(
     }
 }
 
-/// How late a timer may fire, by the harm of firing late.
+/// Limit on how late a timer may fire, by the harm of firing late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grace {
     /// Only on time: it opens or locks something, or starts something that heats.

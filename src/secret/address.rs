@@ -58,7 +58,8 @@ impl Redacted {
         rest
     }
 
-    /// Does the same for an address without a scheme: only `user:password@host` has a secret.
+    /// Appends an address without a scheme in the same way, where only `user:password@host` has a
+    /// secret.
     fn push_bare_login<'a>(&mut self, address: &'a str) -> &'a str {
         let is_login = address
             .rsplit_once('@')

@@ -14,7 +14,7 @@ pub const MOST_RESULTS: usize = 64;
 /// The result of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredScore {
-    /// When the test was made.
+    /// Time at which the test was made.
     pub at: SystemTime,
     /// Right answers.
     pub right: u8,

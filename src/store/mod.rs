@@ -43,7 +43,7 @@ mod tree;
 
 pub use crate::store::tree::StoreTree;
 
-/// How long to wait for a lock that another process, or the last run of this one, still holds.
+/// Time to wait for a lock that another process, or the last run of this one, still holds.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A store that cannot be used.

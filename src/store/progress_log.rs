@@ -45,7 +45,7 @@ const MAX_WAITING: usize = 4 << 20;
 /// The most records that are written at once.
 const MAX_BATCH: usize = 256;
 
-/// How long a record may wait for the disk before the files are given up.
+/// Time a record may wait for the disk before the files are given up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The pause after a failure before the files are begun anew.
@@ -65,7 +65,7 @@ pub struct ProgressLog {
 /// The records of earlier runs since the machine was started.
 #[derive(Debug, PartialEq, Eq)]
 pub struct EarlierProgress {
-    /// How long ago the first record could be written: nothing later is missing.
+    /// Time since the first record could be written: nothing later is missing.
     pub since: Duration,
     /// The records with their ages, oldest first.
     pub records: Vec<(Duration, Vec<u8>)>,

@@ -26,7 +26,7 @@ pub const DEFAULT_FILTER: &str = "warn,sayso=info";
 /// Lines that may wait for standard error: some hundred KiB. Further ones are dropped.
 const MAX_QUEUED_LINES: usize = 1024;
 
-/// How long lines gather before they are written together.
+/// Time for which lines gather before they are written together.
 const GATHER: Duration = Duration::from_millis(10);
 
 /// Bytes that are kept for the lines of the next write.

@@ -36,7 +36,7 @@ struct UnwrittenEvents {
 #[derive(Debug)]
 pub struct LogLimit<K> {
     events: HashMap<(K, String), UnwrittenEvents>,
-    /// When the first period ends.
+    /// Time at which the first period ends.
     due: Option<Instant>,
 }
 

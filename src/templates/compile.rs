@@ -216,7 +216,7 @@ struct Compiler {
     steps: usize,
 }
 
-/// Where in a template the compiler is.
+/// Place in a template where the compiler is.
 #[derive(Clone, Copy)]
 struct TemplatePlace<'a> {
     template: &'a str,

@@ -61,7 +61,7 @@ impl NameList {
     }
 }
 
-/// Whether white space counts in a language.
+/// Significance of white space in a language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spaces {
     Count,

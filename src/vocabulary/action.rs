@@ -104,7 +104,7 @@ pub struct Draft {
     /// A question to ask back where the phrase is ambiguous. Nothing is done then.
     #[serde(default)]
     pub question: Option<String>,
-    /// When the actions are to be carried out; now, where it is missing.
+    /// Time at which the actions are to be carried out, or `None` for now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing: Option<Timing>,
     /// The states on which the actions depend.
@@ -122,7 +122,7 @@ pub struct Draft {
     /// cached.
     #[serde(skip)]
     pub choices: Vec<Choice>,
-    /// How far a collective phrase such as "all the lights" reaches. Set by the grammar only; never
+    /// Extent of a collective phrase such as "all the lights". Set by the grammar only; never
     /// cached.
     #[serde(skip)]
     pub scope: TargetScope,
@@ -194,8 +194,8 @@ pub enum Unfit {
     NotIncluded,
 }
 
-/// How far a phrase reaches, which decides whether one device that may not be commanded stops the
-/// others, and whether the whole command must be confirmed.
+/// Extent of a phrase, which decides whether one device that may not be commanded stops the others,
+/// and whether the whole command must be confirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TargetScope {

@@ -9,7 +9,7 @@ use crate::vocabulary::{Property, Value};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Condition {
-    /// When it is looked at.
+    /// Times at which it is evaluated.
     pub mode: ConditionMode,
     /// The states.
     pub tests: Vec<StateTest>,
@@ -21,7 +21,7 @@ pub struct Condition {
     pub until: Option<TimePoint>,
 }
 
-/// When a condition is looked at.
+/// Times at which a condition is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConditionMode {

@@ -594,7 +594,7 @@ pub fn fill(form: &str, places: &[(&str, &str)]) -> String {
     filled
 }
 
-/// Does the same, and adds the result to a text.
+/// Replaces the placeholders like [`fill`], and appends the result to a text.
 pub fn fill_into(filled: &mut String, form: &str, places: &[(&str, &str)]) {
     filled.reserve(form.len() + 24);
     let mut rest = form;

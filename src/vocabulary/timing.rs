@@ -140,7 +140,7 @@ pub enum TimeOfDay {
         hour: u8,
         /// 0 to 59.
         minute: u8,
-        /// Whether the hour is certain.
+        /// Half of the day, as far as it is certain.
         #[serde(default)]
         half: Half,
     },

@@ -31,8 +31,8 @@ pub const MAX_REPLY_TOPIC: usize = 512;
 /// The user property that counts how often a command has passed through sayso.
 pub(super) const HOPS: &str = "sayso-hops";
 
-/// How often a command may have passed through sayso before it is refused. A device may be another
-/// sayso; one whose devices lead back to this one would circulate for ever.
+/// Number of times a command may have passed through sayso before it is refused. A device may be
+/// another sayso; one whose devices lead back to this one would circulate for ever.
 pub const MAX_HOPS: u8 = 4;
 
 /// The longest source name in bytes. It is a key of quotas and duplicates.
@@ -93,9 +93,9 @@ pub struct Inbound<'a> {
     pub correlation: Option<&'a [u8]>,
     /// The remaining MQTT 5 message expiry interval.
     pub expiry: Option<Duration>,
-    /// How often the command has passed through this or another sayso.
+    /// Number of times the command has passed through this or another sayso.
     pub hops: u8,
-    /// When the message was received.
+    /// Time at which the message was received.
     pub heard_at: Instant,
     /// The wall clock; `None` if it is known to be wrong. A time before 2025 is not believed
     /// either.

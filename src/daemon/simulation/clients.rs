@@ -14,7 +14,7 @@ use crate::daemon::simulation::ledger::{
 use crate::daemon::simulation::trace;
 use crate::mqtt::simulated_broker::SimulatedBroker;
 
-/// How long a command may take, in seconds: an ordinary one, and a hurried one.
+/// Time to live of a command, in seconds: of an ordinary one, and of a hurried one.
 const TTL: [u64; 2] = [40, 3];
 
 /// The clients of the broker besides the daemon.

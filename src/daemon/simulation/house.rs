@@ -26,10 +26,10 @@ use crate::telemetry::log::Log;
 /// Steps of one history.
 const STEPS: usize = 60;
 
-/// How long the last commands may take to be answered once nothing fails any more.
+/// Time the last commands may take to be answered once nothing fails any more.
 pub(super) const DRAIN: Duration = Duration::from_mins(3);
 
-/// How long after a failure of the disk the journal promises nothing.
+/// Time after a failure of the disk in which the journal promises nothing.
 const UNSAFE: Duration = Duration::from_secs(15);
 
 pub(super) const CONFIG: &str = r#"

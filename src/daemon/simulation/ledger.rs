@@ -7,10 +7,11 @@ use tokio::time::Instant;
 
 use crate::daemon::simulation::trace;
 
-/// How much later than its deadline a message may leave: the daemon's clocks count in milliseconds.
+/// Time after its deadline at which a message may still leave: the daemon's clocks count in
+/// milliseconds.
 const SLACK: Duration = Duration::from_millis(50);
 
-/// How long after a reply a power cut may take it from the disk.
+/// Time after a reply in which a power cut may take it from the disk.
 const UNSYNCED: Duration = Duration::from_secs(8);
 
 /// The cause of a reply after which a client may send its command again, as a new one.
@@ -38,7 +39,7 @@ pub(super) struct SentText {
     pub(super) kind: SentKind,
     pub(super) at: Instant,
     pub(super) ttl: Duration,
-    /// When and with which outcome or cause it was answered.
+    /// Time and outcome, or cause, of each answer.
     pub(super) answers: Vec<(Instant, String)>,
     /// Sent more than once by its sender.
     pub(super) is_repeated: bool,
@@ -51,7 +52,7 @@ pub(super) struct DeviceMessage {
     /// The number of the command.
     pub(super) n: usize,
     pub(super) value: String,
-    /// When the daemon handed it to the connection.
+    /// Time at which the daemon handed it to the connection.
     pub(super) left: Instant,
 }
 

@@ -32,7 +32,7 @@ const NAMES: [&str; 2] = ["a", "b"];
 /// Steps of one history.
 const STEPS: usize = 70;
 
-/// How long the first leader may take.
+/// Longest time until there is a first leader.
 const START: Duration = Duration::from_secs(5);
 
 /// A node: its disk, and its run, unless it is off.

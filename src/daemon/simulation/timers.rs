@@ -60,7 +60,7 @@ enum Input {
     Report(&'static str, &'static str),
 }
 
-/// What is seen from outside, of all runs.
+/// Everything that is seen from outside, of all runs.
 #[derive(Debug, Default)]
 struct Seen {
     /// The payloads of each device.

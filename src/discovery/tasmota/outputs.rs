@@ -21,7 +21,7 @@ const SHUTTER: u8 = 3;
 /// Assistant does.
 const DEFAULT_FAN_SPEED: &str = "2";
 
-/// How the lights of one device are addressed.
+/// Addressing of the lights of one device.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum LightControl {
     /// One light with all channels.

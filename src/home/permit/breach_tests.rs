@@ -90,7 +90,8 @@ struct World {
     groups: [Vec<usize>; 2],
     /// Whether the members of each group are known.
     known: [bool; 2],
-    /// What the hostile devices send for "on", as positions in [`hostile_topics`] and [`PAYLOADS`].
+    /// Messages that the hostile devices send for "on", as positions in [`hostile_topics`] and
+    /// [`PAYLOADS`].
     hostile: Vec<(usize, usize)>,
     denied: Vec<usize>,
     /// The position of the garage door: percent, age in seconds, and whether it was reported or

@@ -28,7 +28,7 @@ const FRESH: Duration = Duration::from_mins(1);
 /// Between two sentences.
 const SEPARATOR: &str = ". ";
 
-/// How certain a value is.
+/// Certainty with which a value is known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Certainty {
     /// The device reported it.

@@ -20,14 +20,14 @@ use crate::pair::{CommandIdentity, IDENTITY, ObservedMessage};
 use crate::wire;
 use crate::wire::Inbound;
 
-/// How long after a connection began a command without the DUP flag may be one that was received
-/// before.
+/// Time after the beginning of a connection in which a command without the DUP flag may be one that
+/// was received before.
 const REDELIVERY_WINDOW: Duration = Duration::from_secs(5);
 
-/// How often it is looked up whether the wall clock was set.
+/// Interval at which a change of the wall clock is looked for.
 const CLOCK_CHECK: Duration = Duration::from_mins(1);
 
-/// How long a rejection may wait for the broker.
+/// Longest time a rejection may wait for the broker.
 const REJECTION_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Rejections that may wait for room in the outbox: as many as the broker should send without an

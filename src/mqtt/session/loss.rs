@@ -49,7 +49,7 @@ const CLOSED_AT_ONCE: &str = "the broker closed the connection before it answere
     be one for TLS, which needs `[mqtt.tls]`, or one without, or the broker demands a client \
     certificate (`sayso doctor` finds out)";
 
-/// Why a connection ended, or could not be made.
+/// Reasons why a connection ended, or could not be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::mqtt) enum Loss {
     /// The broker closed it without a reason.

@@ -64,8 +64,8 @@ const MAX_PACKET: usize = 268_435_455;
 /// The longest time between two runs of the loop, so that [`Outbox::last_progress`] is recent.
 const TICK: Duration = Duration::from_secs(5);
 
-/// How long the broker may take to acknowledge a message before the connection is given up. Brokers
-/// do so within milliseconds; the watchdog of the unit waits 30 s.
+/// Longest time the broker may take to acknowledge a message before the connection is given up.
+/// Brokers do so within milliseconds; the watchdog of the unit waits 30 s.
 const ACK_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl Session {

@@ -47,9 +47,9 @@ pub(in crate::mqtt) struct Session {
     pub(super) phase: Phase,
     /// Number of the connection; 0 before the first.
     pub(super) epoch: u64,
-    /// When the last packet was received.
+    /// Time of the last received packet.
     pub(super) last_packet: Instant,
-    /// When this connection began.
+    /// Time at which this connection began.
     pub(super) began: Instant,
     /// Whether the broker kept the session of the connection before this one.
     pub(super) resumed: bool,
@@ -69,7 +69,7 @@ pub(in crate::mqtt) struct Session {
     pub(super) redeliverable: HashMap<u16, Redeliverable>,
     /// The cause of the loss as last reported; `None` while connected.
     pub(super) reported_cause: Option<String>,
-    /// When connections in use were closed by the broker for no known reason, since one was last
+    /// Times at which the broker closed connections in use for no known reason, since one was last
     /// refused.
     pub(super) unexplained: VecDeque<Instant>,
     /// Faults of clients that are logged with a limit.

@@ -52,7 +52,7 @@ pub(super) struct Pages {
 pub(super) struct LastWrite {
     pub(super) clock: Option<ClockReading>,
     pub(super) syncs: u64,
-    /// How many syncs are missing.
+    /// Number of missing syncs.
     pub(super) missing: u64,
     /// The command whose code ran when the run ended.
     pub(super) running: Option<u64>,

@@ -35,8 +35,8 @@ const TARGET: usize = 90;
 /// inbox.
 pub const MAX_OPEN_BYTES: usize = 3 << 20;
 
-/// How long a command is remembered past its own time, in milliseconds: the clocks of its sender
-/// and of this machine may differ.
+/// Time for which a command is remembered past its own time, in milliseconds: the clocks of its
+/// sender and of this machine may differ.
 const GRACE_MS: u64 = 5_000;
 
 #[derive(Debug, Default)]
@@ -71,8 +71,8 @@ pub(super) struct Index {
     /// Oldest first.
     order: VecDeque<u64>,
     bytes: ByteTotals,
-    /// How long a command is remembered at least, in milliseconds: as long as the broker may send
-    /// it again.
+    /// Shortest time for which a command is remembered, in milliseconds: as long as the broker may
+    /// send it again.
     keep: u64,
 }
 
@@ -83,7 +83,7 @@ pub(super) enum EarlierEntry {
     Known(JournalEntry),
     /// The client was asked to come back later, and does so: its command is new.
     PutOff {
-        /// When its time is over, where it gave its time.
+        /// Time at which it expires, where it gave its time.
         until: u64,
     },
     /// It was set aside in a pair, and is forgotten now.
@@ -93,7 +93,7 @@ pub(super) enum EarlierEntry {
     },
 }
 
-/// How a command was received.
+/// Circumstances under which a command was received.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reception {
     pub(super) epoch: u64,

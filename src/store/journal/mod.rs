@@ -64,12 +64,12 @@ const BATCH: u64 = 16;
 /// A record that holds back so many is synced even during the rest after a sync.
 const HIGH_WATER: u64 = 128;
 
-/// How long a command of an earlier run is alone in progress: if it ends this run as well, it
+/// Time for which a command of an earlier run is alone in progress: if it ends this run as well, it
 /// mostly does so at once.
 const ALONE: Duration = Duration::from_secs(2);
 
-/// How long all commands of an earlier run that may have ended one run at most are alone together:
-/// after a crash with hundreds of them new commands wait no longer.
+/// Time for which all commands of an earlier run that may have ended one run at most are alone
+/// together: after a crash with hundreds of them new commands wait no longer.
 const ALONE_TOGETHER: Duration = Duration::from_secs(4);
 
 /// Crashes during one command after which the command is taken for their cause and given up.

@@ -29,7 +29,7 @@ pub struct Received {
     /// received.
     #[serde(skip)]
     pub is_dated: bool,
-    /// When its time is over, on the journal's own scale.
+    /// Time at which it expires, on the journal's own scale.
     pub until: u64,
 }
 

@@ -37,7 +37,7 @@ pub struct PlannedPublish {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JournalRecord {
     pub(super) received: Received,
-    /// When it was received, on the journal's own scale.
+    /// Time at which it was received, on the journal's own scale.
     pub(super) heard: u64,
     /// Crashes during this command.
     #[serde(rename = "deaths", default, skip_serializing_if = "is_zero")]

@@ -44,7 +44,8 @@ pub struct Recovered {
     pub commanded: Vec<(String, Seq)>,
     /// Records that could not be read and were dropped.
     pub unreadable: usize,
-    /// How many of the last syncs are missing: the store is damaged, and what they wrote is lost.
+    /// Number of the last syncs that are missing: the store is damaged, and what they wrote is
+    /// lost.
     pub missing: u64,
 }
 

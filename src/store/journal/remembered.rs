@@ -23,7 +23,7 @@ pub(super) struct RememberedCommand {
     pub(super) epoch: u64,
     /// Bytes of it that are counted.
     pub(super) bytes: usize,
-    /// How many devices have received a message for it, and none for a later command.
+    /// Number of devices that have received a message for it, and none for a later command.
     pub(super) newest_of: u32,
     /// Whether its acknowledgement is on its way to the broker.
     pub(super) is_acknowledged: bool,
@@ -74,9 +74,9 @@ pub(super) struct FinishedRecord {
     /// See [`Received::identity`].
     identity: Option<Box<str>>,
     reply: Option<PackedReply>,
-    /// When it was received, on the journal's own scale.
+    /// Time at which it was received, on the journal's own scale.
     heard: u64,
-    /// When its time is over, on the journal's own scale.
+    /// Time at which it expires, on the journal's own scale.
     until: u64,
     /// See [`Received::packet`].
     packet: Option<u16>,

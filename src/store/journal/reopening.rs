@@ -17,15 +17,15 @@ use crate::store::reopened::open_again;
 use crate::store::journal::disk::Disk;
 use crate::store::journal::state::Journal;
 
-/// How long a failed store may take to close. sled 0.34.7 flushes it once more, and may wait for
-/// ever: for the place in the log of a page that could not be written.
+/// Time a failed store may take to close. sled 0.34.7 flushes it once more, and may wait for ever:
+/// for the place in the log of a page that could not be written.
 const CLOSE_FAILED: Duration = Duration::from_secs(2);
 
 /// Work on the disk that takes longer is reported.
 const REPORT: Duration = Duration::from_secs(5);
 
-/// How many failed stores that do not close are left behind, each with up to 10 MiB of memory and a
-/// deleted file.
+/// Largest number of failed stores that do not close and are left behind, each with up to 10 MiB of
+/// memory and a deleted file.
 const MAX_LEFT_BEHIND: u32 = 3;
 
 /// A store that is open again.

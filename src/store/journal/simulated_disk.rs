@@ -17,7 +17,7 @@ use crate::store::journal::disk::{Disk, Pages};
 /// The behaviour of the disk.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct DiskBehaviour {
-    /// How much longer a sync takes.
+    /// Time that a sync takes in addition.
     pub(crate) delay: Duration,
     /// Whether the disk is full.
     pub(crate) is_full: bool,

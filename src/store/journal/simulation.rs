@@ -27,7 +27,7 @@ const HISTORIES: u64 = 16;
 /// Steps of one history.
 const STEPS: usize = 120;
 
-/// How far a command has come.
+/// Progress of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum SimulatedProgress {
     Absent,
@@ -91,7 +91,7 @@ impl SimulatedCommand {
     }
 }
 
-/// How a run ends.
+/// Ways in which a run ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RunEnd {
     /// The kernel keeps all writes.

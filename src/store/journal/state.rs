@@ -41,7 +41,7 @@ pub struct Journal {
     pub(super) place: Option<(Settings, PathBuf)>,
     pub(super) index: Mutex<Index>,
     pub(super) clock: Clock,
-    /// When the clocks were last written, on the journal's own scale.
+    /// Time at which the clocks were last written, on the journal's own scale.
     pub(super) clock_written: Mutex<Option<u64>>,
     /// Wakes the sync loop: something changed.
     pub(super) dirty: Notify,

@@ -18,13 +18,13 @@ use crate::store::journal::simulated_disk::{begin_flush, begin_write};
 use crate::store::journal::state::{Health, Journal};
 use crate::store::journal::wal::Wal;
 
-/// How long changes gather before they are synced together: each sync costs more than a millisecond
-/// of processor time and wears the SD card. One that comes while others gather waits for the next
-/// sync, so at most twice as long. The broker keeps its copy until then.
+/// Time for which changes gather before they are synced together: each sync costs more than a
+/// millisecond of processor time and wears the SD card. One that comes while others gather waits
+/// for the next sync, so at most twice as long. The broker keeps its copy until then.
 const GATHER: Duration = Duration::from_millis(200);
 
-/// How long records have waited at least for which a sync comes before the usual time: in a flood of
-/// commands that are understood locally each is finished before.
+/// Shortest wait of records for which a sync comes before the usual time: in a flood of commands
+/// that are understood locally, each command is finished before.
 const BATCH_AGE: Duration = Duration::from_millis(30);
 
 /// The rest after a sync, as a multiple of its duration: in a flood more commands share each sync,
@@ -42,17 +42,17 @@ const SLOW_IN_PROGRESS: Duration = Duration::from_secs(1);
 /// acknowledged without it, instead of waiting for a disk that may never answer.
 const SUSPEND: Duration = Duration::from_secs(5);
 
-/// How long a failed store is left alone before it is tried again.
+/// Time for which a failed store is left alone before it is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// A sync that has not ended so long after it suspended the journal is given up, if the disk
 /// accepts other data: sled waits for something that never comes.
 const GIVE_UP: Duration = Duration::from_secs(20);
 
-/// How long closing the journal may take on a slow disk.
+/// Time that closing the journal may take on a slow disk.
 const CLOSE: Duration = Duration::from_secs(5);
 
-/// How often the clocks are written, in milliseconds of the journal's own.
+/// Interval at which the clocks are written, in milliseconds of the journal's own.
 const CLOCK_INTERVAL_MS: u64 = 10_000;
 
 /// The records that a sync writes. A command that was received a moment ago is mostly finished before

@@ -63,7 +63,7 @@ struct LogFile {
     bytes: u64,
     /// The highest number in it.
     newest: u64,
-    /// How many files were begun before it.
+    /// Number of files that were begun before it.
     generation: u64,
     /// Whether it has its first line, with the boot id.
     has_head: bool,

@@ -14,7 +14,7 @@ const DEFAULT_KELVIN: (f64, f64) = (2000.0, 6535.0);
 /// Highest brightness Home Assistant assumes.
 pub(super) const DEFAULT_BRIGHTNESS_SCALE: f64 = 255.0;
 
-/// Where one property is sent and reported.
+/// Topics on which one property is sent and reported.
 pub(super) struct Ports {
     pub(super) command: Port,
     pub(super) state: Vec<Port>,
