@@ -1,12 +1,13 @@
-//! The fence around a stranger's template: it is rewritten so that every value it makes, looks up
-//! or passes on is measured at once.
+//! Bounds the work and memory of templates from the network: a template is rewritten so that every
+//! value it makes, looks up or passes on is measured at once.
 //!
-//! The engine counts its steps, but a step may stand for more than it costs: `[1] * 99999999` is
-//! one and a list of that length is walked by the next operator or filter; two steps that put a
-//! list twice into another double what is written of it; a namespace put into itself has no end. So
-//! a value that is too large stops the template where it comes about, and what the next step takes
-//! is small: its time is bounded, and the fuel bounds their number. Lists that are not there yet
-//! (ranges, slices, sums of lists) are made so, that none hides another.
+//! The engine counts its steps, but the cost of a step is not bounded: `[1] * 99999999` is one
+//! step, and the next operator or filter walks the whole list; each step that puts a list twice
+//! into another one doubles the length of its text; a namespace put into itself has no end.
+//! Therefore, a value that is too large stops the template where it is made, and the next step has
+//! a small input: its time is bounded, and the fuel bounds the number of steps. Values that are
+//! evaluated later (ranges, slices, sums of lists) are evaluated at once, so that none can contain
+//! another one unmeasured.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

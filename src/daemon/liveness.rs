@@ -1,5 +1,4 @@
-//! Whether commands end. A command long past its deadline without a reply has stalled, and the
-//! watchdog has to know.
+//! Detects stalled commands for the watchdog: those without a reply long after their deadline.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

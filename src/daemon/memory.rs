@@ -1,5 +1,4 @@
-//! The limits of glibc's heap, and memory given back to the system: after the start, and after a
-//! load.
+//! Limits glibc's heap, and gives memory back to the system after the start and after a load.
 //!
 //! glibc keeps freed memory, except at the end of its heap: after a flood of commands, or a home of
 //! thousands of devices, the program would take tens of megabytes for ever. And the code that reads

@@ -1,5 +1,6 @@
-//! The daemon: builds all parts, serves until it is told to stop, then drains. It is the only
-//! module that knows both MQTT and the pipeline. [`run`] reads in the order in which things happen.
+//! The daemon: builds all parts, serves until it receives the signal to stop, then drains. It is
+//! the only module that knows both MQTT and the pipeline. [`run`] reads in the order in which
+//! things happen.
 
 mod assembly;
 mod background;

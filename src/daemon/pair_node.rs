@@ -1,4 +1,5 @@
-//! The part of the event loop that only a node of a pair has.
+//! State of the event loop that only a node of a pair has: the connection on which it leads, the
+//! barrier, and the commands held until the broker has acknowledged that.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Requests to the running daemon.
+//! Requests from the process to the running daemon: to stop, or to read the configuration again.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The last command, as sentences refer to it.
+//! The last command of a source, as data for sentences that refer to it.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

@@ -1,5 +1,5 @@
-//! Which covers, switches and buttons let somebody in: by their device class, or by their name where
-//! no class says so.
+//! Rules that decide which covers, switches and buttons let somebody in: by their device class, or
+//! by their name where no class states it.
 //!
 //! The words are not those of `config/language`: an operator who edits a language must not lower a
 //! risk by it.

@@ -1,3 +1,6 @@
+//! Tests of observed states: reports and their expiry, implied values, wildcards, and the states
+//! that are kept from one snapshot of the home to the next.
+
 use std::time::Duration;
 
 use super::*;

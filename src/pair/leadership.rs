@@ -1,5 +1,5 @@
-//! Which node of a pair leads: a state machine fed with events that gives effects. Pure; the time
-//! and the random delay are arguments.
+//! Decides which node of a pair leads: a state machine that takes events and returns effects. Pure:
+//! the time and the random delay are arguments.
 //!
 //! The broker is the lock: who is connected with the shared client id leads, and a new connection
 //! with it ends the old one. This module decides when to connect.

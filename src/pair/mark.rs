@@ -1,4 +1,4 @@
-//! The messages of a pair on `<prefix>/pair/`.
+//! The messages between the nodes of a pair on `<prefix>/pair/`, with their encoding.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What happens when a timer is due.
+//! Carries out the timers that are due.
 //!
 //! A timer is marked as started, on disk, before its first message is published, and as finished
 //! once the broker has the messages; it is removed once its event has been delivered. After a crash

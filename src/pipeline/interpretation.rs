@@ -1,4 +1,5 @@
-//! A command before and after it is understood.
+//! The values before and after a command is understood, and the rule that decides whether a model's
+//! draft needs a confirmation because it does not fit the phrase.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Messages to devices, as they are handed to the broker connection.
+//! The interface to the broker connection: a message to a device, and the function that queues it.
 
 use std::time::Instant;
 

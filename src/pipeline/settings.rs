@@ -1,4 +1,4 @@
-//! Settings of the pipeline.
+//! Settings of the pipeline, validated by `config`.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The write of timers in progress, and for how long it is.
+//! The write of timers in progress, and the time since it began.
 
 use std::io;
 use std::time::Duration;

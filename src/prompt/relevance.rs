@@ -1,6 +1,6 @@
-//! How closely a device is related to the words of a phrase. Used to narrow prompts for small
-//! models, and to recognise drafts of such models that have nothing to do with the phrase. Pure,
-//! and the same for every language.
+//! Relevance of devices for the words of a phrase. Used to narrow prompts for small models, and to
+//! recognise drafts of such models that have nothing to do with the phrase. Pure, and the same for
+//! every language.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;

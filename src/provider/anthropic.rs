@@ -1,6 +1,5 @@
-//! Messages, as Anthropic defines them. Pure encoding and decoding.
-//! Source: requests of the official SDK 2.12.0 for version 2026-10-21 of the API, captured November
-//! 2026.
+//! Anthropic's Messages API. Pure encoding and decoding. Source: requests of the official SDK
+//! 2.12.0 for version 2026-10-21 of the API, captured November 2026.
 
 use std::sync::Arc;
 use std::time::Duration;

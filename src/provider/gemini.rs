@@ -1,5 +1,5 @@
-//! `generateContent`, as Google defines it. Pure encoding and decoding.
-//! Source: requests of the official SDK 3.4.0 for version v1 of the API, captured November 2026.
+//! Google's `generateContent`. Pure encoding and decoding. Source: requests of the official SDK
+//! 3.4.0 for version v1 of the API, captured November 2026.
 
 use std::sync::Arc;
 use std::time::Duration;

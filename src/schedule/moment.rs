@@ -1,4 +1,5 @@
-//! The due time of a command: what its sentence says, at the time and place it is said. Pure.
+//! The due time of a command, from the time that its sentence names and the time and place at which
+//! it was spoken. Pure.
 //!
 //! Times of the clock that do not exist are moved behind the gap, and of those that exist twice the
 //! first one counts ("compatible" in RFC 5545). A day is a calendar day; a delay is never civil.

@@ -1,5 +1,5 @@
-//! From a matched sentence to a draft: the slots' meaning as Home Assistant defines it, in sayso's
-//! vocabulary.
+//! Translates a matched sentence to a draft: the slots' meaning as Home Assistant defines it, in
+//! sayso's vocabulary.
 //!
 //! Certain or silent: a sentence whose target is not clear, or an intent that sayso has no word
 //! for, gives no draft.

@@ -1,4 +1,4 @@
-//! One form for commands, names and skip words, so that they meet.
+//! Normalization of commands, names and skip words, so that they can be compared.
 
 /// Punctuation without meaning. A point or comma between two digits stays.
 const PUNCTUATION: &[char] = &[

@@ -1,4 +1,4 @@
-//! Values of properties.
+//! Values of properties: a flag, a number, or a word.
 
 use std::fmt;
 

@@ -1,3 +1,6 @@
+//! Tests of announcements in the format of Home Assistant: every option, availability, and
+//! templates.
+
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json, json};

@@ -1,4 +1,4 @@
-//! One announced device in the registry.
+//! One announced device in the registry, with its place in the order of announcements.
 
 use crate::discovery::announcement::AnnouncedDevice;
 

@@ -1,3 +1,5 @@
+//! Tests of the registry: merging, names, groups, and devices that the operator declared.
+
 use serde_json::{Value as Json, json};
 
 use crate::discovery::registry::*;

@@ -1,5 +1,5 @@
-//! The permission gate: a [`Draft`] goes in, whoever made it; a [`Plan`] comes out, or the reason
-//! why not.
+//! The permission gate: it turns a [`Draft`] from any origin into a [`Plan`], or returns the reason
+//! for the refusal.
 //!
 //! A message is published, under any name, group, scene, topic or value, only if every device it
 //! could move may be moved that way by this source at this risk. Nothing else can make a `Plan`,

@@ -1,4 +1,5 @@
-//! The state of the connection.
+//! The fields of the session, which its other modules read and change: phase, queues, and
+//! everything that is kept from one connection to the next.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

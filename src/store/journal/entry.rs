@@ -1,4 +1,4 @@
-//! The journal's answer to a received command.
+//! The journal's answer to a received command: new, in progress, or answered before.
 
 use crate::command::reply::Reply;
 use crate::store::journal::seq::Seq;

@@ -1,4 +1,4 @@
-//! A command as it was received.
+//! A command as it was received, with everything needed to continue it after a restart.
 
 use serde::{Deserialize, Serialize};
 

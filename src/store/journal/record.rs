@@ -1,4 +1,5 @@
-//! The record of one command.
+//! The record of one command in the journal: the message as received, its plan, its reply, and the
+//! progress of both.
 
 use std::io;
 

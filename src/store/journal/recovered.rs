@@ -1,4 +1,4 @@
-//! The data of an earlier run.
+//! The commands and replies of an earlier run that the daemon has to continue.
 
 use std::time::Duration;
 

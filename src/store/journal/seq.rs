@@ -1,4 +1,4 @@
-//! The numbers of commands.
+//! The sequence numbers of commands.
 
 /// The number of a command. Commands are numbered in the order of their receipt, from one run to
 /// the next.

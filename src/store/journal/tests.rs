@@ -1,3 +1,6 @@
+//! Tests of the journal on a real store in a temporary folder: duplicates, restarts, damage and
+//! failures of the disk.
+
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs;
