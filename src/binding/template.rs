@@ -37,7 +37,7 @@ pub struct Template(Shape);
 enum Shape {
     /// Text without markup: `ON`.
     Literal(String),
-    /// `{{ value }}`
+    /// The payload itself: `{{ value }}`.
     Value,
     /// `{{ value_json.a.b }}`
     Path(Vec<String>),

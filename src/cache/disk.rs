@@ -48,9 +48,9 @@ pub struct DiskLimits {
 /// A draft on disk that has not expired.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeptDraft {
-    /// The draft.
+    /// Draft as the model gave it, before the permission gate has decided on it.
     pub draft: Draft,
-    /// The model that gave it.
+    /// Name of the model that gave it.
     pub model: String,
     /// Its remaining time.
     pub left: Duration,

@@ -265,7 +265,7 @@ pub struct ConfirmationEvent {
 pub struct DeviceReport {
     /// The identifier of the device.
     pub device: String,
-    /// The property.
+    /// Property that was commanded.
     pub property: Property,
     /// The value it was commanded to.
     pub value: Value,

@@ -40,7 +40,7 @@ impl Amount {
     }
 }
 
-/// The type of a question.
+/// Distinction between questions by the form of their answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum QuestionType {
     /// "is it ..": answered by yes or no.
@@ -124,14 +124,14 @@ impl Target {
 pub(super) struct Clause {
     pub(super) question: Option<QuestionType>,
     pub(super) verb: Option<Verb>,
-    /// "how many .."
+    /// Whether the clause asks for a number: "how many ..".
     pub(super) count: bool,
-    /// "is any .."
+    /// Whether the clause asks for any of several: "is any ..".
     pub(super) any: bool,
-    /// "make sure ..", "i want .."
+    /// Whether the verb demands a state: "make sure ..", "i want ..".
     pub(super) ensure: bool,
     pub(super) state: Option<StateWord>,
-    /// "on or off"
+    /// Whether the clause names both states: "on or off".
     pub(super) either: bool,
     pub(super) comparative: Option<Comparative>,
     /// Whether the comparative stands before its target: "[lower] the blinds".

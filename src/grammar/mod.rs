@@ -104,7 +104,7 @@ pub enum When {
     First,
     /// Only when no model could be reached.
     Last,
-    /// Never.
+    /// Not at all: the grammar reads no commands.
     Never,
 }
 

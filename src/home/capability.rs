@@ -65,7 +65,7 @@ impl Guard {
 /// One property of one device, with its domain, its risk and its binding.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Capability {
-    /// The property.
+    /// Property that it commands or reads.
     pub property: Property,
     /// The values it takes; the permission gate refuses all others.
     pub domain: Domain,

@@ -17,7 +17,7 @@ pub struct Area {
     pub id: Slug,
     /// The name: `Living room`.
     pub name: String,
-    /// Other names.
+    /// Other names that commands may use.
     pub aliases: Vec<String>,
     /// The name of its floor, equal for all areas of that floor: `upstairs`.
     pub floor: Option<String>,
@@ -70,13 +70,13 @@ impl fmt::Display for Kind {
 pub struct Device {
     /// The identifier in replies, prompts and `<prefix>/action/<device>`.
     pub id: Slug,
-    /// The name.
+    /// Name in replies and prompts; commands may use it, its aliases and shorter forms of them.
     pub name: String,
-    /// Other names.
+    /// Other names that commands may use.
     pub aliases: Vec<String>,
     /// The area in which it is.
     pub area: Option<Slug>,
-    /// The kind.
+    /// Kind of device, from which its default properties and risks follow.
     pub kind: Kind,
     /// The device class of Home Assistant: `garage`, `blind`, `outlet`.
     pub class: Option<String>,

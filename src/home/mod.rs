@@ -76,9 +76,9 @@ pub enum HomeConflict {
     /// A device is in an area that does not exist.
     #[error("device `{device}` is in the area `{area}`, which does not exist")]
     NoSuchArea {
-        /// The device.
+        /// Identifier of the device.
         device: Slug,
-        /// The area.
+        /// Identifier of the missing area.
         area: Slug,
     },
 }

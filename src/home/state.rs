@@ -63,9 +63,9 @@ impl Observation {
 /// A reading of a state message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// The device.
+    /// Identifier of the device that reports.
     pub device: Slug,
-    /// The property.
+    /// Property whose value is reported.
     pub property: Property,
     /// The value, or the payload that stands for none.
     pub decoded: Decoded,

@@ -65,7 +65,7 @@ pub enum Incoming {
     },
     /// A message on a state topic.
     State {
-        /// The topic.
+        /// Topic on which the state was received.
         topic: String,
         /// The state.
         payload: Bytes,
@@ -110,7 +110,7 @@ pub struct InboundCommand {
 /// A command that cannot be processed. In a pair it may have been answered by the other node.
 #[derive(Debug)]
 pub struct RefusedCommand {
-    /// The reply.
+    /// Refusal that is sent in reply.
     pub reply: Reply,
     /// The address of the reply.
     pub reply_to: ReplyTo,
@@ -120,7 +120,7 @@ pub struct RefusedCommand {
     pub redelivery: Redelivery,
     /// Number of the connection it was received on.
     pub epoch: u64,
-    /// Its identity.
+    /// Identity by which both nodes of a pair know the command.
     pub identity: CommandIdentity,
 }
 

@@ -94,9 +94,9 @@ pub struct Settings {
 /// Name and password for the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
-    /// The name.
+    /// User name that the broker knows.
     pub username: String,
-    /// The password.
+    /// Password, or `None` to send the name alone.
     pub password: Option<Secret>,
 }
 

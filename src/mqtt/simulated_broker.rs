@@ -112,7 +112,7 @@ struct BrokerState {
     received: Vec<BrokerReceipt>,
 }
 
-/// The broker.
+/// A broker in memory; its clones are handles of the same broker.
 #[derive(Clone)]
 pub(crate) struct SimulatedBroker(Arc<Mutex<BrokerState>>);
 

@@ -62,7 +62,7 @@ pub enum PairEvent {
     ObserverDown,
     /// A claim was received.
     Claimed {
-        /// The claim.
+        /// Claim of the node that leads.
         claim: LeaderClaim,
         /// False if the broker had kept it.
         is_live: bool,
@@ -86,7 +86,7 @@ pub enum PairEvent {
     Probed,
     /// A node requests a sign of life of the leader.
     Query {
-        /// The node.
+        /// Node that sent the request.
         node: String,
         /// Whether this node may not know which commands had begun.
         is_uninformed: bool,
@@ -125,7 +125,7 @@ pub enum PairEffect {
     Beat,
     /// Publish a probe, which comes back to this node.
     Probe {
-        /// Its number.
+        /// Number by which the returned probe is recognised.
         number: u64,
     },
     /// Connect with the shared client id.

@@ -13,7 +13,7 @@ use crate::pair::identity::CommandIdentity;
 pub enum PairMark {
     /// The actions of a command follow on the same connection.
     Begun {
-        /// The command.
+        /// Identity of the command, equal on both nodes.
         command: CommandIdentity,
         /// The devices that its actions reach.
         devices: Vec<String>,
@@ -41,7 +41,7 @@ pub enum PairMark {
     /// A node has seen nothing of the leader for some time. The leader answers with a beat; the
     /// node itself receives the probe as well, if the broker and its connection work.
     Probe {
-        /// The node.
+        /// Name of the node that sends it.
         node: String,
         /// Distinguishes the probes of one node.
         number: u64,
@@ -63,7 +63,7 @@ pub enum PairMark {
     },
     /// A node that has connected requests a sign of life of the leader.
     Query {
-        /// The node.
+        /// Name of the node that sends it.
         node: String,
     },
 }
@@ -71,7 +71,7 @@ pub enum PairMark {
 /// The progress of one command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KnownCommand {
-    /// The command.
+    /// Identity of the command, equal on both nodes.
     pub command: CommandIdentity,
     /// The devices that its actions reach.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -107,7 +107,7 @@ pub const HOME_SECTION: &str = "home";
 /// The retained message of a node on `<prefix>/pair/node/<node>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeReport {
-    /// The node.
+    /// Name of the node that sends it.
     pub node: String,
     /// False in the last will of its connection.
     pub online: bool,

@@ -53,7 +53,7 @@ const SETTLED: Duration = Duration::from_secs(5);
 /// The longest correlation data of a request that is answered, in bytes.
 const MAX_CORRELATION: usize = 256;
 
-/// Settings of a pair.
+/// Settings of the `[pair]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PairSettings {
     /// The name of this node, different from that of the other.
@@ -65,9 +65,9 @@ pub struct PairSettings {
 /// A message that the observer has received.
 #[derive(Debug, Clone, Copy)]
 pub struct ObservedMessage<'a> {
-    /// The topic.
+    /// Topic on which it was received.
     pub topic: &'a str,
-    /// The payload.
+    /// Payload, encoded as the topic demands.
     pub payload: &'a [u8],
     /// The identity of the command that it answers, for a reply.
     pub identity: Option<&'a str>,

@@ -10,7 +10,7 @@ use crate::pair::mark::NodeReport;
 /// The state of a pair, as health shows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PairReport {
-    /// This node.
+    /// Name of this node.
     pub node: String,
     /// Whether this node leads.
     pub leads: bool,

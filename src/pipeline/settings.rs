@@ -12,7 +12,7 @@ pub enum CommandOrder {
     Source,
 }
 
-/// Settings of the pipeline.
+/// Settings of the pipeline that a reload may change.
 #[derive(Debug, Clone, Copy)]
 pub struct PipelineSettings {
     /// The order in which commands are executed.

@@ -14,7 +14,7 @@ const SHORT_OF_TIME: Duration = Duration::from_secs(3);
 /// The additional time with which a shared request is made again.
 const WORTH_RETRYING: Duration = Duration::from_secs(1);
 
-/// The answer of a model.
+/// A model's answer, by the node that requested it.
 #[derive(Debug, Clone)]
 pub(super) enum ModelAnswer {
     /// To a request of this node.

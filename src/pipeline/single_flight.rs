@@ -26,7 +26,7 @@ impl<K, T> Default for SingleFlight<K, T> {
 /// An answer, and whether another caller made the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedAnswer<T> {
-    /// The answer.
+    /// Answer of the request, the same for all its callers.
     pub answer: T,
     /// True where the caller joined a request of another one.
     pub joined: bool,

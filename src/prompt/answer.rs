@@ -41,7 +41,7 @@ pub enum NotADraft {
     /// A text is too long, has control characters where a word is expected, or is no time.
     #[error("its `{field}` is no plain short text of the form asked for")]
     BadText {
-        /// The field.
+        /// Name of the field with the text.
         field: &'static str,
     },
 }

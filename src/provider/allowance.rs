@@ -5,9 +5,9 @@ use std::time::Duration;
 /// The rest of a provider's own limits; empty where it does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Remaining {
-    /// Requests.
+    /// Requests that may still be made.
     pub requests: Option<Allowance>,
-    /// Tokens.
+    /// Tokens that may still be used.
     pub tokens: Option<Allowance>,
 }
 

@@ -19,7 +19,7 @@ pub trait Provider: Send + Sync {
 pub struct HttpRequest {
     /// The path after the base URL: `/chat/completions`.
     pub path: String,
-    /// The body.
+    /// JSON of the request.
     pub body: Vec<u8>,
 }
 

@@ -220,7 +220,7 @@ pub(super) fn streamed<'a>(
     (reader.finish(), pieces)
 }
 
-/// A recorded stream.
+/// A recorded stream, with the API that sent it and the result that is expected of it.
 #[derive(Debug, Clone)]
 pub(super) struct RecordedStream {
     pub(super) file: String,

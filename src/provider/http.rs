@@ -105,7 +105,7 @@ impl CallLimit {
 /// The result of one call and how long it took.
 #[derive(Debug)]
 pub struct Probe {
-    /// The answer.
+    /// Completion, or the reason why there is none.
     pub answer: Result<Completion, ProviderError>,
     /// From the request to the first byte of the answer's headers, the connection included.
     pub first_byte: Option<Duration>,

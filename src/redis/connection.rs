@@ -69,7 +69,7 @@ impl LuaScript {
 pub(super) enum RedisReply {
     /// No value.
     Nil,
-    /// A number.
+    /// An integer, such as a count or the result of a script.
     Number(i64),
     /// A text, or the word of a status.
     Bytes(Vec<u8>),

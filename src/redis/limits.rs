@@ -38,13 +38,13 @@ pub struct SharedCall<'a> {
     pub lease: Duration,
     /// The most calls of all nodes in flight.
     pub most_in_flight: usize,
-    /// Requests per minute.
+    /// Requests that all nodes together may send per minute, or `None` without a limit.
     pub requests_per_minute: Option<u32>,
-    /// Tokens per minute.
+    /// Tokens that all nodes together may use per minute, or `None` without a limit.
     pub tokens_per_minute: Option<u32>,
     /// The most tokens the call may take.
     pub tokens: u32,
-    /// The most it may cost.
+    /// The most it may cost, in billionths of a dollar.
     pub cost: u64,
     /// The provider's day and month, and the day and month of all providers.
     pub accounts: [AccountReport; 4],
@@ -96,7 +96,7 @@ pub struct Settlement {
     pub was_made: bool,
     /// Tokens it took.
     pub tokens: u64,
-    /// Its cost.
+    /// Its cost, in billionths of a dollar.
     pub cost: u64,
 }
 

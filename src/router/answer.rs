@@ -12,7 +12,7 @@ pub struct RoutedAnswer<T> {
     pub answer: T,
     /// The provider's name.
     pub provider: Arc<str>,
-    /// Its model.
+    /// Name of the model that answered.
     pub model: Arc<str>,
     /// Token counts.
     pub usage: Usage,

@@ -42,7 +42,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// A call in flight.
 type CallFuture<T> = Pin<Box<dyn Future<Output = CallResult<T>> + Send>>;
 
-/// The result of a call.
+/// The end of a call, with the reason where it was not made or not repeated.
 enum CallResult<T> {
     Answered(ReadCompletion<T>),
     Failed(ProviderError),

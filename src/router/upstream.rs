@@ -152,7 +152,7 @@ pub(super) enum Unavailable {
     Resting(Duration),
     /// Another call is late.
     Stalled,
-    /// The breaker is open.
+    /// The breaker is open for this time.
     BreakerOpen(Duration),
     /// The breaker is half-open, and its probe is in flight.
     Probing,
@@ -244,9 +244,9 @@ impl fmt::Display for ProviderState {
 pub struct ProviderHealth {
     /// The configured name.
     pub name: String,
-    /// The model.
+    /// Name of the configured model.
     pub model: String,
-    /// The state.
+    /// Availability of the provider at present.
     pub state: ProviderState,
     /// The last error and its remedy, while it is not up.
     #[serde(skip_serializing_if = "Option::is_none")]

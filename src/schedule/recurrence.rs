@@ -20,7 +20,7 @@ const MOST_COUNTED: u32 = 1000;
 /// Days of the week with a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DayRule {
-    /// The days.
+    /// Days of the week on which it occurs.
     pub days: Weekdays,
     /// The time of each day.
     pub time: TimeOfDay,

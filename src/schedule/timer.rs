@@ -227,7 +227,7 @@ impl Due {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
-    /// A command.
+    /// Execute the actions of a command.
     Command {
         /// The actions, as they were permitted when the command was given.
         actions: Vec<Action>,
@@ -349,7 +349,7 @@ impl Timer {
 /// The rule of a repeated command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repeat {
-    /// The rule.
+    /// Rule from which the next occurrence is computed.
     pub rule: Recurrence,
     /// The last moment, in milliseconds since 1970.
     pub end_ms: Option<i64>,

@@ -14,7 +14,7 @@ pub enum NotUtf8 {
     Byte {
         /// Line of the byte, counted from 1.
         line: usize,
-        /// The byte.
+        /// Value of the byte.
         byte: u8,
     },
 }

@@ -32,7 +32,7 @@ impl MetricType {
 pub struct Metric {
     /// Name, with unit and suffix as Prometheus recommends.
     pub name: &'static str,
-    /// Type.
+    /// Type that the metrics page states.
     pub sample_type: MetricType,
     /// Help text: one sentence.
     pub help: &'static str,

@@ -39,9 +39,9 @@ pub enum ConditionMode {
 pub enum StateTest {
     /// A state of a device.
     Device {
-        /// The device.
+        /// Identifier of the device.
         device: String,
-        /// The property.
+        /// Property that has or gets the state.
         property: Property,
         /// The state.
         is: ExpectedState,

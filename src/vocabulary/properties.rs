@@ -71,7 +71,7 @@ pub enum ImpliedDevices {
 /// Everything the program knows about one property.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PropertySpec {
-    /// The property.
+    /// Property that the row describes.
     pub property: Property,
     /// Name in payloads, prompts, configuration and replies.
     pub name: &'static str,

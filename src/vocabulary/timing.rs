@@ -25,7 +25,7 @@ pub enum Timing {
 pub enum Recurrence {
     /// On some days of the week.
     Days {
-        /// The days.
+        /// Days of the week.
         days: Weekdays,
         /// The time of each of them.
         time: TimeOfDay,
@@ -107,7 +107,7 @@ pub struct Span {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimePoint {
-    /// The day.
+    /// Day, relative to the one on which the sentence is spoken.
     #[serde(default)]
     pub day: Day,
     /// The time of the day.
@@ -130,7 +130,7 @@ pub enum Day {
     NextWeekday(u8),
 }
 
-/// The time of a day.
+/// Time of a day, by the clock or by the sun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeOfDay {

@@ -83,7 +83,7 @@ struct DaemonLife {
     signals: mpsc::Sender<DaemonSignal>,
 }
 
-/// The house.
+/// A daemon with its clients, its broker and its disk, whose failures it simulates.
 pub(super) struct SimulatedHouse {
     clients: SimulatedClients,
     /// The disk of the daemon.

@@ -11,7 +11,7 @@ use crate::discovery::capabilities::{field, setting, words};
 use crate::discovery::homeassistant::config::EntityConfig;
 use crate::discovery::readings;
 
-/// A command of a vacuum.
+/// A word of the vocabulary that a vacuum can be set to, with the feature it needs and its payload.
 struct VacuumCommand {
     word: &'static str,
     feature: &'static str,

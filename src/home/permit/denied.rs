@@ -29,7 +29,7 @@ pub enum Denied {
     NotCapable {
         /// The name of the device.
         device: String,
-        /// The property.
+        /// Property that the action sets or queries.
         property: Property,
         /// The unsupported request.
         lack: Unsupported,
@@ -39,7 +39,7 @@ pub enum Denied {
     OutOfRange {
         /// The name of the device.
         device: String,
-        /// The property.
+        /// Property that the action sets or queries.
         property: Property,
         /// The value found.
         value: String,
@@ -49,7 +49,7 @@ pub enum Denied {
     /// The source has no right to command a device that the message would move.
     #[error("{source_name} may not command {device}")]
     NotAllowed {
-        /// The source.
+        /// Name of the source that sent the command.
         source_name: String,
         /// The name of the device.
         device: String,
@@ -59,7 +59,7 @@ pub enum Denied {
     Never {
         /// The name of the device.
         device: String,
-        /// The property.
+        /// Property that the action sets or queries.
         property: Property,
     },
     /// Two actions of one draft set one property to different values.
@@ -67,7 +67,7 @@ pub enum Denied {
     Contradiction {
         /// The name of the device.
         device: String,
-        /// The property.
+        /// Property that the action sets or queries.
         property: Property,
     },
     /// A toggle or relative change needs a state that is not known.
@@ -75,7 +75,7 @@ pub enum Denied {
     StateUnknown {
         /// The name of the device.
         device: String,
-        /// The property.
+        /// Property that the action sets or queries.
         property: Property,
     },
     /// The device has one target temperature for heating and one for cooling, and its mode does not

@@ -13,7 +13,7 @@ pub(in crate::mqtt) enum SessionRole {
     Leader(Arc<Pair>),
     /// The connection of a node of a pair with an id of its own.
     Observer {
-        /// The pair.
+        /// State of the pair, which the received messages change.
         pair: Arc<Pair>,
         /// The progress of commands on disk.
         log: Option<ProgressLog>,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct Received {
     /// The topic it was received on.
     pub topic: String,
-    /// The payload.
+    /// Payload of the command, before it is parsed.
     #[serde(with = "text_or_bytes")]
     pub payload: Vec<u8>,
     /// The topic of the reply.

@@ -26,9 +26,9 @@ pub struct PlannedPublish {
     /// The value the property will have, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub becomes: Option<Value>,
-    /// The topic.
+    /// Topic on which the device is commanded.
     pub topic: SharedStr,
-    /// The payload.
+    /// Payload in the format of the device.
     pub payload: String,
     /// Whether it may be published again after a crash.
     pub repeatable: bool,

@@ -29,7 +29,7 @@ pub struct UnsentReply {
     pub mark: Seq,
     /// The command as received.
     pub received: Received,
-    /// The reply.
+    /// Reply to send again.
     pub reply: Reply,
 }
 
@@ -73,7 +73,7 @@ impl Recovered {
 /// A command of a pair, as the journal knows it.
 #[derive(Debug, Clone)]
 pub struct IdentifiedCommand {
-    /// Its identity.
+    /// Identity by which both nodes of a pair know it.
     pub identity: String,
     /// The messages planned for it, if it had come that far and has no reply.
     pub sending: Option<Vec<PlannedPublish>>,

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use crate::store::journal::disk::{Disk, Pages};
 
-/// The behaviour of the disk.
+/// Faults of the simulated disk.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct DiskBehaviour {
     /// Time that a sync takes in addition.
