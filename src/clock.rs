@@ -50,7 +50,7 @@ pub fn suspended() -> Duration {
     Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
 }
 
-/// Returns the current moment of a clock that goes on while the machine is suspended. It is
+/// Returns the current moment of a clock that continues while the machine is suspended. It is
 /// compared only with moments of the same clock.
 pub fn now_with_suspend() -> Instant {
     now() + suspended()

@@ -38,8 +38,8 @@ pub struct Binding {
     pub toggle: Option<Publication>,
     /// The time after which a reported value is no longer known, as the device announced it.
     pub expire_after: Option<Duration>,
-    /// Set for a value that does not turn the device on: the command that does is sent besides,
-    /// unless the device is on.
+    /// Set for a value that does not turn the device on: the command that turns it on is sent as
+    /// well, unless the device is on.
     pub power_on: Option<PowerOn>,
 }
 

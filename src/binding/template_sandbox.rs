@@ -311,7 +311,7 @@ fn measured<'a>(expr: Expr<'a>, fence: &'static str) -> Expr<'a> {
     ))
 }
 
-/// The writing anew of a template, as deep as it is at the moment.
+/// Rewrites a template; keeps the present depth, and the first unknown name.
 #[derive(Default)]
 struct Rewriter {
     level: Rc<Cell<usize>>,

@@ -1,9 +1,9 @@
 //! The disk tier. A draft that cannot be read is dropped and requested again. Writes are not
 //! flushed: the journal's next sync does that, and losing the last few costs one request each.
 //!
-//! Drafts are stored by age, several in each page: writing one costs little then, and the oldest
-//! are dropped page by page. A draft that is renewed is written anew, and then removed from the
-//! page of the earlier one.
+//! Drafts are stored by age, several in each page: so writing one costs little, and the oldest are
+//! dropped page by page. A renewed draft is written to a new page, and then removed from the page
+//! of the earlier one.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -29,7 +29,8 @@ const PAGE_DRAFTS: usize = 16;
 /// Bytes from which a page takes no more drafts.
 const PAGE_BYTES: usize = 8 << 10;
 
-/// The limits have room for at least so many pages, so that not too much is dropped at once.
+/// Smallest number of pages for which the limits have room, so that one page is not too large a
+/// share of the drafts to drop.
 const PAGES: usize = 8;
 
 /// Longest time a draft waits for others of its page, if others come: each write of a page costs as
@@ -80,7 +81,8 @@ struct DraftHeader<'a> {
 pub struct Drafts {
     tree: StoreTree,
     limits: DiskLimits,
-    /// Locked for one draft or one page: whoever visits all drafts must not hold up commands.
+    /// Index of the drafts. It is locked for one draft or one page at a time, so that a visit of
+    /// all drafts does not delay commands.
     pages: Mutex<DraftPages>,
 }
 

@@ -267,8 +267,8 @@ impl DraftCache {
         Some(Ok(kept.draft))
     }
 
-    /// Keeps a draft of `model`. One that asks back, or did not pass the gate, is kept briefly, one
-    /// that speaks for a short time.
+    /// Keeps a draft of `model`. A draft that asks back, or did not pass the gate, is kept briefly;
+    /// one with a text to say is kept for a short time.
     pub fn keep(&self, key: &Key, model: &str, draft: &Draft, passed: bool) {
         // A model that was given up while it was asked has the last word once, and no longer.
         if key.phrase().len() > LONGEST_PHRASE || !self.models().iter().any(|asked| asked == model)

@@ -1,4 +1,4 @@
-//! The tier in Redis, which several nodes share. Its contents are a stranger's until they have been
+//! The tier in Redis, which several nodes share. Its contents are not trusted until they have been
 //! read and checked: a draft of a model that is not configured, or of an unknown form, is a miss.
 
 use std::sync::Arc;

@@ -9,7 +9,8 @@ use serde_json::Value as Json;
 use crate::config::{ConfigLocation, is_secret_header};
 use crate::secret::address::{REMOVED, without_credentials};
 
-/// Keys of secrets, besides the headers of secrets and those that end with [`SECRET_ENDINGS`].
+/// Keys of secrets, in addition to the headers of secrets and the keys that end with
+/// [`SECRET_ENDINGS`].
 const SECRET_KEYS: [&str; 2] = ["key", "pass"];
 
 /// Endings of keys whose values may be secrets.

@@ -1,6 +1,6 @@
 //! Causes for not understanding a command without a language model.
 
-/// The cause, as far as the local grammar can tell.
+/// Cause, as far as the local grammar can determine it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Misunderstanding {
     /// The home has no devices yet.

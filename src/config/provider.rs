@@ -29,7 +29,7 @@ const RESERVED_HEADERS: [&str; 6] = [
     "host",
     "transfer-encoding",
 ];
-/// Headers that carry secrets at gateways, besides those of the APIs.
+/// Headers that carry secrets at gateways, in addition to those of the APIs.
 const SECRET_HEADERS: [&str; 5] = [
     "api-key",
     "authorization",

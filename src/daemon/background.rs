@@ -27,7 +27,7 @@ const MAX_ACK_TOKENS: usize = 65_535;
 /// The most commands that are taken from the channel at once.
 const MAX_ACK_BATCH: usize = 1024;
 
-/// From so many commands that wait, finished ones are acknowledged at once instead of together
+/// Number of waiting commands from which finished ones are acknowledged at once instead of together
 /// after the next sync: without acknowledgements the broker would soon hold back the next commands.
 const EARLY_ACKS: usize = 8;
 

@@ -51,13 +51,13 @@ const HEALTH_INTERVAL: Duration = Duration::from_mins(1);
 /// The time for which the answer to an operator's request may wait for the broker.
 const ADMIN_ANSWER_TTL: Duration = Duration::from_secs(30);
 
-/// The time after which systemd is told that the daemon serves without a broker.
+/// Time after which systemd is notified that the daemon serves without a broker.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A command on its way to its reply.
 type CommandFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The parts the event loop is made of, besides the command task.
+/// Parts of which the event loop is made, in addition to the command task.
 pub(super) struct Parts {
     /// Acknowledges commands to the broker once they are on disk.
     pub(super) ack_tokens: mpsc::Sender<(AckToken, Option<Seq>)>,
@@ -78,7 +78,7 @@ pub(super) struct ServiceStatus {
     pub(super) broker_error: Option<String>,
     /// True once a connection to the broker was made.
     pub(super) was_connected: bool,
-    /// True once systemd was told that the daemon serves.
+    /// True once systemd was notified that the daemon serves.
     pub(super) is_ready: bool,
     /// The number of faults found by the last reload; the earlier configuration is in use then.
     pub(super) config_faults: usize,

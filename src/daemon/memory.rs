@@ -16,8 +16,8 @@ const MINUTES: u8 = 3;
 /// are announced one after the other.
 const SETTLED: Duration = Duration::from_secs(3);
 
-/// Schedule for giving memory back: each time is a pass over the free parts of the heap, and the
-/// code that runs next is mapped anew, so an idle program does without.
+/// Schedule for giving memory back. An idle program does not do so: each time is a pass over the
+/// free parts of the heap, and the code that runs next has to be mapped again.
 #[derive(Debug)]
 pub(super) struct MemoryRelease {
     /// Commands received until the last minute began.

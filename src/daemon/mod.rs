@@ -71,7 +71,8 @@ pub struct Handles {
     pub log: Log,
 }
 
-/// Serves until it is told to stop, then drains. Blocks at the start while the store is opened.
+/// Serves until it receives the signal to stop, then drains. Blocks at the start while the store is
+/// opened.
 ///
 /// # Errors
 /// When something cannot be set up that waiting does not fix. A broker or provider that is offline

@@ -21,7 +21,8 @@ use crate::schedule::timer::TimerId;
 use crate::store::journal::{PlannedPublish, Seq};
 
 /// Commands that are begun while the broker has no reply to them. After a takeover only these can
-/// be uncertain. One takes two round trips to the broker, so that so many keep it busy.
+/// be uncertain. Each takes two round trips to the broker, so that this number keeps the broker
+/// busy.
 const MAX_BEGUN: usize = 8;
 
 /// Longest time a command waits because too many others are in progress: it would wait longer only

@@ -19,7 +19,7 @@ pub(super) struct Surroundings<'i> {
     pub(super) back: &'i [&'i str],
 }
 
-/// Counts that tell whether a command is one command or several.
+/// Counts that show whether a command is one command or several.
 #[derive(Debug, Clone, Copy, Default)]
 struct CommandForm {
     clauses: usize,

@@ -585,7 +585,7 @@ fn is_so(capability: &Capability, state: StateWord) -> Option<Value> {
     }
 }
 
-/// Returns the only reading of a sensor that tells the state, such as whether a window is open.
+/// Returns the only reading of a sensor that shows the state, such as whether a window is open.
 fn sensed(device: &Device, state: StateWord) -> Option<(Property, Option<Value>)> {
     let readings = device.capabilities.iter();
     exactly_one(readings.filter_map(|capability| sensed_by(capability, state)))

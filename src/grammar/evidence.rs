@@ -246,9 +246,10 @@ impl Evidence {
         !self.is_slight || !has_range || action.op != Op::Set || is_number
     }
 
-    /// Returns whether not all words with a direction speak of the other one. Verbs decide before
-    /// states. A change by degrees needs a word for its direction: a complaint that there is too
-    /// much of something asks for less of it.
+    /// Returns whether the phrase may mean the direction of the action: it is false if all words
+    /// with a direction mean the opposite one. Verbs decide before states. A change by degrees
+    /// needs a word for its direction: a complaint that there is too much of something asks for
+    /// less of it.
     fn has_direction_of(&self, action: &Action) -> bool {
         let Some(direction) = direction_of(action) else {
             return true;

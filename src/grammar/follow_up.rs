@@ -23,7 +23,7 @@ use crate::grammar::tokens::words;
 use crate::vocabulary::action::{Action, Draft, Op, TargetScope};
 use crate::vocabulary::{Property, Value};
 
-/// Most words that a sentence of fixed form has besides fillers.
+/// Most words that a sentence of fixed form has in addition to fillers.
 const MOST_FIXED_WORDS: usize = 12;
 
 /// The last command applied to other devices.

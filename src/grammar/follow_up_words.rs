@@ -31,9 +31,9 @@ pub enum FollowUp {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct FollowUpWords {
-    /// More words for the last device, besides those of `[words]`.
+    /// More words for the last device, in addition to those of `[words]`.
     pub(super) it: Vec<String>,
-    /// More words for the last devices.
+    /// More words for the last device, in addition to those of `[words]`.
     pub(super) them: Vec<String>,
     /// Pronouns that are attached to a verb, or stand behind one at the end: "éteins-le".
     pub(super) clitics: Vec<String>,

@@ -63,9 +63,8 @@ impl Interpreter<'_> {
         agreed
     }
 
-    /// Returns whether the words speak against a command: one of them prevents every
-    /// interpretation, or all of them are known and none is a verb, a comparative or the start of a
-    /// question.
+    /// Returns whether the words exclude a command: one of them prevents every interpretation, or
+    /// all of them are known and none is a verb, a comparative or the start of a question.
     pub(super) fn is_no_command(&self, text: &str) -> bool {
         let plain = self.lexicon.spelling.plain(text);
         let tried = Spans::try_of(&plain, self.lexicon, self.names);
@@ -350,7 +349,7 @@ impl Interpreter<'_> {
 }
 
 /// Returns one draft of two that mean the same, or `None` if they differ. "open" of a window is a
-/// state and a value of its sensor: the state tells how the question was put.
+/// state and a value of its sensor: the state shows in which words the question was asked.
 fn one_of(draft: Draft, other: Draft) -> Option<Draft> {
     if draft.does_the_same(&other) {
         return Some(other);

@@ -136,7 +136,7 @@ struct Raw {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PlaceWords {
-    /// Words for the place, besides those it is called.
+    /// Words for the place, in addition to its names.
     pub(super) said: Vec<String>,
     /// Names of areas: if the home has exactly one of them, all of these words mean it.
     pub(super) areas: Vec<String>,
@@ -280,7 +280,7 @@ pub(super) struct Counting {
     pub(super) point: Vec<String>,
     pub(super) half: Vec<String>,
     pub(super) minus: Vec<String>,
-    /// The decimal separator besides the point.
+    /// Decimal separator in addition to the point.
     pub(super) decimal: Option<char>,
 }
 

@@ -378,7 +378,7 @@ impl LocalGrammar {
         combine(own, draft)
     }
 
-    /// Returns whether the words of the phrase are known and speak against a command.
+    /// Returns whether the words of the phrase are known and exclude a command.
     fn is_no_command(&self, phrase: &Phrase, home: &Home) -> bool {
         self.language(phrase).is_some_and(|language| {
             let names = language.names(home);

@@ -1153,7 +1153,7 @@ struct ImpliedTarget {
 }
 
 impl ImpliedTarget {
-    /// Returns the devices the clause is about, or `None` if its words do not tell.
+    /// Returns the devices the clause is about, or `None` if its words do not show that.
     fn by(request: &ClauseIntent<'_>, names: &Names) -> Option<Self> {
         Self::by_verb(request, names).or_else(|| Self::by_property(request, names))
     }

@@ -92,7 +92,7 @@ pub(super) enum StateWord {
 }
 
 impl StateWord {
-    /// Returns whether the word tells how far something is open.
+    /// Returns whether the word states how far something is open.
     pub(super) fn is_extent(self) -> bool {
         matches!(self, Self::FullyOpen | Self::Ajar)
     }

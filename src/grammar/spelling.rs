@@ -21,7 +21,7 @@ pub(super) struct Spelling {
     accented: HashSet<String>,
     /// Alternative spellings of letters: `ue` for `ü`.
     letters: BTreeMap<String, String>,
-    /// Letters between the parts of a compound, besides none: `n` in "küchenlicht". `None` if the
+    /// Letters that may stand between the parts of a compound: `n` in "küchenlicht". `None` if the
     /// language has no compounds.
     joints: Option<Vec<String>>,
 }

@@ -1148,7 +1148,7 @@ fn is_length(timing: &Timing) -> bool {
     matches!(timing, Timing::After(_) | Timing::For(_))
 }
 
-/// Returns the time so many minutes from an hour.
+/// Returns the time this number of minutes after an hour, or before it if negative.
 fn shifted(hour: u8, minutes: i16) -> Option<TimeOfDay> {
     if hour > 24 {
         return None;

@@ -45,7 +45,7 @@ pub enum TimerRequest {
     /// Changes the time of the last timer, or sets one where there is none: "zet de timer op tien
     /// minuten".
     ChangeOrSet(Timing),
-    /// Lets the last timer end so much later, or earlier.
+    /// Lets the last timer end later, or earlier, by a length of time.
     ChangeBy(Span, TimeShift),
     /// Sets a timer without a command, with its name.
     Set(Timing, Option<String>),

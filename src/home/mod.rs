@@ -60,7 +60,7 @@ pub enum HomeConflict {
     /// Two devices have one identifier.
     #[error("two devices have the identifier `{0}`")]
     SameId(Slug),
-    /// Two devices cannot be told apart, because they have one name in one area.
+    /// Two devices cannot be distinguished, because they have one name in one area.
     #[error(
         "devices `{first}` and `{second}` are both called `{name}` in the same area: give one \
          another name"

@@ -188,7 +188,7 @@ struct Walk {
     /// Whether the commanded device was visited.
     has_begun: bool,
     queue: VecDeque<Reached>,
-    /// The devices besides the commanded one. Most messages reach none.
+    /// Devices other than the commanded one. Most messages reach none.
     seen: HashSet<usize>,
     found: Vec<Reached>,
 }

@@ -343,7 +343,8 @@ impl InboxSender {
         }
     }
 
-    /// Returns whether so many commands wait that their reader should run before more are received.
+    /// Returns whether the waiting commands are so many that their reader should run before more
+    /// are received.
     pub(super) fn is_half_full(&self) -> bool {
         2 * self.lock().commands >= self.max_commands
     }

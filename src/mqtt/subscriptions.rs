@@ -21,7 +21,7 @@ const MAX_FILTERS: usize = 50;
 /// More than the header, packet id and properties of a SUBSCRIBE take, in bytes.
 const HEADER: usize = 16;
 
-/// Bytes a filter takes besides its text: two for its length, one for the options.
+/// Bytes of a filter in addition to its text: two for its length, one for the options.
 const FILTER_OVERHEAD: usize = 3;
 
 /// Connections that may end right after a SUBSCRIBE with a filter before the filter is requested

@@ -161,8 +161,8 @@ impl FailureDetector {
         is_last
     }
 
-    /// Returns whether the leader has given signs without a gap for so long that it was right to
-    /// replace the one before.
+    /// Returns whether the leader has given signs of life without a gap for long enough to show
+    /// that it was right to replace the one before.
     fn is_steady(&self) -> bool {
         let (Some(since), Some(seen)) = (self.steady_since, self.seen) else {
             return false;

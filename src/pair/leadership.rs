@@ -706,7 +706,7 @@ mod tests {
             self.frozen = Some(node);
         }
 
-        /// Lets the node go on, with all that was sent meanwhile.
+        /// Continues the node, which then receives everything that was sent meanwhile.
         fn thaw(&mut self) {
             let node = self.frozen.take().unwrap();
             for event in std::mem::take(&mut self.late) {

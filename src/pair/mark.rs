@@ -27,7 +27,7 @@ pub enum PairMark {
         node: String,
         /// Distinguishes barriers of one node.
         nonce: u64,
-        /// Whether the broker counts packets anew: it had lost the session.
+        /// Whether the broker has begun to count packets again, because it had lost the session.
         #[serde(default)]
         is_new_session: bool,
     },

@@ -23,7 +23,7 @@ pub(super) const MAX_PLAN: usize = 256 << 10;
 /// The longest reply that is remembered, to be repeated for a client that sends its command again.
 pub(super) const MAX_REPLY: usize = 16 << 10;
 
-/// Bytes of an entry besides its texts.
+/// Bytes of an entry in addition to its texts.
 const OVERHEAD: usize = 128;
 
 /// The most timers that are remembered, and the longest record of one in bytes.
@@ -314,8 +314,8 @@ impl PairMemory {
         }
     }
 
-    /// Forgets the commands that clients did not name: the broker has lost the session, and counts
-    /// its packets anew.
+    /// Forgets the commands that clients did not name: the broker has lost the session, and begins
+    /// to count its packets again.
     pub fn forget_numbered(&mut self) {
         let bytes = &mut self.bytes;
         self.commands.retain(|identity, known| {

@@ -41,7 +41,7 @@ pub const IDENTITY: &str = "sayso-command";
 /// The longest message of the pair that is read, in bytes: a mark with its plan.
 const MAX_MESSAGE: usize = 512 << 10;
 
-/// Bytes of a command in a snapshot, besides its plan.
+/// Bytes of a command in a snapshot, in addition to its plan.
 const SNAPSHOT_ENTRY: usize = 128;
 
 /// Connections of the observer whose numbers are remembered.
@@ -226,8 +226,8 @@ impl Pair {
         }
     }
 
-    /// Takes over the records of an earlier run with their ages, in which nothing is missing since
-    /// so long ago. Those of this run are kept from now on.
+    /// Takes over the records of an earlier run with their ages. `since` is the time for which none
+    /// of them is missing. Those of this run are kept from now on.
     pub fn restore(&self, since: Duration, records: Vec<(Duration, Vec<u8>)>) {
         let now = now();
         let before = |age: Duration| now.checked_sub(age).unwrap_or(now);
@@ -726,7 +726,7 @@ mod tests {
         observe(pair, "s/reply/a", b"{}", Some(&identity(n).to_string()));
     }
 
-    /// Ends a node and starts it again, so long after the first of its records.
+    /// Ends a node and starts it again, `since` after the first of its records.
     fn started_again(pair: &Pair, since: Duration) -> Arc<Pair> {
         let settings = PairSettings {
             node: pair.node.clone(),

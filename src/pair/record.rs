@@ -12,7 +12,7 @@ pub(super) enum ProgressRecord {
     Mark(Bytes),
     /// A command was answered, with this reply unless it is too long.
     Answered(CommandIdentity, Option<Bytes>),
-    /// The broker counts its packets anew.
+    /// The broker has begun to count its packets again.
     NewSession,
     /// From now on this node knows which commands have begun.
     Informed,

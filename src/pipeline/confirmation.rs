@@ -40,8 +40,8 @@ pub(super) enum OpenQuestion {
     JustReplaced(Question),
 }
 
-/// The open questions by source. Their moments are those of a clock that goes on while the machine
-/// is suspended: a door is not opened by an answer to the question of an hour ago.
+/// Open questions by source. Their moments are those of a clock that continues while the machine is
+/// suspended: a door is not opened by an answer to the question of an hour ago.
 #[derive(Debug, Default)]
 pub(super) struct PendingConfirmations {
     sources: HashMap<Source, SourceQuestions>,

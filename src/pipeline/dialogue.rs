@@ -1,8 +1,9 @@
 //! Memory of the last commands of each source, for sentences that refer to them. Pure.
 //!
-//! A source may hold several conversations, which the field `context` of a command tells apart. A
+//! A source may hold several conversations, which the field `context` of a command distinguishes. A
 //! sentence refers to the last command of its conversation, for five minutes; `undo` reaches back
-//! ten. A command that failed refers to nothing: "it" would be the device that was not understood.
+//! ten. Nothing can refer to a command that failed: "it" would be the device that was not
+//! understood.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};

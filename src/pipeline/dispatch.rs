@@ -293,7 +293,7 @@ impl Pipeline {
     }
 }
 
-/// A plan in the queues of its devices; dropping it lets the next plan go on.
+/// A plan in the queues of its devices; the next plan proceeds when this is dropped.
 struct Queued<'a> {
     pipeline: &'a Pipeline,
     steps: &'a [&'a Step],

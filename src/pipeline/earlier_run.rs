@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::clock::now;
 use crate::command::Command;
 
-/// A command with less time left may be late when its turn comes: for so long the commands of an
-/// earlier run may wait for each other.
+/// A command with less time left may expire before its turn comes: the commands of an earlier run
+/// may wait for each other for this time.
 const SHORT: Duration = Duration::from_secs(4);
 
 /// Commands of an earlier run that have no reply, by number; `None` for those that have claimed

@@ -18,8 +18,8 @@ pub(super) const MAX_REQUESTERS: usize = 256;
 /// The most commands of one source that make a request.
 const MAX_REQUESTERS_PER_SOURCE: usize = 64;
 
-/// Bytes of a command that shares a request, besides its texts: its task and its entries in tables.
-/// Source: measured, 6.5 KiB in a release build.
+/// Bytes of a command that shares a request, in addition to its texts: its task and its entries in
+/// tables. Source: measured, 6.5 KiB in a release build.
 const FOLLOWER_BYTES: usize = 8 << 10;
 
 /// The most bytes of all commands that share requests: some 1,530 short ones.

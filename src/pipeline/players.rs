@@ -12,8 +12,8 @@ use crate::vocabulary::action::{Choice, Draft, Op};
 use crate::vocabulary::{Property, Value};
 
 impl Pipeline {
-    /// Replaces a question about several players by the choice of the only one that plays, or that
-    /// is paused where playing is to go on.
+    /// Replaces a question about several players by the choice of the only one that plays, or of
+    /// the only paused one if the command resumes playback.
     pub(super) fn choose_player(
         &self,
         interpretation: Interpretation,

@@ -140,7 +140,7 @@ impl Shared {
         self.earlier_run.lock()
     }
 
-    /// Waits until the pipeline is told that no command may wait for a model any more.
+    /// Waits until no command may wait for a model any more.
     pub(super) async fn stopping(&self) {
         let mut stopping = self.stopping.subscribe();
         // The sender lives in `self`, so this cannot fail.

@@ -1,5 +1,6 @@
-//! A language model for simulations, under virtual time: it knows "do job <device> <number>", takes
-//! its time, and fails now and then: for good, or so that the client may come back.
+//! A language model for simulations, under virtual time: it understands "do job <device> <number>",
+//! takes its time, and fails now and then, either finally or so that the client may try again
+//! later.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

@@ -12,7 +12,7 @@ const LONGEST: Duration = Duration::from_millis(25);
 /// The most time beyond [`FREE`] that can be saved up.
 const MAX_CREDIT: Duration = Duration::from_millis(100);
 
-/// The share of time by which the credit grows: one in so many.
+/// Divisor of the share of time by which the credit grows.
 const REFILL: u32 = 4;
 
 /// The shortest time between two reports of an exhausted budget.

@@ -747,7 +747,7 @@ pub(super) fn opens(step: &Step, request: &Request<'_>) -> bool {
     is_opening && capability.guard.opening != Risk::Auto
 }
 
-/// Returns whether the operator wants every change of a capability confirmed.
+/// Returns whether the operator requires a confirmation of every change of a capability.
 fn asks_always(step: &Step, request: &Request<'_>) -> bool {
     let device = request.home.device(step.device().as_str());
     let capability = device.and_then(|device| device.capability(&step.action().property));

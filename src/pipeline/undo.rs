@@ -26,7 +26,7 @@ pub(super) struct Restoration {
 }
 
 impl Restoration {
-    /// Computes the restoration. `is_changed` tells whether a device was commanded since.
+    /// Computes the restoration. `is_changed` returns whether a device was commanded since.
     pub(super) fn of(
         earlier: &[Earlier],
         home: &Home,

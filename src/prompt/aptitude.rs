@@ -71,7 +71,7 @@ const QUESTIONS: [(&str, Right); 8] = [
     ("order a pizza", Right::Nothing),
 ];
 
-/// Returns whether a model of so many parameters has to pass the test.
+/// Returns whether a model with this number of parameters has to pass the test.
 pub fn is_required(parameters: u64) -> bool {
     parameters < SMALLEST_UNTESTED
 }

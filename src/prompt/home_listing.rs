@@ -170,7 +170,7 @@ fn device_line(out: &mut String, shown: &ListedDevice<'_>, usual: &BTreeMap<Stri
     out.push('\n');
 }
 
-/// Returns the names besides the identifier; the name it was made from adds nothing.
+/// Returns the names other than the identifier; the name it was made from adds nothing.
 fn names(id: &Slug, name: &str, aliases: &[String]) -> String {
     let new = std::iter::once(name)
         .chain(aliases.iter().map(String::as_str))

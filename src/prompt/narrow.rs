@@ -25,7 +25,7 @@ pub(super) const SMALL_CONTEXT: usize = 2048;
 /// Bytes of a prompt per token, a cautious value.
 pub(super) const BYTES_PER_TOKEN: usize = 3;
 
-/// Tokens of an answer besides its actions.
+/// Tokens of an answer in addition to its actions.
 pub(super) const BASE_TOKENS: u32 = 24;
 
 /// Tokens of one action.

@@ -18,7 +18,7 @@ use crate::vocabulary::{Domain, Property};
 /// against the home alone.
 const MOST_IDS: usize = 200;
 
-/// The most kinds of actions told apart in a narrow schema.
+/// Largest number of types of actions that a narrow schema distinguishes.
 const MOST_VARIANTS: usize = 48;
 
 /// Returns the schema for answers about these devices.

@@ -150,13 +150,13 @@ pub struct ErrorBody {
     pub status: Option<u16>,
     /// The server's own words: `: code: message`.
     pub words: String,
-    /// A cause that the status does not tell.
+    /// Cause that the status does not show.
     pub cause: Option<ErrorCause>,
     /// The wait stated in the body.
     pub retry_after: Option<Duration>,
 }
 
-/// A cause that the body tells, whatever the status.
+/// Cause that the body states, independent of the status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorCause {
     /// The operator has to correct something.

@@ -128,8 +128,8 @@ impl Provider for Ollama {
     }
 }
 
-/// Returns the context for a prompt of so many bytes and its answer, as a power of two so that it
-/// seldom changes: another size loads the model anew.
+/// Returns the context size, in tokens, for a prompt of this number of bytes and its answer. It is
+/// a power of two, so that it seldom changes: Ollama loads the model again for another size.
 fn context_size(bytes: usize, answer: u32) -> u32 {
     let prompt = u32::try_from(bytes / BYTES_PER_TOKEN).unwrap_or(u32::MAX);
     let wanted = prompt.saturating_add(answer);

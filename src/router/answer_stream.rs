@@ -1,6 +1,6 @@
 //! An answer in words, published in parts while it comes in. Several providers may be called for
-//! it, one after the other or in parallel: one of them is published at a time, and another's text
-//! begins anew under a number of its own.
+//! it, one after the other or in parallel: one of them is published at a time, and the text of
+//! another one starts again under a new number.
 
 use crate::command::reply::Piece;
 use crate::vocabulary::shared_str::SharedStr;
@@ -30,7 +30,7 @@ struct StreamedText {
     is_sealed: bool,
 }
 
-/// The mark of a part, besides its text.
+/// Mark of a part, in addition to its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mark {
     None,

@@ -30,7 +30,8 @@ const MARGIN: Duration = Duration::from_millis(50);
 /// With less time left no call is made.
 const SHORTEST_CALL: Duration = Duration::from_millis(250);
 
-/// A failure that took so long is not repeated at the same provider while another is available.
+/// Duration from which a failed call is not repeated at the same provider while another is
+/// available.
 const SLOW_FAILURE: Duration = Duration::from_secs(2);
 
 /// A longer pause before another attempt is not waited for while another provider is available.

@@ -11,7 +11,7 @@ use crate::clock::now;
 use crate::provider::http::Presence;
 use crate::router::upstream::Upstream;
 
-/// The first probe comes so long after the breaker opened; the pause doubles after each.
+/// Pause between the opening of the breaker and the first probe; it doubles after each probe.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The longest pause between two probes.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// Answers remembered. At a few commands an hour they cover a day.
 const REMEMBERED: usize = 32;
 
-/// A silence of so many times the 95th percentile is unusual.
+/// Multiple of the 95th percentile from which a silence is unusual.
 const TIMES: f64 = 1.5;
 
 /// The fewest answers that a hedge can be based on.
@@ -48,8 +48,8 @@ impl Latencies {
         self.last = Some(now);
     }
 
-    /// Returns the expected latency in seconds with so many calls in flight; zero where it was
-    /// never called, so that it is.
+    /// Returns the expected latency in seconds with this number of calls in flight; zero if the
+    /// provider was never called, so that it is called.
     pub(super) fn cost(&self, in_flight: usize, now: Instant) -> f64 {
         let Some(last) = self.last else { return 0.0 };
         let idle = now.saturating_duration_since(last).as_secs_f64() / IDLE_HALF_LIFE.as_secs_f64();

@@ -247,7 +247,7 @@ impl PartialAnswer {
 
 /// End of the text before the object.
 enum PreambleEnd {
-    /// It may go on.
+    /// It has not ended yet.
     Open,
     /// At this byte.
     At(usize),

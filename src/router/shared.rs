@@ -13,8 +13,8 @@ use crate::router::retry_budget::{RetryBudget, RetryBudgetView};
 use crate::router::spend_limit::SpendLimit;
 use crate::telemetry::counters::Counters;
 
-/// One request in so many may be sent to two providers before the first is late.
-/// Source: J. Dean and L. A. Barroso, "The Tail at Scale", 2013.
+/// Number of requests of which one may be sent to two providers before the first is late. Source:
+/// J. Dean and L. A. Barroso, "The Tail at Scale", 2013.
 const HEDGE_INTERVAL: u64 = 20;
 
 /// State shared by all providers.

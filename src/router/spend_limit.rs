@@ -286,8 +286,8 @@ impl Account {
     }
 
     /// Begins a new day or month where one has begun. Where the clock was set, the day gets its new
-    /// number and keeps its sum. Before the first use of a run the uptime tells nothing, and
-    /// only a clock behind the account counts as set.
+    /// number and keeps its sum. Before the first use of a run the uptime proves nothing, and only
+    /// a clock behind the account counts as set.
     fn advance(&mut self, now: Moment) {
         let was_set = match self.seen {
             Some(seen) => now.was_set_since(seen),

@@ -348,7 +348,7 @@ impl Upstream {
     }
 
     /// Applies a reload: the operator may have corrected the cause of an error, or restarted a
-    /// server that asked for a pause. Rate limits go on.
+    /// server that asked for a pause. Rate limits stay in force.
     pub(super) fn apply_reload(&self, patience: Duration) {
         self.spend[0].set_limits(self.settings.spend);
         let mut state = self.state();
@@ -813,7 +813,7 @@ impl Upstream {
         self.spend[0].keep_in(disk);
     }
 
-    /// Returns why it cannot be called now, as far as its state tells.
+    /// Returns why it cannot be called now, as far as its own state shows that.
     pub(super) fn unavailable(&self) -> Option<Unavailable> {
         self.state().unavailable(now())
     }

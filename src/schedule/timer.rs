@@ -94,7 +94,7 @@ pub enum Due {
 pub enum Wait {
     /// So long.
     For(Duration),
-    /// It should have fired so long ago.
+    /// It should have fired this long ago.
     Late(Duration),
     /// The wall clock is not set yet.
     ClockUnset,
@@ -152,7 +152,7 @@ impl Due {
         }
     }
 
-    /// Returns the due time so much earlier, at the earliest now; `None` for a state.
+    /// Returns the due time moved back by `less`, at the earliest now, or `None` for a state.
     pub fn moved_back(&self, less: Duration, now: &Now) -> Option<Self> {
         let Wait::For(left) = self.wait(now) else {
             return None;
@@ -175,13 +175,13 @@ impl Due {
         }
     }
 
-    /// Returns the due time so much later; `None` for a state.
+    /// Returns the due time moved on by `more`, or `None` for a state.
     pub fn moved_on(&self, more: Duration) -> Option<Self> {
         let is_state = matches!(self, Self::State { .. });
         (!is_state).then(|| self.later(millis(more)))
     }
 
-    /// Returns the due time so many milliseconds later.
+    /// Returns the due time moved on by this number of milliseconds.
     fn later(&self, more_ms: u64) -> Self {
         let more = i64::try_from(more_ms).unwrap_or(i64::MAX);
         match self {
@@ -676,8 +676,8 @@ impl Timers {
         rules.collect()
     }
 
-    /// Makes a rule due whose condition became true. A rule that waits for each time goes on
-    /// waiting; while it is being carried out it does not fire again. Returns whether it is due.
+    /// Makes a rule due whose condition became true. A rule that fires each time continues to wait;
+    /// while it is being carried out it does not fire again. Returns whether it is due.
     pub fn trigger(&mut self, id: TimerId, now: &Now) -> bool {
         if self.has_occurrence(id) {
             return false;
@@ -766,9 +766,9 @@ impl Timers {
         others.any(|other| other.of == Some(id))
     }
 
-    /// Takes the timers that are due, in the order of their due times, each with how late it is
-    /// where that is known. They count as firing until [`Timers::fired`]. A repeated command goes
-    /// on waiting for its next occurrence.
+    /// Takes the timers that are due, in the order of their due times, each with its lateness if
+    /// that is known. They count as firing until [`Timers::fired`]. A repeated command continues to
+    /// wait for its next occurrence.
     pub fn take_due(&mut self, now: &Now, place: &HomeLocation) -> Vec<(Timer, Option<Duration>)> {
         self.drop_overtaken(now);
         let mut due = Vec::new();

@@ -71,8 +71,8 @@ impl Gateway {
         }
     }
 
-    /// Hands out due timers. With `most` the gateway ends after so many writes, before anything is
-    /// done.
+    /// Hands out due timers. With `most` the gateway ends after this number of writes, before
+    /// anything is done.
     fn fire(&mut self, most: Option<usize>) {
         let now = self.now();
         let due = self.timers.take_due(&now, &self.place);

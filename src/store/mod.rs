@@ -220,8 +220,8 @@ const PROBE_BYTES: usize = 1 << 20;
 /// the log is never completed, so that every later flush waits for ever.
 const HEADROOM: u64 = 2 << 20;
 
-/// Checks that the disk of an open file has room for `bytes` more, twice: with the entries around
-/// them sled may write a page anew.
+/// Checks that the disk of an open file has room for twice `bytes`: sled may write a whole page
+/// again, with the entries around the new ones.
 ///
 /// # Errors
 /// When it has not.
@@ -299,7 +299,7 @@ impl Store {
         Ok(tree)
     }
 
-    /// Checks that the disk has room for a write of so many bytes.
+    /// Checks that the disk has room for a write of this number of bytes.
     ///
     /// # Errors
     /// When it has not, or cannot be asked.
@@ -312,7 +312,8 @@ impl Store {
         self.is_written.swap(false, Relaxed)
     }
 
-    /// Releases all trees, whoever holds them: the database is closed once nobody uses it.
+    /// Releases all trees, even while they are in use elsewhere: the database is closed after its
+    /// last user.
     fn release_trees(&self) {
         for tree in self.trees.lock().iter() {
             tree.release();

@@ -2,9 +2,9 @@
 //! killed and started again knows which commands were begun and answered before.
 //!
 //! Records are handed to the kernel, and not synced: they survive the end of the process, and are
-//! not used after a restart of the machine. A thread of its own writes them, so that nobody waits
-//! for the disk. A record that is not written is never missing silently: the files are then begun
-//! anew, and say since when they are complete.
+//! not used after a restart of the machine. A thread of its own writes them, so that nothing waits
+//! for the disk. If a record cannot be written, this is never hidden: the files are then started
+//! again, with the time from which they are complete.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
@@ -48,7 +48,7 @@ const MAX_BATCH: usize = 256;
 /// Time a record may wait for the disk before the files are given up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The pause after a failure before the files are begun anew.
+/// Pause after a failure before the files are started again.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Stack of the thread that writes, in bytes.

@@ -32,7 +32,8 @@ pub struct TimerRecords {
 /// Records to write, by number; those that are `None` are removed.
 pub type ChangedRecords = Vec<(u64, Option<Vec<u8>>)>;
 
-/// Begins to write records, and to sync the store. The write goes on where nobody waits for it.
+/// Begins to write records, and to sync the store. The write continues if its caller no longer
+/// waits for it.
 pub fn begin_write(store: Arc<Store>, records: ChangedRecords) -> JoinHandle<io::Result<()>> {
     begin(move || {
         TimerRecords::open(&store)?.write(records)?;

@@ -1,5 +1,5 @@
-//! Trees of the store that others than the journal use: the store releases them when it fails, so
-//! that it can be opened again whoever still holds one.
+//! Trees of the store that others than the journal use. The store releases them when it fails, so
+//! that it can be opened again while others still hold them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -60,7 +60,7 @@ pub(super) struct BlockEntry {
     pub(super) expansion_rules: BTreeMap<String, String>,
     /// Lists of this block alone.
     pub(super) lists: BTreeMap<String, ListEntry>,
-    /// Key of the response, which also tells how a question is put: `any`, `all`, `which`.
+    /// Key of the response, which also states the form of a question: `any`, `all`, `which`.
     pub(super) response: Option<String>,
 }
 

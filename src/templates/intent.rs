@@ -413,7 +413,7 @@ fn state_query(block: &Block, matched: &Match) -> Option<StateQuery> {
     })
 }
 
-/// Returns whether two drafts come to the same messages and answers.
+/// Returns whether two drafts result in the same messages and answers.
 pub(super) fn agree(a: &Draft, b: &Draft) -> bool {
     let key = |draft: &Draft| -> BTreeSet<String> {
         let actions = draft.actions.iter();

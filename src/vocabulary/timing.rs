@@ -98,7 +98,7 @@ pub struct Span {
     /// Calendar days.
     #[serde(default)]
     pub days: u16,
-    /// Seconds, besides the days.
+    /// Seconds, in addition to the days.
     #[serde(default)]
     pub seconds: u32,
 }

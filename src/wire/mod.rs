@@ -49,7 +49,7 @@ const SHORT_TEXT: usize = 200;
 pub struct WireRules {
     /// First levels of sayso's own topics.
     pub prefix: String,
-    /// Allowed beginnings of response topics, besides `<prefix>/reply/`.
+    /// Allowed beginnings of response topics, in addition to `<prefix>/reply/`.
     pub reply_prefixes: Vec<String>,
     /// Topics of devices, on which no reply may be published.
     pub devices: DeviceTopics,

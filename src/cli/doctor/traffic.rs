@@ -447,7 +447,7 @@ fn discovered(
     }
 }
 
-/// Reports announced options that are not carried out, and devices that cannot be told apart.
+/// Reports announced options that are not carried out, and devices that cannot be distinguished.
 fn partly_usable(problems: &[Problem], report: &mut DoctorReport) {
     for problem in problems.iter().take(MAX_NAMES) {
         let text = if problem.topic.is_empty() {

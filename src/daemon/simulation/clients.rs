@@ -17,7 +17,7 @@ use crate::mqtt::simulated_broker::SimulatedBroker;
 /// Time to live of a command, in seconds: of an ordinary one, and of a hurried one.
 const TTL: [u64; 2] = [40, 3];
 
-/// The clients of the broker besides the daemon.
+/// Clients of the broker, except the daemon.
 pub(super) struct SimulatedClients {
     pub(super) random: StdRng,
     pub(super) broker: SimulatedBroker,

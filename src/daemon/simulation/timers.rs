@@ -212,8 +212,8 @@ fn house() -> TempDir {
     folder
 }
 
-/// Lives through a story of so many minutes, and ends the process once, before the write with this
-/// number. Returns `None` where there was no such write.
+/// Lives through a story of `minutes`, and ends the process once, before the write with the number
+/// `last_write`. Returns `None` if there was no such write.
 async fn live(story: Story, minutes: u64, last_write: usize) -> Option<Seen> {
     crate::clock::simulate_clocks();
     let start = Instant::now();
@@ -429,7 +429,7 @@ fn a_command_for_later_may_end_after_a_while() {
     assert_eq!(switched(STORY, 90), [(5, "on"), (65, "off")]);
 }
 
-/// Lets each write of timers take so long from now on.
+/// Delays each write of timers by this time from now on.
 fn slow_down_disk(delay: Duration) {
     simulate_disk(DiskBehaviour {
         delay,

@@ -4,7 +4,8 @@ use crate::discovery::homeassistant::config::EntityConfig;
 use crate::discovery::homeassistant::physical_device::PhysicalDevice;
 use crate::discovery::names;
 
-/// Names of entities that say nothing about them, besides the name of their component.
+/// Names of entities that add nothing to the name of their device, like the name of their
+/// component.
 const GENERIC_NAMES: [&str; 5] = ["switch", "light", "relay", "main", "state"];
 
 /// Returns the name people use for the entity. Home Assistant puts the device's name before the

@@ -33,7 +33,7 @@ pub struct ComponentOptions {
     pub component: &'static str,
     /// Schema of a light, empty for other components.
     pub schema: &'static str,
-    /// Options besides [`COMMON`].
+    /// Options in addition to [`COMMON`].
     pub options: &'static [(&'static str, Support)],
 }
 

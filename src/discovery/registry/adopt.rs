@@ -30,10 +30,10 @@ impl Adoption {
         Self { unbound }
     }
 
-    /// Returns the index of the declared device that takes over `part`: the one it was told to be,
-    /// or the one of the same name. The first announcement of a name is taken over, and a later one
-    /// never takes its place. A name alone is not enough for what lets somebody in, because anybody
-    /// who may announce devices can choose it.
+    /// Returns the index of the declared device that takes over `part`: the one that the operator
+    /// bound to it, or the one of the same name. The first announcement of a name is taken over,
+    /// and a later one never takes its place. A name alone is not enough for a device that lets
+    /// somebody in, because anybody who may announce devices can choose it.
     pub(super) fn claim(
         &mut self,
         part: &DevicePart,

@@ -84,7 +84,7 @@ fn things() -> impl Iterator<Item = &'static Thing> {
 /// One random home.
 #[derive(Debug, Clone)]
 struct World {
-    /// Whether the bridge told which device has which number.
+    /// Whether the bridge itself reported which device has which number.
     vouched: bool,
     /// The members of the two groups of the bridge, by position in [`ZIGBEE`].
     groups: [Vec<usize>; 2],

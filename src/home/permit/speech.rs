@@ -283,7 +283,7 @@ impl<'a> SpeechBuilder<'a> {
     }
 
     /// Returns a reported state in the words of the answer. A flag that is not the power of its
-    /// device is told apart from it.
+    /// device has words of its own.
     fn state_in_words(
         &self,
         resolved: &Resolved<'_>,

@@ -44,7 +44,7 @@ pub(super) use crate::mqtt::session::state::Session;
 /// that it holds back acknowledgements as well.
 pub(super) const WINDOW: u16 = 63;
 
-/// Bytes of a PUBLISH at most besides topic, payload and properties: its type and length, the
+/// Most bytes of a PUBLISH in addition to topic, payload and properties: its type and length, the
 /// lengths of topic and properties, and the packet id (MQTT 5, section 3.3).
 const HEADER: usize = 5 + 2 + 3 + 2;
 
@@ -114,7 +114,8 @@ impl Session {
         self
     }
 
-    /// Returns whether so many commands wait that their reader should run before more are received.
+    /// Returns whether the waiting commands are so many that their reader should run before more
+    /// are received.
     pub(super) fn is_half_full(&self) -> bool {
         self.inbox.is_half_full()
     }

@@ -47,7 +47,7 @@ pub(super) struct Pages {
     syncs: u64,
 }
 
-/// Data of an earlier run, besides records.
+/// Data of an earlier run, except its records.
 #[derive(Debug, Default)]
 pub(super) struct LastWrite {
     pub(super) clock: Option<ClockReading>,
@@ -104,7 +104,7 @@ impl Disk {
         })
     }
 
-    /// Returns the data of an earlier run, besides records.
+    /// Returns the data of an earlier run, except its records.
     pub(super) fn last(&self) -> io::Result<LastWrite> {
         let get = |key: &[u8]| self.pulse.get(key).map_err(io::Error::other);
         let clock = get(CLOCK)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());

@@ -1,4 +1,4 @@
-//! How much of a crash a journal entry has to survive before the program goes on.
+//! The events that a journal entry has to survive before the program continues.
 
 /// The crash that a written journal entry survives. A greater one includes the smaller ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]

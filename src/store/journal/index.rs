@@ -28,7 +28,8 @@ const MAX_FINISHED_BYTES: usize = 5 << 19;
 /// The most bytes of all commands, with the same effect.
 const MAX_BYTES: usize = 4 << 20;
 
-/// The share of the limits, in percent, down to which is forgotten: not for each command anew.
+/// Share of the limits, in percent, down to which commands are forgotten at once, so that this is
+/// not done again for each new command.
 const TARGET: usize = 90;
 
 /// The bytes of commands without a delivered reply above which no further command is taken from the

@@ -57,11 +57,11 @@ pub use crate::store::journal::seq::Seq;
 pub use crate::store::journal::state::{Health, Journal};
 use crate::store::journal::wal::{Wal, WalNote};
 
-/// A record that has waited for a while is synced without waiting for more if it holds back so many
-/// commands: a broker with a window of 20 messages would soon send no further command.
+/// Number of held-back commands from which a record that has waited for a while is synced without
+/// waiting for more: a broker with a window of 20 messages would soon send no further command.
 const BATCH: u64 = 16;
 
-/// A record that holds back so many is synced even during the rest after a sync.
+/// Number of held-back commands from which a record is synced even during the rest after a sync.
 const HIGH_WATER: u64 = 128;
 
 /// Time for which a command of an earlier run is alone in progress: if it ends this run as well, it
@@ -184,7 +184,7 @@ impl Journal {
     }
 
     /// Notes that the broker had lost the session when connection `epoch` was made: it sends
-    /// nothing again that it sent before, and counts its packets anew.
+    /// nothing again that it sent before, and has begun to count its packets again.
     pub fn session_lost(&self, epoch: u64) {
         let mut index = self.lock();
         for number in index.end_session(epoch) {

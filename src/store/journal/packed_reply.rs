@@ -98,7 +98,7 @@ impl PackedReply {
         self.is_put_off
     }
 
-    /// Returns how many bytes it takes besides itself.
+    /// Returns the number of bytes on the heap.
     pub(super) fn bytes(&self) -> usize {
         self.packed.len()
     }

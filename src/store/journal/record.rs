@@ -136,7 +136,7 @@ impl JournalRecord {
         ]
     }
 
-    /// Returns about how many bytes the record takes in memory besides itself.
+    /// Returns the approximate number of bytes that the record has on the heap.
     pub(super) fn bytes(&self) -> usize {
         let received = &self.received;
         let texts = [&received.response_topic, &received.id, &received.identity];

@@ -45,8 +45,8 @@ const SUSPEND: Duration = Duration::from_secs(5);
 /// Time for which a failed store is left alone before it is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// A sync that has not ended so long after it suspended the journal is given up, if the disk
-/// accepts other data: sled waits for something that never comes.
+/// Time after the suspension of the journal at which a sync that has not ended is given up, if the
+/// disk accepts other data: sled waits for something that never comes.
 const GIVE_UP: Duration = Duration::from_secs(20);
 
 /// Time that closing the journal may take on a slow disk.

@@ -1,5 +1,5 @@
-//! Lights whose templates write the whole payload. The template for on reads what is set besides
-//! from variables.
+//! Lights whose templates write the whole payload. The template for "on" reads the other properties
+//! that are set from variables.
 
 use crate::binding::color::ColorSpace;
 use crate::binding::{Binding, Form, Port, Publication};
