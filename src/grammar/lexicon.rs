@@ -59,6 +59,12 @@ pub(super) struct Noun {
     pub(super) asked: bool,
 }
 
+impl Noun {
+    fn words(&self) -> impl Iterator<Item = &String> {
+        self.one.iter().chain(&self.many)
+    }
+}
+
 /// A language file. Every table except `say` is optional.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -399,7 +405,6 @@ impl FromStr for Lexicon {
             counting: raw.counting.normalized(&spelling),
             grammar: raw.grammar,
             options: raw.options,
-            nouns,
             units: raw.units.into_keys().collect(),
             colors: raw.colors.into_values().collect(),
             say: raw.say,
@@ -436,7 +441,8 @@ impl FromStr for Lexicon {
                     (*what, phrases.iter().map(with_spelling).collect())
                 })
                 .collect(),
-            spelling,
+            spelling: spelling.with_heads(nouns.iter().flat_map(Noun::words)),
+            nouns,
         })
     }
 }

@@ -493,8 +493,46 @@ impl Resolver<'_> {
         match self.nearest(request, Some(target), able).as_slice() {
             [] => None,
             [single] => self.each_of(request, &[*single], mode),
+            several if self.are_one_per_place(request, target, several) => {
+                self.each_of(request, several, mode)
+            }
             several => Some(Resolution::AskWhich(several.to_vec())),
         }
+    }
+
+    /// Returns whether one of several named places has none of the devices.
+    fn lacks_in_a_place(
+        &self,
+        request: &ClauseIntent<'_>,
+        target: &Target,
+        devices: &[u32],
+    ) -> bool {
+        let has_one = |place: &Place| {
+            let mut devices = devices.iter();
+            devices.any(|&d| self.names.is_at(d, *place, self.here))
+        };
+        // A question is answered for the places that have one.
+        let is_question = request.clause.question.is_some();
+        let are_several = Self::places(request, target).count() > 1;
+        let mut places = Self::places(request, target);
+        are_several && !is_question && !places.all(has_one)
+    }
+
+    /// Returns whether each of several named places has exactly one of the devices: "the blinds in the
+    /// living room and the bedroom", where both are called "Blinds".
+    fn are_one_per_place(
+        &self,
+        request: &ClauseIntent<'_>,
+        target: &Target,
+        devices: &[u32],
+    ) -> bool {
+        let count_at = |place: &Place| {
+            let is_there = |d: &&u32| self.names.is_at(**d, *place, self.here);
+            devices.iter().filter(is_there).count()
+        };
+        let mut places = Self::places(request, target);
+        Self::places(request, target).count() == devices.len()
+            && places.all(|place| count_at(place) == 1)
     }
 
     /// Returns whether all of the devices are sensors, and the clause changes something.
@@ -669,6 +707,10 @@ impl Resolver<'_> {
             return None;
         }
         let candidates = self.with_noun(request, target, noun);
+        // "the lamp in the bedroom and the one in the hall": each place must have one.
+        if !plural && !target.all && self.lacks_in_a_place(request, target, &candidates) {
+            return None;
+        }
         let is_open = target.determiner == Determiner::Indefinite(!plural);
         let is_one_of_several = is_open && !target.all && !target.both;
         if is_one_of_several && !is_question {

@@ -24,6 +24,9 @@ pub(super) struct Spelling {
     /// Letters that may stand between the parts of a compound: `n` in "küchenlicht". `None` if the
     /// language has no compounds.
     joints: Option<Vec<String>>,
+    /// Last parts of compounds, which the parts before a hyphen lack: "licht".
+    #[serde(skip)]
+    heads: Vec<String>,
 }
 
 impl Spelling {
@@ -42,7 +45,45 @@ impl Spelling {
                 plain = Cow::Owned(plain.replace(written.as_str(), other));
             }
         }
+        if plain.contains("- ") || plain.contains("-, ") {
+            plain = Cow::Owned(self.with_whole_compounds(&plain));
+        }
         plain
+    }
+
+    /// Returns the spelling with the nouns that end compounds, in plain spelling.
+    pub(super) fn with_heads<'n>(mut self, nouns: impl Iterator<Item = &'n String>) -> Self {
+        if self.compounds() {
+            self.heads = nouns.cloned().collect();
+        }
+        self
+    }
+
+    /// Completes compounds that share their last part: "küchen- und flurlicht" → "küchenlicht und
+    /// flurlicht".
+    fn with_whole_compounds(&self, text: &str) -> String {
+        let begun = |word: &str| word.trim_end_matches(',').ends_with('-');
+        let words: Vec<&str> = text.split(' ').collect();
+        let mut whole = Vec::with_capacity(words.len());
+        for (at, word) in words.iter().enumerate() {
+            let begins = words[at..].iter().take_while(|word| begun(word)).count();
+            // "und" is between the last of them and the complete one.
+            let complete = words.get(at + begins + 1).filter(|_| begins > 0);
+            match complete.and_then(|complete| self.head_of(complete)) {
+                Some(head) => whole.push(word.replacen('-', head, 1)),
+                None => whole.push((*word).to_owned()),
+            }
+        }
+        whole.join(" ")
+    }
+
+    /// Returns the longest noun that ends a compound.
+    fn head_of(&self, compound: &str) -> Option<&str> {
+        let compound = compound.trim_end_matches(|c: char| !c.is_alphanumeric());
+        let ends =
+            |head: &&String| compound.len() > head.len() && compound.ends_with(head.as_str());
+        let heads = self.heads.iter().filter(ends);
+        heads.max_by_key(|head| head.len()).map(String::as_str)
     }
 
     fn without_accents(&self, text: &str) -> String {
@@ -189,6 +230,21 @@ mod tests {
 
     fn spelling(text: &str) -> Spelling {
         toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn compounds_with_a_common_end_are_completed() {
+        let nouns = ["licht", "lampe"].map(str::to_owned);
+        let german = spelling("joints = [\"n\"]").with_heads(nouns.iter());
+        assert_eq!(
+            german.plain("küchen- und flurlicht an"),
+            "kuchenlicht und flurlicht an"
+        );
+        assert_eq!(
+            german.plain("bad-, küchen- und flurlampe aus"),
+            "badlampe, kuchenlampe und flurlampe aus"
+        );
+        assert_eq!(german.plain("küchen- und flur"), "kuchen- und flur");
     }
 
     #[test]

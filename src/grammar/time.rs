@@ -14,7 +14,7 @@ use crate::grammar::number::{may_begin_number, number};
 use crate::grammar::sense::Sense;
 use crate::grammar::time_words::TimeWords;
 use crate::grammar::tokens::{has_phrase, phrase, remove_end_marks};
-use crate::vocabulary::action::{Draft, Op};
+use crate::vocabulary::action::{Action, Draft, Op};
 use crate::vocabulary::timing::{Day, Half, Recurrence, Span, TimeOfDay, TimePoint, Timing};
 use crate::vocabulary::{Property, Value};
 
@@ -81,12 +81,9 @@ pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
         };
         let (front, back) = (&input[..at], &input[at + length..]);
         let is_bare = reader.is_bare(&timing, at + length - 1);
-        // "lamp 1 until 12" may be a range of names.
-        let follows_number = at
-            .checked_sub(1)
-            .is_some_and(|i| reader.number(i).is_some());
-        let is_unclear = reader.follows_unclear_half(at);
-        if is_unclear || is_bare && follows_number && matches!(timing, Timing::Until(_)) {
+        let is_until = matches!(timing, Timing::Until(_));
+        let may_be_range = is_bare && is_until && reader.follows_number_of_name(at);
+        if may_be_range || reader.follows_unclear_half(at) {
             at += 1;
             continue;
         }
@@ -207,16 +204,53 @@ impl Interpreter<'_> {
         )
     }
 
+    /// Returns whether a draft switches devices on or opens valves, and does nothing else.
+    fn switches_on(&self, draft: &Draft) -> bool {
+        let choices = draft.choices.iter().flat_map(|choice| &choice.actions);
+        let mut actions = draft.actions.iter().chain(choices).peekable();
+        actions.peek().is_some() && actions.all(|action| self.is_on(action))
+    }
+
+    fn is_on(&self, action: &Action) -> bool {
+        let is_valve = || {
+            let mut devices = self.home.devices().iter();
+            let device = devices.find(|device| device.id.as_str() == action.device.as_str());
+            device.is_some_and(|device| device.kind.as_str() == "valve")
+        };
+        let is_on = match action.property {
+            Property::Power => action.value == Some(Value::text("on")),
+            Property::Position => action.value == Some(Value::Number(100.0)) && is_valve(),
+            _ => false,
+        };
+        action.op == Op::Set && is_on
+    }
+
     /// Returns whether the number of a time may be the amount of a command: "um 5 runter", "bis 8
     /// zu".
-    fn may_be_an_amount(&self, timing: &Timing, draft: &Draft) -> bool {
+    fn may_be_an_amount(&self, cut: &Cut, draft: &Draft) -> bool {
         let choices = draft.choices.iter().flat_map(|choice| &choice.actions);
         let mut actions = draft.actions.iter().chain(choices);
-        let is_strict = matches!(timing, Timing::Until(_)) || self.lexicon.grammar.by_is_a_time;
+        let is_until = matches!(cut.timing, Timing::Until(_));
+        let is_strict = is_until || self.lexicon.grammar.by_is_a_time;
         actions.any(|action| {
             let is_switch = matches!(action.property, Property::Power | Property::Lock);
             let is_relative = matches!(action.op, Op::Increase | Op::Decrease);
-            is_relative || (is_strict && !is_switch)
+            // "to 22 until nine" has its amount already.
+            let has_amount = || is_until && self.names_value(&cut.rest, action);
+            is_relative || (is_strict && !is_switch && !has_amount())
+        })
+    }
+
+    /// Returns whether the words have the value of the action as a number.
+    fn names_value(&self, text: &str, action: &Action) -> bool {
+        let Some(Value::Number(value)) = action.value else {
+            return false;
+        };
+        let plain = self.lexicon.spelling.plain(text);
+        let input = self.lexicon.words(&plain);
+        (0..input.len()).any(|at| {
+            let found = number(self.lexicon, &input[at..]);
+            found.is_some_and(|(found, _)| (found - value).abs() < 0.01)
         })
     }
 
@@ -251,13 +285,13 @@ impl Interpreter<'_> {
             if asks || rest.timing.is_some() {
                 return None;
             }
-            if cut.is_bare_length && !switches_on(&rest) {
+            if cut.is_bare_length && !self.switches_on(&rest) {
                 continue;
             }
             if cut.may_be_clock {
                 return None;
             }
-            if cut.is_bare && self.may_be_an_amount(&cut.timing, &rest) {
+            if cut.is_bare && self.may_be_an_amount(&cut, &rest) {
                 return None;
             }
             let draft = Draft {
@@ -314,7 +348,7 @@ impl Interpreter<'_> {
             ends.chain(whole)
         });
         requests.find_map(|request| {
-            let found = draft(request.trim_end()).filter(switches_on)?;
+            let found = draft(request.trim_end()).filter(|draft| self.switches_on(draft))?;
             Some((request, found))
         })
     }
@@ -358,17 +392,6 @@ fn is_link(sense: Sense) -> bool {
     sense.is_article() || sense.is_preposition() || matches!(sense, Sense::And | Sense::Or)
 }
 
-/// Returns whether a draft switches devices on, and does nothing else.
-fn switches_on(draft: &Draft) -> bool {
-    let choices = draft.choices.iter().flat_map(|choice| &choice.actions);
-    let mut actions = draft.actions.iter().chain(choices).peekable();
-    actions.peek().is_some()
-        && actions.all(|action| {
-            let is_on = action.value == Some(Value::text("on"));
-            action.op == Op::Set && action.property == Property::Power && is_on
-        })
-}
-
 pub(super) struct TimeReader<'l, 'i> {
     lexicon: &'l Lexicon,
     pub(super) words: &'l TimeWords,
@@ -398,6 +421,16 @@ impl<'l, 'i> TimeReader<'l, 'i> {
     fn number(&self, at: usize) -> Option<(f64, usize)> {
         let rest = self.input.get(at..)?;
         number(self.lexicon, rest).filter(|(value, _)| *value >= 0.0)
+    }
+
+    /// Returns whether a number stands before `at` that may be a part of a name: "lamp 1 until 12" may
+    /// be a range. "To 22 until 12" is none.
+    fn follows_number_of_name(&self, at: usize) -> bool {
+        let mut before = self.input[..at].iter().enumerate().rev();
+        let other = before.find(|(i, _)| self.number(*i).is_none());
+        let is_amount = other.is_some_and(|(_, word)| self.has_sense(word, |s| s == Sense::To));
+        let has_number = at.checked_sub(1).is_some_and(|i| self.number(i).is_some());
+        has_number && !is_amount
     }
 
     /// Returns whether the words from `at` are an hour behind "half".
