@@ -148,8 +148,8 @@ pub fn reach(topic: &str, payload: &str) -> Reach {
     }
 }
 
-/// Returns whether a message on `topic` moves only those that receive it, whatever its payload. The
-/// payload decides for Tasmota devices alone.
+/// Returns whether a message on `topic` moves only those that receive it, with any payload. The
+/// payload matters for Tasmota devices only.
 pub fn reaches_recipients_only(topic: &str) -> bool {
     let is_tasmota = matches!(addresses(topic)[..], [Address::Tasmota(_), ..]);
     !is_tasmota && reach(topic, "") == Reach::Bound

@@ -2,8 +2,8 @@
 //! functions, and Python's methods on strings, lists and maps.
 //!
 //! Functions that need a clock or the states of other entities do not exist here. [`is_filter`] and
-//! its siblings list what does exist, so that a template with anything else is rejected when it is
-//! announced and not at the first command. Source: Home Assistant's templating documentation,
+//! its siblings list the existing ones, so that a template with anything else is rejected when it
+//! is announced and not at the first command. Source: Home Assistant's templating documentation,
 //! November 2026.
 
 use minijinja::value::{Serde, Value, ValueKind};

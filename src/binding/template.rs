@@ -405,7 +405,7 @@ mod tests {
         }
     }
 
-    /// Templates that say what they make of a missing value, with their result.
+    /// Templates with a substitute for a missing value, with their result.
     const SUBSTITUTED: &[(&str, &str)] = &[
         ("{{ value_json.t | float(0) }}", "0"),
         ("{{ value_json.none | int(5) }}", "5"),

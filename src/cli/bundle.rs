@@ -131,7 +131,7 @@ fn without_secrets(mut document: Json, redaction: &mut Redaction) -> String {
     format!("{document:#}\n")
 }
 
-/// Returns what the system knows of the service.
+/// Returns the state of the service as the system reports it.
 fn system_texts() -> [(&'static str, String); 4] {
     let log = [
         "-u",

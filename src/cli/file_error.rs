@@ -1,4 +1,4 @@
-//! Errors of files that are named on the command line: what failed, where, and what to do.
+//! Errors of files that are named on the command line: the failure, its place, and the remedy.
 
 use std::io;
 use std::path::Path;

@@ -12,7 +12,7 @@ const BACKSPACE: u8 = 0x08;
 const KILL_LINE: u8 = 0x15;
 const DELETE: u8 = 0x7f;
 
-/// A terminal that shows nothing of what is typed, until the value is dropped.
+/// A terminal that does not show typed text until the value is dropped.
 pub(super) struct HiddenInput {
     terminal: Stdin,
     /// Its modes before.

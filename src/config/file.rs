@@ -30,7 +30,7 @@ pub(super) struct File {
 
 impl File {
     /// Reads a file. A file that cannot be read, or that every user may write, is empty and has a
-    /// fault. `named_by` says who named the file, and what to do if it does not exist.
+    /// fault. `named_by` states where the file was named, and the remedy if it does not exist.
     pub(super) fn open(path: &Path, named_by: &str) -> Self {
         let file = Self {
             path: path.to_owned(),
@@ -298,7 +298,7 @@ impl<'f> Table<'f> {
         );
     }
 
-    /// Marks `key` as known, whatever its value is.
+    /// Marks `key` as known, with any value.
     pub(super) fn mark_known(&self, key: &'f str) {
         self.known.borrow_mut().push(key);
     }

@@ -112,7 +112,7 @@ impl ConfigLocation {
         self
     }
 
-    /// Returns who named the config file, and what to do if it does not exist.
+    /// Returns where the config file was named, and the remedy if it does not exist.
     fn named_by(&self) -> &'static str {
         match (&self.config, &self.environment.config) {
             (Some(_), _) => {

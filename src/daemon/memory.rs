@@ -128,8 +128,8 @@ mod code {
     use libc::Elf64_Phdr as ProgramHeader;
     use libc::{c_int, dl_phdr_info, size_t};
 
-    /// Unmaps code and constants. What is used again is mapped again from the page cache; what the
-    /// kernel has dropped from it meanwhile is read from the file.
+    /// Unmaps code and constants. Pages that are used again are mapped again from the page cache;
+    /// those that the kernel has dropped from it meanwhile are read from the file.
     pub(super) fn unmap() {
         // SAFETY: the function is called before this returns, and does not panic.
         unsafe {

@@ -246,8 +246,8 @@ fn log_start(config: &Config, broker: &str) {
 }
 
 /// Ends the service: answers the commands that were received, publishes the waiting messages and
-/// `offline` and closes the store. Every step is bounded, whatever the disk, the broker and the
-/// models do.
+/// `offline` and closes the store. Every step is bounded, even if the disk, the broker or a model
+/// hangs.
 async fn drain(mut event_loop: EventLoop, mut inbox: Inbox, notify: &Notify) {
     notify.stopping();
     info!(in_flight = event_loop.in_flight(), "stopping");

@@ -154,8 +154,8 @@ impl Finder {
         self.settings.matches(topic)
     }
 
-    /// Receives an announcement, and returns whether the devices may have changed. What cannot be
-    /// used is logged once for each topic.
+    /// Receives an announcement, and returns whether the devices may have changed. An announcement
+    /// that cannot be used is logged once for each topic.
     pub fn receive(&mut self, topic: &str, payload: &[u8], now: Instant) -> bool {
         if !names::is_topic(topic) {
             self.report(

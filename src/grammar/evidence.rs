@@ -236,7 +236,7 @@ impl Evidence {
         is_usual && !self.properties.iter().flatten().any(settable)
     }
 
-    /// Returns whether a small change is one: "a bit" does not switch off what has a range.
+    /// Returns whether a small change is one: "a bit" does not switch off a device with a range.
     fn is_strong(&self, device: &Device, action: &Action) -> bool {
         let has_range = device
             .capabilities

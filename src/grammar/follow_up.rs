@@ -296,8 +296,8 @@ impl Interpreter<'_> {
     }
 
     /// Returns the draft of a sentence that may refer to the last command. Where it has a meaning
-    /// both with and without that command, an explicit reference decides; without one it means what
-    /// it means alone.
+    /// both with and without that command, an explicit reference decides; without one the sentence
+    /// has the meaning that it has alone.
     pub(super) fn draft_after(&self, text: &str) -> Option<Draft> {
         let plain = self.plain(text);
         let spans = Spans::of(&plain, self.lexicon, self.names)?;

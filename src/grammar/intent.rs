@@ -102,8 +102,8 @@ pub(super) fn intent_of(clause: &Clause) -> Option<Intent> {
     }
 }
 
-/// Returns whether the clause makes something less, so that a part of the whole is what is missing:
-/// "schließ den Rollladen zu 80 Prozent".
+/// Returns whether the clause makes something less, so that a stated part of the whole is the
+/// missing one: "schließ den Rollladen zu 80 Prozent".
 fn is_lowered(clause: &Clause) -> bool {
     let is_down = matches!(
         clause.state,

@@ -301,8 +301,8 @@ impl Builder<'_> {
         }
     }
 
-    /// Adds other words for places: "upstairs" for the floor "First floor", "outside" for what is
-    /// in the garden.
+    /// Adds other words for places: "upstairs" for the floor "First floor", "outside" for the
+    /// garden.
     fn spoken_places(&mut self, home: &Home) {
         let lexicon = self.lexicon;
         for place in &lexicon.places {

@@ -153,8 +153,8 @@ impl Resolver<'_> {
         (!self.ignores_place(request, target, &resolution)).then_some(resolution)
     }
 
-    /// Returns whether a robot is started in a place: it would clean everything, which is not what
-    /// "start the robot in the kitchen" means.
+    /// Returns whether a robot is started in a place: it would clean everything, which "start the
+    /// robot in the kitchen" does not mean.
     fn ignores_place(
         &self,
         request: &ClauseIntent<'_>,

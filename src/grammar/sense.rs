@@ -237,7 +237,7 @@ pub(super) enum Sense {
     Or,
     In,
     To,
-    /// Before a part of the whole: "zu 80 Prozent", which is 20 percent open for what closes.
+    /// Before a part of the whole: "zu 80 Prozent", which is 20 percent open for a closing cover.
     Share,
     At,
     By,

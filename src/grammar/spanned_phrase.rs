@@ -34,7 +34,7 @@ pub(super) struct ReadPhrase<'a> {
 }
 
 impl<'a> ReadPhrase<'a> {
-    /// Finds the spans of a phrase that was said in the area `here`.
+    /// Finds the spans of a phrase that was spoken in the area `here`.
     pub(super) fn new(
         phrase: &Phrase,
         lexicon: &'a Lexicon,

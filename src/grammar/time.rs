@@ -18,8 +18,8 @@ use crate::vocabulary::action::{Action, Draft, Op};
 use crate::vocabulary::timing::{Day, Half, Recurrence, Span, TimeOfDay, TimePoint, Timing};
 use crate::vocabulary::{Property, Value};
 
-/// Longest delay, in seconds, that an expression can name: a year. What is accepted is decided
-/// later.
+/// Longest delay, in seconds, that an expression can name: a year. The limits of requests are
+/// checked later.
 const LONGEST: f64 = 366.0 * 86_400.0;
 
 /// Most words of an expression that are looked at.
@@ -568,8 +568,9 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         lengths.any(|length| self.is_clock_too(at + length, end))
     }
 
-    /// Returns whether the length of time from `at` to `end` is a time of the clock, or the start of
-    /// one: "tien uur", "huit heures". "Une heure" and "24 heures" are hardly said of the clock.
+    /// Returns whether the length of time from `at` to `end` is a time of the clock, or the start
+    /// of one: "tien uur", "huit heures". "Une heure" and "24 heures" are hardly times of the
+    /// clock.
     fn is_clock_too(&self, at: usize, end: usize) -> bool {
         if self.is_fixed_length(at) {
             return false;
@@ -625,7 +626,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         }
     }
 
-    /// Adds what follows a time: "in the evening", "tomorrow", "on friday".
+    /// Adds the day or the part of the day that follows a time: "in the evening", "tomorrow", "on
+    /// friday".
     fn trailing_day(
         &self,
         mut day: Option<Day>,

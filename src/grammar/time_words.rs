@@ -127,8 +127,8 @@ pub(super) struct TimeWords {
     /// The start of a request to leave something on for a while, "keep", with the verb that switches
     /// it on.
     pub(super) keep: BTreeMap<String, String>,
-    /// Its end, "laufen", with what takes its place; where there are some, one of them must stand
-    /// there.
+    /// Its end, "laufen", with its replacement; if there are such words, the sentence must end with
+    /// one of them.
     pub(super) keep_end: BTreeMap<String, String>,
     /// Words for the present: "now", "immediately". They are fillers as well.
     pub(super) now: Vec<String>,

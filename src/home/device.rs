@@ -194,8 +194,8 @@ impl Device {
             || self.switched_entrance().is_some()
     }
 
-    /// Returns what a switch, button, scene or script moves that is called like a door, gate, garage
-    /// or lock.
+    /// Returns the type of entrance that a switch, button, scene or script moves, if it is called
+    /// like a door, gate, garage or lock.
     pub(super) fn switched_entrance(&self) -> Option<NamedEntrance> {
         let kind = self.kind.as_str();
         let is_outlet = self.class.as_deref() == Some("outlet");
@@ -225,7 +225,7 @@ impl Device {
             .is_some_and(|(class, known)| known.contains(&class))
     }
 
-    /// Returns true for a device that is an entrance by its kind or class, whatever its name.
+    /// Returns true for a device that is an entrance by its kind or class, independent of its name.
     pub fn is_entrance_by_class(&self) -> bool {
         let by_name = (self.kind.as_str() == "cover" && self.class.is_none())
             || self.switched_entrance().is_some();
@@ -252,8 +252,8 @@ impl Device {
         HEATS_OR_PUMPS.contains(&self.kind.as_str())
     }
 
-    /// Sets the default guard of every capability: opening what lets somebody in and disarming what
-    /// keeps somebody out must be confirmed.
+    /// Sets the default guard of every capability: opening a device that lets somebody in and
+    /// disarming one that keeps somebody out must be confirmed.
     pub fn apply_default_guards(&mut self) {
         let guards = self.default_guards();
         for (capability, guard) in self.capabilities.iter_mut().zip(guards) {

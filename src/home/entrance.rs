@@ -169,7 +169,7 @@ const LOCKS: [&str; 12] = [
     "verriegelung",
 ];
 
-/// Words for what is at a door or in a garage and is none: the light, the bell, the fan.
+/// Words for things at a door or in a garage that are no entrance: the light, the bell, the fan.
 const FIXTURE_WORDS: &[&str] = &[
     "bel", "bell", "bells", "child", "fan", "fans", "foco", "focos", "kids", "led", "leds",
     "luces", "luz", "plug", "plugs", "spot", "spots", "vent", "vents",
@@ -335,9 +335,9 @@ pub(super) enum NamedEntrance {
     Lock,
 }
 
-/// Returns what a switch or button of this name moves, unless the name is that of something at a
-/// door or in a garage: `Garage light`, `Türklingel`. A garage alone counts only where nothing but
-/// the drive is named: "Garage freezer" is no door.
+/// Returns the entrance that a switch or button of this name moves, unless the name is that of
+/// something at a door or in a garage: `Garage light`, `Türklingel`. A garage alone counts only
+/// where nothing but the drive is named: "Garage freezer" is no door.
 pub(super) fn entrance_switch(name: &str) -> Option<NamedEntrance> {
     let folded = fold(name);
     let words: Vec<&str> = folded

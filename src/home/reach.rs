@@ -14,8 +14,7 @@ use crate::vocabulary::shared_str::SharedStr;
 pub(super) struct ReachIndex {
     by_address: HashMap<Address, Vec<usize>>,
     by_member_id: HashMap<String, Vec<usize>>,
-    /// Topics whose messages are addressed to one device alone, whatever the payload, with that
-    /// device.
+    /// Topics whose messages are addressed to one device alone, with any payload, and that device.
     own_topics: foldhash::HashMap<SharedStr, usize>,
 }
 
@@ -56,8 +55,8 @@ impl ReachIndex {
         index
     }
 
-    /// Returns whether a message on `topic` is addressed to the device at `position` alone, whatever
-    /// the payload.
+    /// Returns whether a message on `topic` is addressed to the device at `position` alone, with
+    /// any payload.
     fn is_own(&self, topic: &str, position: usize) -> bool {
         let is_alone = |address| self.at(address).iter().all(|device| *device == position);
         address::reaches_recipients_only(topic) && address::recipients(topic).iter().all(is_alone)

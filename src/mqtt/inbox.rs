@@ -264,8 +264,8 @@ impl Inbox {
         self.0.lock().take(0, now())
     }
 
-    /// Returns the next entry that is no command. Commands keep their places, and what does not fit
-    /// beside them is rejected. Cancel safe.
+    /// Returns the next entry that is no command. Commands keep their places, and other entries
+    /// that do not fit are rejected. Cancel safe.
     pub async fn next_but_commands(&mut self) -> Option<Incoming> {
         self.next_if(|waiting| !matches!(waiting, Incoming::Command(_)))
             .await

@@ -653,7 +653,7 @@ mod tests {
         now: Instant,
         holder: Option<usize>,
         takeovers: usize,
-        /// A node that does nothing, and receives what is sent meanwhile later.
+        /// A node that does nothing, and later receives everything that is sent meanwhile.
         frozen: Option<usize>,
         late: Vec<PairEvent>,
         beats: usize,

@@ -1,7 +1,7 @@
 //! Questions of the program that wait for an answer of their source: "Unlock the front door?".
 //!
 //! At most one question is open for each source, for 30 s. A "yes" must never confirm another
-//! question than the one the speaker has just heard. Therefore a question raised by an older
+//! question than the last one that the speaker received. Therefore a question raised by an older
 //! command never replaces one of a newer command, and for a moment after an open question was
 //! replaced an answer is not accepted: the question is asked again. Pure.
 
@@ -15,7 +15,7 @@ use crate::vocabulary::action::Draft;
 pub(super) const OPEN_FOR: Duration = Duration::from_secs(30);
 
 /// The time after a replaced question in which an answer may still be meant for the earlier one:
-/// longer than people take to react to a question that they have just heard.
+/// longer than people take to react to a question.
 const REACTION_TIME: Duration = Duration::from_millis(1500);
 
 /// The most sources remembered; past it the least recent one is

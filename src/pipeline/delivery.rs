@@ -95,8 +95,8 @@ impl Pipeline {
         payload
     }
 
-    /// Waits until a reply that is sent again survives what it has to survive before it is sent for
-    /// the first time, which may still wait for the disk.
+    /// Waits until a reply that is sent again survives the events that it has to survive before it
+    /// is sent for the first time, because it may still wait for the disk.
     pub async fn reply_persisted(&self, reply: &Reply) {
         self.persist(durability_of_reply(reply)).await;
     }
@@ -177,8 +177,8 @@ impl Pipeline {
         is_newest.then_some(device)
     }
 
-    /// Shows the other node of a pair what is published again: the plan may only be in the journal
-    /// of this one. Returns false where that is not possible.
+    /// Reports to the other node of a pair the plan that is published again: the plan may only be
+    /// in the journal of this one. Returns false where that is not possible.
     fn mark_again(&self, command: &Command, planned: &[PlannedPublish]) -> bool {
         let replica = self.replica.as_ref();
         replica.is_none_or(|replica| replica.begun(command.seq, planned.to_vec()))
@@ -226,10 +226,10 @@ impl Pipeline {
             .await
     }
 
-    /// Gives up a command that several runs of the program began and did not finish: it may be what
-    /// ended them. Its meaning is not looked up, because that may be what ended them: devices that
-    /// it reached before a power cut took its plan are not kept from older commands. Returns the
-    /// payload of the reply.
+    /// Gives up a command that several runs of the program began and did not finish: it may have
+    /// ended them. Its meaning is not looked up, because the look-up may have ended them: devices
+    /// that it reached before a power cut took its plan are not kept from older commands. Returns
+    /// the payload of the reply.
     pub async fn give_up(&self, command: &Command, seq: Seq) -> Vec<u8> {
         let handled = Handled::refused(Refusal::Dead);
         let payload = self.end_without_plan(command, seq, handled).await;

@@ -38,7 +38,7 @@ pub struct DeviceConfirmation {
     id: SharedStr,
     source: Source,
     seq: u64,
-    /// The time before the first message was published: what is reported later is an answer to it.
+    /// The time before the first message was published: a later report is an answer to it.
     since: Instant,
     expected: Vec<Expected>,
     shared: Arc<Shared>,

@@ -175,7 +175,7 @@ impl Dialogue {
         turns.filter(|turn| turn.seq < command.seq)
     }
 
-    /// Returns the command before this one, whatever came of it.
+    /// Returns the command before this one, successful or not.
     pub(super) fn last(&self, command: &Command, now: Instant) -> Option<&Turn> {
         let last = self.turns(command).next()?;
         (now.saturating_duration_since(last.at) < REFERABLE_FOR).then_some(last)
@@ -219,7 +219,7 @@ impl Dialogue {
         }
     }
 
-    /// Forgets what is known of devices that `keep` rejects.
+    /// Forgets everything about devices that `keep` rejects.
     pub(super) fn retain_devices(&mut self, keep: impl Fn(&str) -> bool) {
         for history in self.conversations.values_mut() {
             history.turns.retain(|turn| {

@@ -1,5 +1,5 @@
 //! Examples of commands: sentences for the rights and the area of the source, in its language. Each
-//! was read by the grammar in this home, means what it is shown for, and passes the gate.
+//! was read by the grammar in this home, has the meaning that it is shown for, and passes the gate.
 
 use crate::command::phrase::Phrase;
 use crate::home::device::Device;

@@ -541,8 +541,8 @@ fn differs(reported: &Value, set: Option<&Value>) -> bool {
     }
 }
 
-/// Returns how late a command may be carried out: what lets somebody in or heats, only on time;
-/// what only switches off, within a day.
+/// Returns how late a command may be carried out: one that lets somebody in or heats, only on time;
+/// one that only switches off, within a day.
 fn grace(actions: &[Action], home: &Home) -> Grace {
     let switches_off = |action: &Action| {
         let word = match &action.value {

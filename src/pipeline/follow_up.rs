@@ -190,8 +190,8 @@ impl Pipeline {
         Some((turn.seq, restoration))
     }
 
-    /// Returns the draft of a correction: what the last command changed is restored, and the same
-    /// is done with the devices that were meant.
+    /// Returns the draft of a correction: the devices that the last command changed are restored,
+    /// and the same is done with the devices that were meant.
     fn correction(&self, request: &Request<'_>, meant: Draft) -> Interpretation {
         let speech = self.services.grammar.speech(request.phrase);
         let (undoes, mut restoration) = match self.restoration(request) {

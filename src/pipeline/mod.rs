@@ -142,7 +142,8 @@ impl Pipeline {
         self.answer_and_confirm(command, seq).await.reply
     }
 
-    /// Processes a command like [`answer`](Self::answer), and returns what is sent as well.
+    /// Processes a command like [`answer`](Self::answer), and returns the encoded reply and the
+    /// states to wait for as well.
     pub async fn answer_and_confirm(&self, command: &Command, seq: Option<Seq>) -> CommandAnswer {
         let phrase = Phrase::of(command);
         let pending = (!command.dry_run).then(|| self.pending(command));
@@ -554,7 +555,8 @@ impl Pipeline {
         self.services.composer.edition(home);
     }
 
-    /// Takes in a message from a state topic. What cannot be read in time is unknown from then on.
+    /// Takes in a message from a state topic. States that cannot be read in time are unknown from
+    /// then on.
     pub fn observe(&self, topic: &str, payload: &[u8]) {
         self.take_state(topic, payload, false);
     }

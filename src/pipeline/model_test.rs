@@ -37,7 +37,7 @@ enum Step {
     Sync,
     /// The connection breaks; the broker keeps the following commands.
     Cut,
-    /// The connection is back, and the broker sends again what was not acknowledged.
+    /// The connection is back, and the broker sends all unacknowledged messages again.
     Reconnect,
     /// The program is killed and started again.
     Crash,
@@ -136,7 +136,7 @@ impl ModelWorld {
         }
     }
 
-    /// Loses everything in memory, and what was neither synced nor handed to the kernel.
+    /// Loses everything in memory, and all data that was neither synced nor handed to the kernel.
     fn crashes(&mut self) {
         self.journal = Journal::in_memory(MINUTE);
         let (journal, recovered) = open_journal(&self.store);

@@ -272,7 +272,7 @@ impl Pipeline {
         })
     }
 
-    /// Stores a timer, so that it survives what a command survives.
+    /// Stores a timer, so that it survives the same events as a command.
     pub(super) async fn add_timer(
         &self,
         command: &Command,

@@ -1,6 +1,6 @@
 //! The aptitude test of a small model: plain commands for a small home of its own, whose right
-//! answers are certain. Weak models know only one direction, and switch on whatever is named.
-//! Pure: the caller sends the prompts and passes on the answers.
+//! answers are certain. Weak models know only one direction, and switch on everything that is
+//! named. Pure: the caller sends the prompts and passes on the answers.
 
 use crate::command::phrase::Phrase;
 use crate::home::Home;

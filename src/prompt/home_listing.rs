@@ -1,5 +1,5 @@
-//! The listing of a home in a prompt: the devices the source may command, each fact once.
-//! The same home gives the same bytes, in whatever order its devices were announced. Pure.
+//! The listing of a home in a prompt: the devices the source may command, each fact once. The same
+//! home gives the same bytes, in any order of its announcements. Pure.
 //!
 //! Names come from devices and from the network: each stands on its line between quotes it cannot
 //! leave.

@@ -245,12 +245,12 @@ const JOINING_WORDS: [&str; 12] = [
 /// with each word of each device, and no command of a human has more.
 const MAX_COMPARED: usize = 64;
 
-/// The words of a phrase, and the area it was said in.
+/// The words of a phrase, and the area it was spoken in.
 pub(super) struct PhraseWords {
     words: Vec<String>,
     /// The words that are compared with the home, each once.
     compared: Vec<String>,
-    /// The area it was said in.
+    /// Area in which it was spoken.
     area: Option<String>,
     /// The areas that are named.
     named_areas: Vec<Slug>,

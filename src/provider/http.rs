@@ -86,7 +86,7 @@ pub struct Endpoint {
     remaining: Mutex<Option<(Remaining, Instant)>>,
 }
 
-/// The time limit of one call: the configured one, or what was left to the command.
+/// The time limit of one call: the configured one, or the rest of the command's time.
 #[derive(Debug, Clone, Copy)]
 struct CallLimit {
     within: Duration,

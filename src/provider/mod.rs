@@ -1,4 +1,4 @@
-//! Language models behind one interface: a [`Prompt`] in, a [`Completion`] out, whatever the API.
+//! Language models behind one interface: a [`Prompt`] in, a [`Completion`] out, for every API.
 //!
 //! Knows nothing of homes, commands or devices. Each API is one module with one table, its `SPEC`;
 //! `http` is the one client. To add an API, write its module and list its table in [`APIS`].

@@ -54,7 +54,7 @@ fn whole(parameters: f64) -> Option<u64> {
 
 /// Returns the parameters of `model` by the list of models of its server: llama.cpp's `/v1/models`
 /// (`meta.n_params`), Ollama's `/api/tags` (`details.parameter_size`). A server with one model uses
-/// that one, whatever name is requested; then also the name it is listed by may state the size.
+/// that one for any requested name; then also the name it is listed by may state the size.
 pub fn listed_in(listing: &Json, model: &str) -> Option<u64> {
     let lists = ["data", "models"].map(|key| listing.get(key).and_then(Json::as_array));
     lists.into_iter().flatten().find_map(|list| {

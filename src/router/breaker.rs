@@ -15,8 +15,7 @@ pub(super) const FEWEST_CALLS: usize = 5;
 /// The share of failed calls in the window that opens the breaker. resilience4j's default.
 pub(super) const FAILURE_RATE: f64 = 0.5;
 
-/// Consecutive failures that open the breaker whatever the rate: with few calls the rate is too
-/// slow.
+/// Consecutive failures that open the breaker at any rate: with few calls the rate is too slow.
 pub(super) const FAILURES_IN_A_ROW: u32 = 3;
 
 /// Time for which the breaker is open the first time; doubled each time it opens again without
@@ -174,8 +173,8 @@ impl Breaker {
         Ok(BreakerPermit { epoch: self.epoch })
     }
 
-    /// Returns permission for a call whatever the state, where no other provider is left. It counts
-    /// as a probe.
+    /// Returns permission for a call in any state, if no other provider is left. It counts as a
+    /// probe.
     pub(super) fn force(&mut self) -> BreakerPermit {
         match self.position {
             Position::Closed => {}

@@ -113,7 +113,7 @@ fn next_weekday(weekday: u8, today: Date) -> Result<Date, TimeFault> {
 }
 
 /// Returns the time today, if today is that day of the week and the time is still to come. "Monday
-/// at nine", said on a Monday at ten, may mean this evening.
+/// at nine", spoken on a Monday at ten, may mean this evening.
 fn later_today(
     weekday: u8,
     time: TimeOfDay,

@@ -1,8 +1,8 @@
 //! A command that waits for its time, and the set of all of them. Pure: clocks are arguments.
 //!
-//! What waits is the permitted draft, not the text: a name may belong to another lamp by then. A
-//! delay runs by the time since the kernel started, so that setting the clock does not change it; a
-//! time of the day runs by the wall clock.
+//! The permitted draft waits, not the text: a name may belong to another lamp by then. A delay runs
+//! by the time since the kernel started, so that setting the clock does not change it; a time of
+//! the day runs by the wall clock.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::time::Duration;
@@ -710,7 +710,7 @@ impl Timers {
     }
 
     /// Removes the devices that another command has changed from the reverts that wait for them.
-    /// Returns the numbers of reverts that changed, with what is left of each.
+    /// Returns the numbers of reverts that changed, with the rest of each.
     pub fn commanded(
         &mut self,
         is_commanded: impl Fn(&str) -> bool,
@@ -831,8 +831,8 @@ impl Timers {
         }
     }
 
-    /// Removes a timer that is due, or, if it is repeated, moves it to its next time. Returns what
-    /// is to be carried out.
+    /// Removes a timer that is due, or, if it is repeated, moves it to its next time. Returns the
+    /// timer that is to be carried out.
     fn take(
         &mut self,
         id: TimerId,

@@ -13,7 +13,7 @@ type KeepImage = Box<dyn FnOnce() + Send>;
 /// The end of the process before one of the writes.
 #[derive(Default)]
 pub(crate) struct SimulatedKill {
-    /// The writes until then, and what happens then.
+    /// Number of writes until then, and the function that keeps an image of the disk.
     plan: Mutex<Option<(usize, KeepImage)>>,
     happened: AtomicBool,
     /// Notified then.

@@ -23,7 +23,7 @@ pub const MAX_RECORD_BYTES: usize = 96 << 10;
 #[derive(Debug, Clone)]
 pub struct TimerRecords {
     tree: sled::Tree,
-    /// The file of the database, to see what room its disk has.
+    /// The file of the database, for checks of the room on its disk.
     file: Arc<File>,
     #[cfg(test)]
     kill: Arc<crate::store::timer_kill::SimulatedKill>,
@@ -80,9 +80,9 @@ impl TimerRecords {
     }
 
     /// Writes records, then removes those that are `None`. They are on disk after the next sync of
-    /// the store. A crash may leave some written and others not: what must change together is in
-    /// one record. Not as a batch of sled 0.34.7: it waits for all flushes of the process, also for
-    /// one of a failed store that never ends.
+    /// the store. A crash may leave some written and others not: values that must change together
+    /// are in one record. Not as a batch of sled 0.34.7: it waits for all flushes of the process,
+    /// also for one of a failed store that never ends.
     ///
     /// # Errors
     /// When a record is too large, the disk has no room, or the store cannot be written.

@@ -8,8 +8,8 @@ use tracing::field::{Field, Visit};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::{FormatFields, Writer};
 
-/// Writer that escapes what a log line must not contain: a line feed becomes `\n`, an escape
-/// character `\u{1b}`.
+/// Writer that escapes characters that a log line must not contain: a line feed becomes `\n`, an
+/// escape character `\u{1b}`.
 pub(super) struct EscapingWriter<'a>(pub(super) &'a mut dyn Write);
 
 impl Write for EscapingWriter<'_> {

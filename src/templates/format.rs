@@ -68,7 +68,7 @@ pub(super) struct BlockEntry {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ListEntry {
-    /// Texts and what they stand for.
+    /// Texts with their values.
     pub(super) values: Option<Vec<ValueEntry>>,
     /// Numbers.
     pub(super) range: Option<RangeEntry>,

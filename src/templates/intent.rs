@@ -126,8 +126,8 @@ impl SlotInterpreter<'_> {
         (!devices.is_empty()).then_some(devices)
     }
 
-    /// Returns the areas that were said, or the speaker's where the block takes it; `Some(None)` is
-    /// the whole home.
+    /// Returns the areas that were named, or the speaker's where the block takes it; `Some(None)`
+    /// is the whole home.
     #[expect(
         clippy::option_option,
         reason = "an unknown place is no match, the whole home is a place"

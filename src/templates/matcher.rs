@@ -1,4 +1,4 @@
-//! Matches a whole sentence against the automaton, and ranks what matched.
+//! Matches a whole sentence against the automaton, and ranks the matches.
 //!
 //! Pure: text and names in, matches out. The work per sentence is bounded by a number of steps.
 
@@ -28,11 +28,11 @@ const MAX_TEXT_BYTES: usize = 512;
 /// The value of a slot.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Captured {
-    /// Name of a device, as said.
+    /// Name of a device, as written in the sentence.
     Name(String),
-    /// Name of an area, as said.
+    /// Name of an area, as written in the sentence.
     Area(String),
-    /// Name of a floor, as said.
+    /// Name of a floor, as written in the sentence.
     Floor(String),
     /// Value of a list.
     Value(String),
@@ -60,7 +60,7 @@ impl fmt::Display for Captured {
 pub(super) struct Match {
     /// Position in [`CompiledLanguage::blocks`].
     pub(super) block: usize,
-    /// Slots in the order they were said.
+    /// Slots in their order in the sentence.
     pub(super) captured: Vec<(String, Captured)>,
     /// Bytes of the sentence that were matched by the template's own text, without the values of
     /// its lists.

@@ -11,8 +11,8 @@ use crate::templates::automaton::{Automaton, ListKind, Node, NumberRange};
 use crate::templates::compile::{Block, CompiledLanguage};
 use crate::templates::demand::{Branch, Demand};
 
-/// First bytes of the form. The number changes with the format, or with what the compiler makes of
-/// a source.
+/// First bytes of the form. The number changes with the format, or with the result of the compiler
+/// for a source.
 const MAGIC: &[u8; 8] = b"sayso\0t3";
 
 /// Returns the key of a language: a hash of its sources and of the program's version.

@@ -103,7 +103,7 @@ pub struct Span {
     pub seconds: u32,
 }
 
-/// A moment, relative to the day on which it is said.
+/// A moment, relative to the day on which it is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimePoint {

@@ -87,7 +87,7 @@ pub(super) async fn diagnose(settings: &mqtt::Settings) -> Option<impl Error + u
     broker::first_fault(settings).await
 }
 
-/// Returns what the nodes of a pair report of themselves; `None` if the broker cannot be reached.
+/// Returns the reports of the nodes of a pair, or `None` if the broker cannot be reached.
 pub(super) async fn pair_nodes(settings: &mqtt::Settings) -> Option<Vec<NodeReport>> {
     let mut report = DoctorReport::default();
     let route = route::Route::resolve(settings, &mut report).await?;

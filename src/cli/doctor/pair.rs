@@ -72,7 +72,7 @@ pub(super) async fn check(config: &Config, route: &Route<'_>, report: &mut Docto
     }
 }
 
-/// Returns what the nodes report of themselves.
+/// Returns the reports of the nodes.
 pub(super) async fn nodes(route: &Route<'_>) -> Result<Vec<NodeReport>, ProbeError> {
     Ok(retained(route).await?.nodes)
 }

@@ -131,7 +131,7 @@ pub(super) fn is_default(path: &str, situation: Situation, value: &str) -> bool 
     }
 }
 
-/// Returns a default that the settings do not have, because they only say what replaces it.
+/// Returns a default that the settings do not have, because they only state its replacement.
 fn default_of_api(path: &str, situation: Situation) -> Option<&'static str> {
     let api = APIS
         .iter()

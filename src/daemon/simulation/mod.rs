@@ -66,7 +66,7 @@ fn history(seed: u64, figures: &mut Figures, live: impl AsyncFnOnce(u64) -> Simu
         .extend(ledger.findings().into_iter().map(|finding| (seed, finding)));
 }
 
-/// Prints what happens, where that is asked for.
+/// Prints an event, if the trace is turned on.
 fn trace(line: impl FnOnce() -> String) {
     if number("SAYSO_TRACE").is_some() {
         let now = crate::clock::uptime().as_secs_f64();

@@ -182,7 +182,7 @@ impl Run {
         }
     }
 
-    /// Fires what becomes due until this moment, as the task of the daemon does.
+    /// Fires the timers that become due until this moment, as the task of the daemon does.
     async fn pass(&self, until: Instant) {
         loop {
             tokio::select! {

@@ -212,7 +212,7 @@ const TARGETS: [TargetOptions; 3] = [
     },
 ];
 
-/// Returns the target temperatures, in °C whatever unit the device uses.
+/// Returns the target temperatures, in °C for every unit that a device may use.
 fn temperatures(
     config: &EntityConfig,
     default_range: (f64, f64),

@@ -202,8 +202,8 @@ fn entity(
 }
 
 /// Returns the members of a group. An announcement does not list them; `Zigbee2MQTT` identifies a
-/// group by the character codes of its base topic and the group's number. A scene does not say what
-/// it changes either.
+/// group by the character codes of its base topic and the group's number. An announcement of a
+/// scene does not state its changes either.
 fn members(component: &str, config: &EntityConfig, unique: &str) -> Members {
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let is_zigbee_group = unique

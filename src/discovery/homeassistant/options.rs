@@ -1,5 +1,5 @@
-//! Every option that Home Assistant documents for the MQTT components sayso uses, and what sayso
-//! does with it.
+//! Every option that Home Assistant documents for the MQTT components sayso uses, with the way in
+//! which sayso supports it.
 //!
 //! This is the only list of options. The parsers are tested against it (each supported option is
 //! read), the table in `docs/discovery.md` is compared with it, and the limitations of an entity

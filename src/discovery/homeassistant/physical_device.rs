@@ -34,7 +34,7 @@ impl PhysicalDevice {
     }
 }
 
-/// Returns what identifies a device. Addresses come first, because other ecosystems know them as
+/// Returns the identity of a device. Addresses come first, because other ecosystems know them as
 /// well: a MAC address among the connections (`["mac", "02:5b:26:a8:dc:12"]`), then an identifier
 /// that is one, then the first identifier.
 fn identity(device: &Map<String, Json>) -> Option<String> {

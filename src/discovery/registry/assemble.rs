@@ -192,8 +192,8 @@ fn bodies<'a>(
 }
 
 /// Returns the announcements of the first ecosystem in the order of [`Origin`], unless it only
-/// reads what a later one can set, or commands other topics than the later one: then it does not
-/// describe the same device.
+/// reads a property that a later one can set, or commands other topics than the later one: then it
+/// does not describe the same device.
 fn of_one_origin<'a>(
     group: Vec<(&'a str, &'a RegistryEntry)>,
     conflicts: &mut Vec<String>,

@@ -199,7 +199,7 @@ fn join_parts(parts: Vec<(&str, AnnouncedDevice)>) -> Option<DevicePart> {
 }
 
 /// Returns whether the device is a group that was announced with the list of its members, so that
-/// it can do what any of them can.
+/// it has the abilities of all of them.
 fn is_listed_group(announced: &AnnouncedDevice) -> bool {
     let device = &announced.device;
     announced.origin == Origin::Zigbee2mqtt

@@ -329,7 +329,7 @@ const GROUP_PROPERTIES: [Property; 6] = [
     Property::Lock,
 ];
 
-/// Parses `<base>/bridge/groups`. A group can do what any of its members can, which the registry
+/// Parses `<base>/bridge/groups`. A group has the abilities of its members, which the registry
 /// knows.
 ///
 /// # Errors

@@ -20,7 +20,7 @@ use crate::vocabulary::Domain;
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::speech::english;
 
-/// Something physical, and what the operator allows to happen to it.
+/// A physical device, and the changes to it that the operator allows.
 struct Thing {
     id: &'static str,
     kind: &'static str,
@@ -256,7 +256,7 @@ fn bound(thing: &Thing) -> Device {
     device
 }
 
-/// Returns a group that can do what a light and a cover can.
+/// Returns a group with the abilities of a light and a cover.
 fn group(id: &str, topic: &str, members: Members) -> Device {
     let mut device = Device::new(slug(id), Kind::new(slug("light")));
     device
@@ -425,7 +425,7 @@ fn any_action() -> impl Strategy<Value = Action> {
     })
 }
 
-/// Returns what is wrong with a published message, if anything is.
+/// Returns the rule that a published message breaks, if there is one.
 fn breach(world: &World, home: &Home, source: &str, step: &Step) -> Option<String> {
     let publication = step.publication();
     for thing in moved(world, &publication.topic, &publication.payload) {

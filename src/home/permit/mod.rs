@@ -4,8 +4,8 @@
 //! A message is published, under any name, group, scene, topic or value, only if every device it
 //! could move may be moved that way by this source at this risk. Nothing else can make a `Plan`,
 //! whose fields are private to this module. A refused action refuses the whole draft, except in a
-//! collective phrase ("all the lights"), where the others are executed and the reply names what was
-//! left out.
+//! collective phrase ("all the lights"), where the others are executed and the reply names the
+//! omitted devices.
 
 mod context;
 mod denied;

@@ -156,8 +156,8 @@ fn direction_risk(
 }
 
 /// Returns whether moving to `to` certainly closes. Only a recent report of a device that is online
-/// proves that: what was merely commanded, expired, or last reported before it went offline may be
-/// wrong, and never lowers a risk.
+/// proves that: a state that was merely commanded, has expired, or was reported before the device
+/// went offline may be wrong, and never lowers a risk.
 fn certainly_closes(
     device: &Device,
     property: &Property,

@@ -505,7 +505,8 @@ pub fn is_so(property: &Property, wanted: &Value, found: &Value) -> bool {
     }
 }
 
-/// Returns the name of a reading. What a thermostat is set to is not the temperature of the room.
+/// Returns the name of a reading. The target temperature of a thermostat is not the temperature of
+/// the room.
 fn reading_name<'c>(device: &Device, capability: &'c Capability) -> &'c str {
     let is_set = capability.settable;
     match (&capability.property, device.kind.as_str()) {

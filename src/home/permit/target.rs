@@ -72,7 +72,7 @@ fn toggled(resolved: &Resolved<'_>) -> Result<TargetValue, Denied> {
 }
 
 /// Makes a relative change absolute. It never goes the other way at the end of the range, and never
-/// switches on what is off.
+/// switches on a device that is off.
 fn changed(resolved: &Resolved<'_>) -> Result<TargetValue, Denied> {
     let Resolved {
         device,

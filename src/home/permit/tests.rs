@@ -1,4 +1,4 @@
-//! The permission gate: what it admits and what it refuses.
+//! Tests of the permission gate: the drafts it admits and those it refuses.
 
 use proptest::prelude::*;
 

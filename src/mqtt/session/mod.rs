@@ -200,7 +200,7 @@ impl Session {
         }
     }
 
-    /// Hands to the client whatever may be sent now.
+    /// Hands to the client every message that may be sent now.
     pub(super) fn send_pending(&mut self, now: Instant) {
         self.report_counted_faults(now);
         self.queue_rejections(now);

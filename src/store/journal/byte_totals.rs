@@ -72,8 +72,8 @@ impl ByteTotals {
         }
     }
 
-    /// Reduces a command whose reply the broker has to what is needed from then on; returns false
-    /// if that was done before.
+    /// Reduces a command whose reply the broker has to the size that is needed from then on;
+    /// returns false if that was done before.
     pub(super) fn finish(&mut self, known: &mut RememberedCommand) -> bool {
         if known.is_finished() {
             return false;

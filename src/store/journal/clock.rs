@@ -1,6 +1,6 @@
-//! The journal's own clock. It continues from one run to the next, whatever the wall clock does
-//! meanwhile: a gateway without a battery starts in 1970 and jumps to the present with the first
-//! answer of a time server, and neither may make a command late.
+//! The journal's own clock. It continues from one run to the next, independent of the wall clock: a
+//! gateway without a battery starts in 1970 and jumps to the present with the first answer of a
+//! time server, and neither may make a command late.
 
 use std::fs;
 use std::time::{Duration, Instant, UNIX_EPOCH};

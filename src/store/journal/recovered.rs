@@ -44,8 +44,7 @@ pub struct Recovered {
     pub commanded: Vec<(String, Seq)>,
     /// Records that could not be read and were dropped.
     pub unreadable: usize,
-    /// Number of the last syncs that are missing: the store is damaged, and what they wrote is
-    /// lost.
+    /// Number of the last syncs that are missing: the store is damaged, and their data is lost.
     pub missing: u64,
 }
 

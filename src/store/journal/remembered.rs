@@ -1,5 +1,5 @@
-//! A command in memory: its whole record until the broker has the reply, and from then on only what
-//! later decisions need.
+//! A command in memory: its whole record until the broker has the reply, and from then on only the
+//! parts that later decisions need.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -159,7 +159,8 @@ impl RememberedCommand {
         }
     }
 
-    /// Keeps only what is needed once the broker has the reply. `topic` is its own, shared.
+    /// Keeps only the parts that are needed once the broker has the reply. `topic` is its own,
+    /// shared.
     pub(super) fn finish(&mut self, topic: Arc<str>) {
         if let CommandRecord::Open(open) = &mut self.record {
             let finished = FinishedRecord::new(&mut open.record, topic);

@@ -95,8 +95,8 @@ impl Journal {
     }
 }
 
-/// Closes a failed store, and waits for that only for a while. In a thread of its own: what does
-/// not end is left behind, and must not delay the end of the process.
+/// Closes a failed store, and waits for that only for a while. In a thread of its own: a store that
+/// does not close is left behind, and must not delay the end of the process.
 async fn close(old: Disk) {
     let (closed, is_closed) = oneshot::channel::<()>();
     let closing = move || {

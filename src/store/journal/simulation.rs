@@ -1,6 +1,6 @@
-//! Seeded histories of the journal on a disk that loses what was not synced and tears what was
-//! being written: after each end of a run, everything that was promised must be found, and nothing
-//! that did not happen.
+//! Seeded histories of the journal on a disk that loses unsynced data and tears writes in progress:
+//! after each end of a run, everything that was promised must be found, and nothing that did not
+//! happen.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -96,7 +96,7 @@ impl SimulatedCommand {
 enum RunEnd {
     /// The kernel keeps all writes.
     Kill,
-    /// The disk keeps what was synced, and any part of what was appended since.
+    /// The disk keeps all synced data, and any part of the data appended since.
     PowerCut,
 }
 
@@ -129,8 +129,8 @@ fn received(id: u64, bytes: usize) -> Received {
     }
 }
 
-/// Returns the length of the payload of a command, in bytes. Some are longer than what is kept in
-/// the end.
+/// Returns the length of the payload of a command, in bytes. Some are longer than the part that is
+/// kept in the end.
 fn length(id: u64) -> usize {
     if id.is_multiple_of(5) { 3000 } else { 20 }
 }
@@ -207,7 +207,7 @@ impl Simulation {
         }
     }
 
-    /// Acknowledges to the broker what it need not keep, in the order of receipt.
+    /// Acknowledges the commands that the broker need not keep, in the order of receipt.
     fn acknowledge(&mut self) {
         for known in self.commands.values_mut() {
             if !known.is_acknowledged {
@@ -315,7 +315,7 @@ impl Simulation {
         }
     }
 
-    /// Keeps a copy of the folder, unless the disk lost what was synced.
+    /// Keeps a copy of the folder, unless the disk lost synced data.
     fn keep_image(&mut self) {
         if !self.lies {
             self.synced = copied(self.folder.path());
@@ -392,8 +392,8 @@ impl Simulation {
         self.sync().await;
     }
 
-    /// Returns the disk after a power cut: of each file of the write-ahead log, a part of what was
-    /// appended has arrived, and is of an earlier boot.
+    /// Returns the disk after a power cut: of each file of the write-ahead log, a part of the
+    /// appended data has arrived, and is of an earlier boot.
     fn after_power_cut(&mut self) -> TempDir {
         let image = copied(self.synced.path());
         for name in ["tail.0", "tail.1"] {

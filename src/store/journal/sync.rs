@@ -154,7 +154,8 @@ impl Journal {
         is_written
     }
 
-    /// Appends finished commands to the write-ahead log. What it does not take is written to disk.
+    /// Appends finished commands to the write-ahead log. Those that it does not accept are written
+    /// to disk.
     fn log_finished(&self, index: &mut Index) {
         let mut wal = self.wal();
         let finished: BTreeSet<u64> = {

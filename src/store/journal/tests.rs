@@ -909,7 +909,7 @@ fn the_same_id_with_another_payload_is_another_command() {
     );
 }
 
-/// Answers this many commands of a source called `flood`, each longer than what is kept of one.
+/// Answers this many commands of a source called `flood`, each longer than the part that is kept.
 fn flood(journal: &Journal, commands: usize) {
     for n in 0..commands {
         let command = Received {
@@ -999,7 +999,7 @@ fn the_journal_is_bounded_in_bytes() {
     assert!(!journal.has_room(), "unanswered commands are not forgotten");
 }
 
-/// Opens the journal in `folder`; returns it with what an earlier run left.
+/// Opens the journal in `folder`; returns it with the data of an earlier run.
 fn open_in(folder: &Path) -> (Journal, Recovered) {
     let store = open(&Settings::default(), folder).unwrap();
     Journal::open(Some(Arc::new(store)), KEEP).unwrap()

@@ -1,5 +1,6 @@
 //! The write-ahead log: records that are not on disk yet, handed to the kernel at once. They
-//! survive the end of this process, though not a power cut: what an earlier boot wrote is not read.
+//! survive the end of this process, though not a power cut: the records of an earlier boot are not
+//! read.
 //!
 //! It is two files of lines. A line has a record, or notes that the broker has a reply, or that a
 //! record is forgotten. A command that is finished before the next sync is only here. While one
@@ -351,7 +352,7 @@ fn read_head(line: &[u8]) -> Option<(String, u64)> {
     Some((boot, generation))
 }
 
-/// Returns what follows the checksum of a line, if it matches.
+/// Returns the part of a line behind its checksum, if it matches.
 fn checked(line: &[u8]) -> Option<&[u8]> {
     let (sum, entry) = line.split_at_checked(9)?;
     let sum = u32::from_str_radix(str::from_utf8(sum).ok()?.trim_end(), 16).ok()?;
