@@ -170,7 +170,7 @@ impl OutboundMessage {
         self.identity
     }
 
-    /// Returns the topic.
+    /// Returns the topic it is published on.
     pub fn topic(&self) -> &str {
         &self.topic
     }
@@ -180,7 +180,7 @@ impl OutboundMessage {
         self.topic.clone().into()
     }
 
-    /// Returns the payload.
+    /// Returns the payload, which may have been shortened for the broker.
     pub fn payload(&self) -> &Bytes {
         &self.payload
     }
@@ -200,7 +200,7 @@ impl OutboundMessage {
         self.is_repeatable
     }
 
-    /// Returns the deadline.
+    /// Returns the moment after which it is not sent, or `None` if it never expires.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.deadline
     }

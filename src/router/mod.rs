@@ -225,7 +225,7 @@ impl Router {
         result
     }
 
-    /// Returns the settings.
+    /// Returns the settings from which the router was built.
     pub fn settings(&self) -> &RouterSettings {
         &self.settings
     }

@@ -54,7 +54,7 @@ impl RetryBudget {
         }
     }
 
-    /// Returns the balance.
+    /// Returns the retries of the last minute, and the most there may be.
     pub(super) fn balance(&mut self, now: Instant) -> RetryBudgetView {
         self.forget(now);
         let (asked, spent) = self

@@ -394,7 +394,7 @@ impl Upstream {
         state.latencies.cost(self.in_flight(&state), now())
     }
 
-    /// Returns the calls in flight.
+    /// Returns the number of calls in flight.
     pub(super) fn calls_in_flight(&self) -> usize {
         self.in_flight(&self.state())
     }

@@ -277,7 +277,7 @@ impl Task {
         matches!(self, Self::Signal { .. })
     }
 
-    /// Returns the actions.
+    /// Returns the actions of a command or a revert, and none for a signal.
     pub fn actions(&self) -> &[Action] {
         match self {
             Self::Command { actions, .. } | Self::Revert { actions, .. } => actions,

@@ -24,7 +24,7 @@ impl Value {
         Self::Text(word.into())
     }
 
-    /// Returns whether it is this word.
+    /// Returns whether it is a text equal to `word`.
     pub fn is_word(&self, word: &str) -> bool {
         matches!(self, Self::Text(text) if text == word)
     }

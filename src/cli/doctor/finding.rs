@@ -100,7 +100,7 @@ impl DoctorReport {
         self.add(DoctorFinding::fault(check, found, todo));
     }
 
-    /// Returns the first fault.
+    /// Returns the first finding that is a fault; warnings do not count.
     pub(super) fn into_first_fault(self) -> Option<DoctorFinding> {
         self.0
             .into_iter()

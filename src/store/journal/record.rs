@@ -165,7 +165,7 @@ impl JournalRecord {
         }
     }
 
-    /// Returns the reply.
+    /// Returns the reply, or `None` if it has none yet or it cannot be read.
     pub fn reply(&self) -> Option<Reply> {
         self.answer.as_ref().and_then(PackedReply::reply)
     }

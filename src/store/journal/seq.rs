@@ -6,7 +6,7 @@
 pub struct Seq(pub(super) u64);
 
 impl Seq {
-    /// Returns the number.
+    /// Returns the position in the order of receipt.
     pub fn number(self) -> u64 {
         self.0
     }
