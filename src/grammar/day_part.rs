@@ -18,6 +18,8 @@ const NIGHT_FROM: u8 = 21;
 #[serde(rename_all = "snake_case")]
 pub(super) enum DayPart {
     Morning,
+    /// The hours behind midnight: "de la madrugada".
+    SmallHours,
     Afternoon,
     Evening,
     /// Any hour from noon on: "pm".
@@ -54,17 +56,17 @@ impl PartHours {
             return Some(time);
         };
         let hour = match (half, part) {
-            (Half::Exact, _) => hour,
             // "twelve in the morning" may be noon, and "twelve in the evening" is midnight, and which
             // one is not certain.
             (Half::Either, _) if hour == 12 => return None,
-            (Half::Either, DayPart::Morning) => hour,
+            (Half::Exact, _) | (Half::Either, DayPart::Morning | DayPart::SmallHours) => hour,
             (Half::Either, DayPart::Night) if hour < 6 => hour,
             (Half::Either, DayPart::Night) if hour + 12 < self.night_from => return None,
             (Half::Either, _) => hour + 12,
         };
         let fits = match part {
             DayPart::Morning => hour < 12,
+            DayPart::SmallHours => hour < 7,
             DayPart::Afternoon => (12..=self.afternoon_until).contains(&hour),
             DayPart::Evening => hour >= EVENING_FROM,
             DayPart::SecondHalf => hour >= 12,
@@ -105,6 +107,8 @@ mod tests {
             (DayPart::SecondHalf, 11, Some(23)),
             (DayPart::Morning, 1, Some(1)),
             (DayPart::Morning, 11, Some(11)),
+            (DayPart::SmallHours, 6, Some(6)),
+            (DayPart::SmallHours, 11, None),
             (DayPart::Night, 1, Some(1)),
             (DayPart::Night, 11, Some(23)),
             (DayPart::Night, 7, None),

@@ -749,6 +749,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         let words = self.words;
         let lists = [
             (&words.morning, DayPart::Morning),
+            (&words.small_hours, DayPart::SmallHours),
             (&words.afternoon, DayPart::Afternoon),
             (&words.evening, DayPart::Evening),
             (&words.second_half, DayPart::SecondHalf),
@@ -839,7 +840,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
             .into_iter()
             .find_map(|(list, hour, minute)| Some((hour, minute, self.phrase(list, end)?)));
         let (hour, minute, more) = found.unwrap_or((hour, 0, 0));
-        Some((exact(hour, minute), end + more))
+        let end = self.optional(&words.sharp, end + more);
+        Some((exact(hour, minute), end))
     }
 
     /// Reads a time of the clock without its preposition. "Twelve pm" is noon, and "twelve am"

@@ -8,6 +8,15 @@ use crate::vocabulary::timing::{Day, Recurrence, TimeOfDay, Timing, Weekdays};
 /// Days of the week with the part of the day they name, and the end of their words.
 type Days = (Weekdays, Option<DayPart>, usize);
 
+/// Returns the part of the day on certain days: of "every friday night at one" it is not certain
+/// which night is meant.
+fn of_certain_days(days: Weekdays, part: Option<DayPart>) -> Option<DayPart> {
+    match part {
+        Some(DayPart::Night) if days != Weekdays::ALL => Some(DayPart::LateEvening),
+        part => part,
+    }
+}
+
 impl TimeReader<'_, '_> {
     /// Returns the rule at `at`, and its end.
     pub(super) fn recurrence(&self, at: usize) -> Option<(Recurrence, usize)> {
@@ -109,10 +118,11 @@ impl TimeReader<'_, '_> {
             days = days.and(Weekdays::one(day));
             end = next;
         }
-        match self.part(end) {
-            Some((own, length)) if part.is_none() => Some((days, Some(own), end + length)),
-            _ => Some((days, part, end)),
-        }
+        let (part, end) = match self.part(end) {
+            Some((own, length)) if part.is_none() => (Some(own), end + length),
+            _ => (part, end),
+        };
+        Some((days, of_certain_days(days, part), end))
     }
 
     /// Returns a day behind others: "and fridays", ", wednesday".

@@ -68,8 +68,10 @@ pub(super) struct TimeWords {
     pub(super) midnight: Vec<String>,
     /// Behind a time: "sharp".
     pub(super) sharp: Vec<String>,
-    /// Behind or before a time: in the morning, in the afternoon, in the evening, and "pm".
+    /// Behind or before a time: in the morning, behind midnight, in the afternoon, in the evening,
+    /// and "pm".
     pub(super) morning: Vec<String>,
+    pub(super) small_hours: Vec<String>,
     pub(super) afternoon: Vec<String>,
     pub(super) evening: Vec<String>,
     pub(super) second_half: Vec<String>,
@@ -254,6 +256,7 @@ impl TimeWords {
     fn part_lists(&mut self) -> impl Iterator<Item = &mut Vec<String>> {
         [
             &mut self.morning,
+            &mut self.small_hours,
             &mut self.afternoon,
             &mut self.evening,
             &mut self.second_half,
