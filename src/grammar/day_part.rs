@@ -60,7 +60,8 @@ impl PartHours {
             // one is not certain.
             (Half::Either, _) if hour == 12 => return None,
             (Half::Exact, _) | (Half::Either, DayPart::Morning | DayPart::SmallHours) => hour,
-            (Half::Either, DayPart::Night) if hour < 6 => hour,
+            // "tonight at five" may be in the evening where the night begins at six.
+            (Half::Either, DayPart::Night) if hour < 6 && hour + 13 != self.night_from => hour,
             (Half::Either, DayPart::Night) if hour + 12 < self.night_from => return None,
             (Half::Either, _) => hour + 12,
         };
@@ -117,5 +118,21 @@ mod tests {
         ] {
             assert_eq!(hour_of(part, hour), placed, "{part:?} {hour}");
         }
+    }
+
+    #[test]
+    fn the_hour_before_the_night_is_not_placed_in_it() {
+        let early = PartHours {
+            night_from: 18,
+            ..PartHours::default()
+        };
+        let at = |hour| TimeOfDay::Clock {
+            hour,
+            minute: 0,
+            half: Half::Either,
+        };
+        assert_eq!(early.place(at(5), Some(DayPart::Night)), None);
+        assert!(early.place(at(4), Some(DayPart::Night)).is_some());
+        assert!(early.place(at(6), Some(DayPart::Night)).is_some());
     }
 }

@@ -139,6 +139,10 @@ fn with_distant_day(
     most: usize,
 ) -> Option<(Timing, usize)> {
     let (day, part, length) = reader.day(0).filter(|(_, _, length)| *length <= most)?;
+    // "tomorrow turn on the lamp at midnight": a day begins and ends with one.
+    if day != Day::In(0) && has_phrase(&reader.words.midnight, reader.input) {
+        return None;
+    }
     let place = |moment: &TimePoint| {
         let time = reader.words.part_hours.place(moment.time, part)?;
         (moment.day == Day::Next).then_some(on_day(day, part, time))
@@ -596,7 +600,15 @@ impl<'l, 'i> TimeReader<'l, 'i> {
     pub(super) fn point(&self, at: usize) -> Option<(TimePoint, usize)> {
         let (day, part, start) = self.leading_day(at);
         let (time, end) = self.sun(start).or_else(|| self.clock(start))?;
-        self.trailing_day(day, part, time, end)
+        let (moment, end) = self.trailing_day(day, part, time, end)?;
+        (!self.is_midnight_of_a_day(&moment, start)).then_some((moment, end))
+    }
+
+    /// Returns whether the words from `at` are midnight, and of another day than this: a day begins
+    /// and ends with one.
+    fn is_midnight_of_a_day(&self, moment: &TimePoint, at: usize) -> bool {
+        let is_named = self.phrase(&self.words.midnight, at).is_some();
+        is_named && !matches!(moment.day, Day::Next | Day::In(0))
     }
 
     /// Returns whether a length of time of fixed form stands at `at`: "een uur".
@@ -613,7 +625,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         let (moment, end) = self.trailing_day(day, part, time, end)?;
         // "een uur" is an hour as well as one o'clock.
         let is_length = self.span(at).is_some_and(|(_, its_end)| its_end == end);
-        (!is_length).then_some((moment, end))
+        let is_certain = !is_length && !self.is_midnight_of_a_day(&moment, start);
+        is_certain.then_some((moment, end))
     }
 
     fn leading_day(&self, at: usize) -> (Option<Day>, Option<DayPart>, usize) {
