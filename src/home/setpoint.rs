@@ -70,6 +70,12 @@ pub(super) fn setpoint<'a>(
     }
 }
 
+/// Whether the mode of the device decides what a command for this capability sets.
+pub fn is_selected_by_mode(device: &Device, capability: &Capability) -> bool {
+    let has_own = capability.command_topics().next().is_some();
+    capability.property == Property::Temperature && !has_own && targets(device).is_some()
+}
+
 /// Returns the two targets of a device that has both, with topics of their own.
 fn targets(device: &Device) -> Option<Targets<'_>> {
     let target = |name: &str| {

@@ -6,6 +6,7 @@ use crate::grammar::LocalGrammar;
 use crate::home::Home;
 use crate::home::capability::Capability;
 use crate::home::device::Device;
+use crate::home::setpoint::is_selected_by_mode;
 use crate::vocabulary::action::Op;
 use crate::vocabulary::speech::within_sentence;
 use crate::vocabulary::{Domain, Property};
@@ -20,6 +21,9 @@ impl Examples<'_> {
     /// Returns a sentence for this property of this device only; `None` if only a model understands
     /// one.
     pub(super) fn example(&self, device: &Device, capability: &Capability) -> Option<String> {
+        if is_selected_by_mode(device, capability) {
+            return None;
+        }
         let mut names: Vec<String> = std::iter::once(&device.name)
             .chain(&device.aliases)
             .map(|name| format!("the {}", within_sentence(name)))
