@@ -17,6 +17,6 @@ pub mod template;
 mod template_sandbox;
 
 pub use crate::binding::codec::{Codec, Scale};
-pub use crate::binding::ports::{Binding, Decoded, Form, Port, PowerOn, StatusWords};
+pub use crate::binding::ports::{Binding, Decoded, Form, Port, PowerOn, Reversion, StatusWords};
 pub use crate::binding::presets::{own, tasmota, zigbee2mqtt};
 pub use crate::binding::publication::Publication;

@@ -38,9 +38,23 @@ pub struct Binding {
     pub toggle: Option<Publication>,
     /// The time after which a reported value is no longer known, as the device announced it.
     pub expire_after: Option<Duration>,
+    /// The change of a reported value that the device does not report, as it announced it.
+    pub reverts: Option<Reversion>,
     /// Set for a value that does not turn the device on: the command that turns it on is sent as
     /// well, unless the device is on.
     pub power_on: Option<PowerOn>,
+}
+
+/// A change that takes place by itself: a motion sensor that only reports motion is clear after a
+/// while.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reversion {
+    /// The reported value.
+    pub from: Value,
+    /// The value afterwards.
+    pub to: Value,
+    /// The time from the report to the change.
+    pub after: Duration,
 }
 
 /// Words for a state whose value is reported elsewhere. All other words stand for no value.

@@ -45,6 +45,7 @@ pub(super) fn read(path: &Path, home: &Home, now: Instant) -> Result<State, Box<
                         property,
                         decoded: Decoded::Value(value),
                         expire_after: None,
+                        reverts: None,
                     };
                     state.report(report, now);
                 }

@@ -8,6 +8,12 @@ use crate::home::capability::{Capability, Guard, Risk};
 use crate::home::setpoint::{COOLING_TARGET, HEATING_TARGET};
 use crate::vocabulary::{Domain, Property, Value};
 
+/// Largest number of options of one select or list of modes. A lamp with WLED has about 200 effects.
+pub(super) const MAX_OPTIONS: usize = 256;
+
+/// Reason of a list with more than [`MAX_OPTIONS`] options.
+pub(super) const TOO_MANY_OPTIONS: &str = "has more than 256 options: the others are not used";
+
 /// Returns a capability that can be set.
 pub(super) fn setting(property: Property, domain: Domain, binding: Binding) -> Capability {
     let mut capability = Capability {

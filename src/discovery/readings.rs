@@ -13,6 +13,9 @@ use crate::discovery::names;
 /// Range of any measurement: it is reported, never set.
 const ANY: (f64, f64) = (-1e9, 1e9);
 
+/// Name of a reading that has none of its own: the state of the sensor itself.
+pub(super) const STATE: &str = "state";
+
 /// Returns the property for a reading called `name`. The names of the vocabulary stand for targets,
 /// so that a reading of the same name is the current value.
 pub(super) fn reading_name(name: &str) -> Property {

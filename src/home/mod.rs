@@ -289,6 +289,7 @@ impl Home {
                 property: capability.property.clone(),
                 decoded: recognized(&capability.domain, decoded),
                 expire_after: capability.binding.expire_after,
+                reverts: capability.binding.reverts.clone(),
             })
         };
         readers.iter().enumerate().filter_map(reading).collect()

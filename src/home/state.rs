@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
 
-use crate::binding::Decoded;
+use crate::binding::{Decoded, Reversion};
 use crate::home::availability::{Availability, AvailabilityMode};
 use crate::home::device::Device;
 use crate::vocabulary::slug::Slug;
@@ -28,6 +28,8 @@ pub struct Observation {
     pub at: Instant,
     /// The time at which it is no longer known, for devices that announce one.
     pub expires_at: Option<Instant>,
+    /// The change that takes place by itself, and when. It holds until the expiry.
+    pub reverted: Option<Box<Observation>>,
 }
 
 /// Knowledge about a property, by its source.
@@ -71,6 +73,8 @@ pub struct Report {
     pub decoded: Decoded,
     /// The time after which the value is no longer known.
     pub expire_after: Option<Duration>,
+    /// The change of the value that will not be reported.
+    pub reverts: Option<Reversion>,
 }
 
 impl State {
@@ -90,8 +94,10 @@ impl State {
         property: &Property,
         now: Instant,
     ) -> Option<&Observation> {
-        self.get(device, property)
-            .filter(|seen| seen.expires_at.is_none_or(|end| now < end))
+        let seen = self.get(device, property)?;
+        let reverted = seen.reverted.as_deref();
+        let seen = reverted.filter(|after| after.at <= now).unwrap_or(seen);
+        seen.expires_at.is_none_or(|end| now < end).then_some(seen)
     }
 
     /// Records a report of a device.
@@ -107,10 +113,23 @@ impl State {
             }
             Decoded::Unrecognized(payload) => Known::Unrecognized(payload),
         };
+        let expires_at = report.expire_after.and_then(|after| at.checked_add(after));
+        let reverts = report.reverts.filter(
+            |reversion| matches!(&known, Known::Reported(value) if *value == reversion.from),
+        );
+        let reverted = reverts.and_then(|reversion| {
+            Some(Box::new(Observation {
+                at: at.checked_add(reversion.after)?,
+                known: Known::Reported(reversion.to),
+                expires_at,
+                reverted: None,
+            }))
+        });
         let seen = Observation {
             known,
             at,
-            expires_at: report.expire_after.and_then(|after| at.checked_add(after)),
+            expires_at,
+            reverted,
         };
         self.put(&report.device, &report.property, seen);
     }
@@ -204,6 +223,7 @@ impl State {
             known: Known::Commanded(value),
             at,
             expires_at: None,
+            reverted: None,
         };
         self.put(&device.id, property, seen);
     }

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::binding::{Binding, Form, Port, tasmota, zigbee2mqtt};
+use crate::binding::{Binding, Form, Port, Reversion, tasmota, zigbee2mqtt};
 use crate::clock::now;
 use crate::home::device::Kind;
-use crate::home::state::Known;
+use crate::home::state::{Known, Observation};
 
 fn slug(id: &str) -> Slug {
     Slug::new(id).unwrap()
@@ -67,6 +67,7 @@ fn state_is_carried_over_by_topic_and_not_by_identifier() {
             property: Property::Power,
             decoded: Decoded::Value(Value::text(value)),
             expire_after: None,
+            reverts: None,
         };
         state.report(report, now());
     }
@@ -163,6 +164,7 @@ fn an_implied_value_holds_only_where_none_is_known() {
             property: Property::Position,
             decoded,
             expire_after: None,
+            reverts: None,
         };
         state.report(report, now());
         known(&state, "blind", &Property::Position)
@@ -220,4 +222,30 @@ fn a_state_topic_with_wildcards_receives_what_it_matches() {
         "sayso's own topics report no states"
     );
     assert!(home.has_state_topic("home/any/BTtoMQTT/A4C1"));
+}
+
+#[test]
+fn a_sensor_that_only_reports_on_is_off_after_its_delay() {
+    let mut binding = tasmota("hall", &Property::Power, None);
+    binding.reverts = Some(Reversion {
+        from: Value::text("on"),
+        to: Value::text("off"),
+        after: Duration::from_secs(5),
+    });
+    binding.expire_after = Some(Duration::from_secs(60));
+    let home = home(vec![device("hall", "switch", binding)]);
+    let mut state = State::default();
+    observed(&home, &mut state, "stat/hall/RESULT", r#"{"POWER":"ON"}"#);
+    let at = |seconds| now() + Duration::from_secs(seconds);
+    let current = |when| {
+        let seen = state.current(&slug("hall"), &Property::Power, when);
+        seen.and_then(Observation::reported).cloned()
+    };
+    assert_eq!(current(at(4)), Some(Value::text("on")));
+    assert_eq!(current(at(6)), Some(Value::text("off")));
+    assert_eq!(current(at(61)), None);
+    // A new report begins the delay anew, and "off" has none.
+    observed(&home, &mut state, "stat/hall/RESULT", r#"{"POWER":"OFF"}"#);
+    let seen = state.current(&slug("hall"), &Property::Power, at(6));
+    assert_eq!(seen.and_then(Observation::value), Some(&Value::text("off")));
 }

@@ -269,6 +269,8 @@ fn right_words(component: &str, e: &Entity, key: &str, word: &str) -> Vec<Json> 
         ("lawn_mower", "pause_command_topic") if word == "paused" => vec![json!("pause")],
         ("lawn_mower", "dock_command_topic") if word == "docked" => vec![json!("dock")],
         ("select", "command_topic") => one_of("options"),
+        // Home Assistant adds it to the presets of a thermostat.
+        ("climate", "preset_mode_command_topic") if word == "none" => vec![json!("none")],
         (_, "preset_mode_command_topic") => one_of("preset_modes"),
         ("fan", "oscillation_command_topic") => either(
             ["payload_oscillation_on", "oscillate_on"],

@@ -1,8 +1,10 @@
 //! Thermostats, air conditioners and water heaters.
 
+use serde_json::Value as Json;
+
 use crate::binding::{Binding, Port, Scale};
 use crate::home::capability::Capability;
-use crate::vocabulary::{Domain, Property};
+use crate::vocabulary::{Domain, Property, Value};
 
 use crate::discovery::announcement::InvalidAnnouncement;
 use crate::discovery::capabilities::{choice, scaled, setting};
@@ -141,11 +143,28 @@ pub(super) fn climate(config: &EntityConfig) -> Result<Vec<Capability>, InvalidA
             ],
         },
     ];
-    capabilities.extend(modes(config, all)?);
+    capabilities.extend(modes(config, all)?.into_iter().map(with_no_preset));
     capabilities.extend(humidity(config)?);
     capabilities.extend(power(config)?);
     capabilities.extend(measurements(config)?);
     Ok(capabilities)
+}
+
+/// The preset that stands for none. Home Assistant adds it to those of a thermostat, which must not
+/// list it.
+const NO_PRESET: &str = "none";
+
+/// Adds the preset for none to a capability that has presets. It is reported as `none` or `None`.
+fn with_no_preset(mut capability: Capability) -> Capability {
+    if let (Property::Preset, Domain::Choice(words)) =
+        (&capability.property, &mut capability.domain)
+        && !words.iter().any(|word| word == NO_PRESET)
+    {
+        words.insert(0, NO_PRESET.to_owned());
+        let reported = ["none", "None"].map(|word| (Value::text(NO_PRESET), Json::from(word)));
+        capability.binding.codec.words.extend(reported);
+    }
+    capability
 }
 
 /// Returns the capabilities of a water heater.

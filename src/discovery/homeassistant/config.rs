@@ -9,15 +9,12 @@ use crate::vocabulary::Value;
 use crate::vocabulary::shared_str::SharedStr;
 
 use crate::discovery::announcement::InvalidAnnouncement;
-use crate::discovery::capabilities::words;
+use crate::discovery::capabilities::{MAX_OPTIONS, words};
 use crate::discovery::homeassistant::abbreviations;
 use crate::discovery::names;
 
 /// Longest template parsed, in bytes. The longest met in the wild has about 4,000.
 const MAX_TEMPLATE_BYTES: usize = 16 * 1024;
-
-/// Largest number of options of one select.
-const MAX_OPTIONS: usize = 64;
 
 /// Longest payload for one word, in bytes. A raw infrared code has about 5,000.
 const MAX_PAYLOAD_BYTES: usize = 16 * 1024;
@@ -176,6 +173,12 @@ impl EntityConfig {
         let texts = entries.iter().filter_map(text_of);
         let usable = texts.filter(|text| names::is_option(text));
         usable.take(MAX_OPTIONS).collect()
+    }
+
+    /// Whether the option is a list with more entries than are used.
+    pub(super) fn has_long_list(&self, key: &str) -> bool {
+        let list = self.options.get(key).and_then(Json::as_array);
+        list.is_some_and(|list| list.len() > MAX_OPTIONS)
     }
 
     /// Checks all payloads. In place of one that cannot be sent or compared, no other one is used.

@@ -251,11 +251,12 @@ fn state_words(config: &EntityConfig) -> Vec<(Value, Json)> {
     ]
 }
 
-/// Returns the words for a cover that moves.
+/// Returns the words for a cover that moves, or has stopped anywhere.
 fn movements(config: &EntityConfig) -> Vec<(Json, &'static str)> {
     vec![
         (config.payload("state_opening", "opening"), "opening"),
         (config.payload("state_closing", "closing"), "closing"),
+        (config.payload("state_stopped", "stopped"), "stopped"),
     ]
 }
 

@@ -7,6 +7,7 @@
 //! 2026.
 
 use crate::discovery::announcement::Limitation;
+use crate::discovery::capabilities::TOO_MANY_OPTIONS;
 use crate::discovery::homeassistant::config::EntityConfig;
 
 /// Treatment of one option.
@@ -674,5 +675,14 @@ pub(super) fn limitations(component: &str, config: &EntityConfig) -> Vec<Limitat
             limitations.push(Limitation { option, reason });
         }
     }
+    let lists = own.iter().map(|(option, _)| *option);
+    limitations.extend(
+        lists
+            .filter(|option| config.has_long_list(option))
+            .map(|option| Limitation {
+                option,
+                reason: TOO_MANY_OPTIONS,
+            }),
+    );
     limitations
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::binding::Binding;
+use crate::binding::{Binding, Reversion};
 use crate::home::capability::Capability;
 use crate::vocabulary::{Domain, Property, Value};
 
@@ -138,22 +138,26 @@ pub(super) fn binary_sensor(
     if state.is_empty() {
         return Err(InvalidAnnouncement::Missing("state_topic"));
     }
-    let class = config.text("device_class");
-    let Some(name) = class.or_else(|| config.own_name(device)) else {
-        return Err(InvalidAnnouncement::Missing("name"));
-    };
+    // Without a name the sensor is the device itself.
+    let own_name = || config.own_name(device).filter(|_| config.has("name"));
+    let class = config.text("device_class").or_else(own_name);
+    let name = class.unwrap_or_else(|| readings::STATE.to_owned());
     let payloads = [
         config.payload("payload_on", "ON"),
         config.payload("payload_off", "OFF"),
     ];
     let mut reading = readings::binary(&name, payloads, state);
-    // A sensor with `off_delay` never reports off: what it reported is not known to be true after
-    // the delay.
-    let expiry = [
-        seconds(config, "expire_after"),
-        seconds(config, "off_delay"),
-    ];
-    reading.binding.expire_after = expiry.into_iter().flatten().min();
+    reading.binding.expire_after = seconds(config, "expire_after");
+    // A sensor with `off_delay` only reports on: it is off when the delay has passed.
+    if let (Some(after), Domain::Choice(words)) = (seconds(config, "off_delay"), &reading.domain)
+        && let [on, off] = &words[..]
+    {
+        reading.binding.reverts = Some(Reversion {
+            from: Value::text(on),
+            to: Value::text(off),
+            after,
+        });
+    }
     Ok(vec![reading])
 }
 

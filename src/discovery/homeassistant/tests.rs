@@ -9,7 +9,7 @@ use crate::binding::Decoded;
 use crate::discovery::homeassistant::config::EntityConfig;
 use crate::discovery::homeassistant::options::{COMMON, COMPONENTS, ComponentOptions, Support};
 use crate::discovery::homeassistant::*;
-use crate::vocabulary::{Property, Value};
+use crate::vocabulary::{Domain, Property, Value};
 
 /// Returns a value of the type that the option has.
 fn sample(option: &str) -> Json {
@@ -481,4 +481,98 @@ fn the_template_of_a_position_may_write_position_and_tilt() {
     let number = |n: f64| Some(Decoded::Value(Value::Number(n)));
     assert_eq!(decoded(&Property::Position), number(30.0));
     assert_eq!(decoded(&Property::Tilt), number(50.0));
+}
+
+fn capabilities_of(component: &str, options: &Json) -> Vec<Capability> {
+    let topic = format!("homeassistant/{component}/sample/config");
+    let payload = options.to_string();
+    match parse("homeassistant", &topic, payload.as_bytes()) {
+        Ok(Announcement::Announced(devices)) => devices[0].device.capabilities.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn off_delay_of_a_binary_sensor_turns_it_off() {
+    let sensor = json!({
+        "name": "Hall", "state_topic": "hall", "device_class": "motion", "off_delay": 5
+    });
+    let [motion] = &capabilities_of("binary_sensor", &sensor)[..] else {
+        panic!("one capability")
+    };
+    let reverts = motion.binding.reverts.as_ref().unwrap();
+    assert_eq!(
+        (&reverts.from, &reverts.to),
+        (&Value::text("detected"), &Value::text("clear"))
+    );
+    assert_eq!(reverts.after.as_secs(), 5);
+    assert_eq!(motion.binding.expire_after, None);
+}
+
+#[test]
+fn a_binary_sensor_without_class_and_name_is_the_state_of_its_device() {
+    let sensor = json!({
+        "name": null, "state_topic": "dishwasher", "unique_id": "0x12",
+        "device": {"identifiers": ["0x12"], "name": "Dishwasher"}
+    });
+    let [state] = &capabilities_of("binary_sensor", &sensor)[..] else {
+        panic!("one capability")
+    };
+    assert_eq!(state.property.name(), "state");
+}
+
+#[test]
+fn the_presets_of_a_thermostat_include_none() {
+    let climate = json!({
+        "name": "Heating", "preset_modes": ["eco", "away"], "preset_mode_command_topic": "p/set",
+        "preset_mode_state_topic": "p"
+    });
+    let capabilities = capabilities_of("climate", &climate);
+    let preset = capabilities
+        .iter()
+        .find(|c| c.property == Property::Preset)
+        .unwrap();
+    let none = Value::text("none");
+    let sent = preset.binding.encode(&none).unwrap();
+    assert_eq!(
+        (sent.topic.as_str(), sent.payload.as_str()),
+        ("p/set", "none")
+    );
+    for word in ["none", "None"] {
+        let reported = preset.binding.decode("p", &json!(word));
+        assert_eq!(reported, Some(Decoded::Value(none.clone())), "{word}");
+    }
+}
+
+#[test]
+fn the_own_word_of_a_cover_for_stopped_has_its_common_name() {
+    let cover = json!({
+        "name": "Blind", "command_topic": "b/set", "state_topic": "b", "state_stopped": "halt"
+    });
+    let [position] = &capabilities_of("cover", &cover)[..] else {
+        panic!("one capability")
+    };
+    let reported = position.binding.decode("b", &json!("halt"));
+    assert_eq!(reported, Some(Decoded::Unrecognized("stopped".to_owned())));
+}
+
+#[test]
+fn a_select_has_up_to_256_options_and_says_that_it_has_more() {
+    let select = |count: usize| {
+        let options: Vec<String> = (0..count).map(|n| format!("effect {n}")).collect();
+        let select = json!({"name": "Effect", "command_topic": "e/set", "options": options});
+        let topic = "homeassistant/select/sample/config";
+        let parsed = parse("homeassistant", topic, select.to_string().as_bytes()).unwrap();
+        let Announcement::Announced(devices) = parsed else {
+            panic!("announced")
+        };
+        let Domain::Choice(words) = &devices[0].device.capabilities[0].domain else {
+            panic!("words")
+        };
+        (words.len(), devices[0].limitations.clone())
+    };
+    assert_eq!(select(200), (200, Vec::new()));
+    let (used, limitations) = select(300);
+    assert_eq!(used, 256);
+    assert_eq!(limitations[0].option, "options");
 }

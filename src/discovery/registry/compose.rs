@@ -4,11 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use crate::home::capability::{Capability, Risk};
 use crate::home::device::{Device, Kind};
-use crate::vocabulary::Property;
 use crate::vocabulary::slug::Slug;
+use crate::vocabulary::{Domain, Property};
 
 use crate::discovery::announcement::{AnnouncedDevice, Origin};
 use crate::discovery::registry::entry::RegistryEntry;
+use crate::discovery::{names, readings};
 
 /// Largest number of capabilities one device may gather from its parts.
 const MAX_CAPABILITIES: usize = 64;
@@ -107,7 +108,30 @@ pub(super) fn compose(
         });
     }
     composed.extend(join_parts(parts));
+    for part in &mut composed {
+        name_state(&mut part.device);
+    }
     composed
+}
+
+/// Names a reading of on and off that has the name of its device by what it is: in "is the
+/// dishwasher on" the dishwasher is the device.
+fn name_state(device: &mut Device) {
+    let own_name = names::slug(&device.name);
+    let state = Property::from(readings::STATE);
+    let is_on_off = |capability: &Capability| {
+        !capability.settable && capability.domain == Domain::words(&["on", "off"])
+    };
+    let has_state = device.capability(&state).is_some();
+    let own = device.capabilities.iter_mut().find(|capability| {
+        let is_own = own_name
+            .as_ref()
+            .is_some_and(|own| own.as_str() == capability.property.name());
+        is_own && is_on_off(capability) && !has_state
+    });
+    if let Some(own) = own {
+        own.property = state;
+    }
 }
 
 fn add_part(device: &mut Device, mut part: AnnouncedDevice) {

@@ -10,14 +10,11 @@ use crate::binding::{Binding, Codec, Publication};
 use crate::home::capability::Capability;
 use crate::vocabulary::{Domain, Property, Value};
 
-use crate::discovery::capabilities::{choice, field, linear, percent, setting, words};
+use crate::discovery::capabilities::{MAX_OPTIONS, choice, field, linear, percent, setting, words};
 use crate::discovery::{names, readings};
 
 /// Bit of `access` for a value that can be set.
 const ACCESS_SET: u64 = 0b010;
-
-/// Largest number of options of one feature.
-const MAX_OPTIONS: usize = 64;
 
 /// One feature, or a group of features.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -242,8 +239,12 @@ impl Expose {
     }
 
     /// Returns the capability of a feature that stands alone: a setting or a reading of its own
-    /// name.
-    pub(super) fn standalone(&self, address: DeviceAddress<'_>) -> Option<Capability> {
+    /// name. One that `is_alone` on its device is called without its endpoint.
+    pub(super) fn standalone(
+        &self,
+        address: DeviceAddress<'_>,
+        is_alone: bool,
+    ) -> Option<Capability> {
         if self.kind == "switch" {
             let state = self.feature("state")?;
             let property = readings::setting_name(state.key()?);
@@ -251,7 +252,8 @@ impl Expose {
         }
         let key = self.key()?;
         if !self.is_settable() {
-            return self.reading(address, key);
+            let name = self.name.as_deref().filter(|_| is_alone);
+            return self.reading(address, key, name.unwrap_or(key));
         }
         match (self.kind.as_str(), key) {
             ("binary", "state") => self.on_off(address, Property::Power, ["on", "off"]),
@@ -268,15 +270,15 @@ impl Expose {
         }
     }
 
-    fn reading(&self, address: DeviceAddress<'_>, key: &str) -> Option<Capability> {
+    fn reading(&self, address: DeviceAddress<'_>, key: &str, name: &str) -> Option<Capability> {
         let state = vec![field(&address.state_topic(), &[key])];
         match self.kind.as_str() {
-            "numeric" => Some(readings::measurement(key, self.unit.as_deref(), state)),
-            "enum" => Some(readings::one_of(key, self.options(), state)),
+            "numeric" => Some(readings::measurement(name, self.unit.as_deref(), state)),
+            "enum" => Some(readings::one_of(name, self.options(), state)),
             "binary" => {
                 let on = self.value_on.clone().unwrap_or(true.into());
                 let off = self.value_off.clone().unwrap_or(false.into());
-                Some(readings::binary(key, [on, off], state))
+                Some(readings::binary(name, [on, off], state))
             }
             _ => None,
         }

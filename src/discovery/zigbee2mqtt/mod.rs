@@ -122,15 +122,10 @@ fn devices_of(base: &str, device: &BridgeDevice) -> Vec<AnnouncedDevice> {
     }
     let mut announced = main_devices(address, &body, &mains);
     let mut readings = Vec::new();
-    for expose in others.iter().filter(|expose| expose.is_for_people()) {
-        let Some(capability) = expose.standalone(address) else {
-            continue;
-        };
-        let of_endpoint = announced
-            .iter_mut()
-            .find(|(endpoint, _)| endpoint.is_some() && endpoint.as_deref() == expose.endpoint());
-        match of_endpoint {
-            Some((_, main)) => add(&mut main.device.capabilities, capability),
+    let endpoints: Vec<Option<String>> = announced.iter().map(|(name, _)| name.clone()).collect();
+    for (main, capability) in standalone(address, &others, &endpoints) {
+        match main {
+            Some(main) => add(&mut announced[main].1.device.capabilities, capability),
             None => add(&mut readings, capability),
         }
     }
@@ -142,6 +137,30 @@ fn devices_of(base: &str, device: &BridgeDevice) -> Vec<AnnouncedDevice> {
         announced.device.availability = device_availability(base, &device.friendly_name);
     }
     all
+}
+
+/// Returns the capabilities of features that stand alone, each with the index of the main device
+/// whose endpoint it has.
+fn standalone(
+    address: DeviceAddress<'_>,
+    others: &[Expose],
+    endpoints: &[Option<String>],
+) -> Vec<(Option<usize>, Capability)> {
+    let main_of = |expose: &Expose| {
+        let mut mains = endpoints.iter();
+        mains.position(|main| main.is_some() && main.as_deref() == expose.endpoint())
+    };
+    let shown = || others.iter().filter(|expose| expose.is_for_people());
+    let is_alone = |expose: &Expose| {
+        let same = |other: &&Expose| other.name == expose.name && main_of(other) == main_of(expose);
+        shown().filter(same).count() == 1
+    };
+    let mut placed = Vec::new();
+    for expose in shown() {
+        let capability = expose.standalone(address, is_alone(expose));
+        placed.extend(capability.map(|capability| (main_of(expose), capability)));
+    }
+    placed
 }
 
 /// Returns the main devices, each with its endpoint where several are of one type.

@@ -337,6 +337,7 @@ impl World {
                 property: Property::Position,
                 decoded: Decoded::Value(value),
                 expire_after: None,
+                reverts: None,
             };
             state.report(report, at);
         } else {

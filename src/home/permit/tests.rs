@@ -111,6 +111,7 @@ fn report(state: &mut State, device: &str, property: Property, value: Value) {
         property,
         decoded: Decoded::Value(value),
         expire_after: None,
+        reverts: None,
     };
     state.report(report, now());
 }
