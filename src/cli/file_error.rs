@@ -5,6 +5,19 @@ use std::path::Path;
 
 use crate::cli::exit::{Exit, Failure};
 
+/// Returns why a file cannot be read, and what to do.
+pub(super) fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file, correct the path".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "you may not do that: run this as root (sudo), or as the owner of the file".to_owned()
+        }
+        io::ErrorKind::IsADirectory => "it is a folder, name a file in it".to_owned(),
+        io::ErrorKind::InvalidData => "it is not UTF-8 text, save it as UTF-8".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 /// Returns the error of a file that a subcommand reads; `option` named it.
 pub(super) fn unreadable(option: &str, path: &Path, error: &io::Error) -> Failure {
     let shown = path.display();

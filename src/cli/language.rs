@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 
 use crate::cli::arguments::FileArguments;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::file_error::reason;
 use crate::config::{Config, Scope};
 use crate::grammar::built_in_languages;
 use crate::templates::{TemplateError, TemplateFolders, Templates};
@@ -253,12 +254,12 @@ fn not_written(path: &Path, error: &io::Error) -> Failure {
 }
 
 fn io_failure(path: &Path, error: &io::Error, verb: &str) -> Failure {
+    let exit = match error.kind() {
+        io::ErrorKind::PermissionDenied => Exit::Forbidden,
+        _ => Exit::Failed,
+    };
     let path = path.display();
-    if error.kind() == io::ErrorKind::PermissionDenied {
-        let reason = format!("cannot {verb} `{path}`: {error}; run this as root");
-        return Failure::new(Exit::Forbidden, reason);
-    }
-    Failure::new(Exit::Failed, format!("cannot {verb} `{path}`: {error}"))
+    Failure::new(exit, format!("cannot {verb} `{path}`: {}", reason(error)))
 }
 
 #[cfg(test)]

@@ -12,13 +12,15 @@ use crate::home::capability::Capability;
 use crate::home::state::{Report, State};
 use crate::vocabulary::{Domain, Property, Value};
 
+use crate::cli::file_error::reason;
+
 /// Device → property → value.
 type StateValues = BTreeMap<String, BTreeMap<String, Value>>;
 
 /// Reads a state file: device → property → value, as JSON or TOML.
 pub(super) fn read(path: &Path, home: &Home, now: Instant) -> Result<State, Box<dyn Error>> {
     let text = fs::read_to_string(path)
-        .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+        .map_err(|error| format!("cannot read `{}`: {}", path.display(), reason(&error)))?;
     let values = parse(&text).map_err(|error| {
         format!(
             "`{}` is not a state such as {{\"lamp\": {{\"power\": \"on\"}}}}: {error}",

@@ -15,7 +15,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::fault::{Fault, hint};
-use crate::config::units;
+use crate::config::{syntax, units};
 use crate::secret::address::without_credentials;
 use crate::secret::check_type;
 use crate::secret::plain_text::{NotUtf8, decode};
@@ -96,38 +96,44 @@ impl File {
             Spanned::new(0..0, DeTable::new())
         };
         for error in errors {
-            let line = error.span().map(|span| self.line(span.start));
-            let message = error.message().lines().next().unwrap_or("cannot be parsed");
-            let duplicate = line.filter(|_| message == "duplicate key");
-            let expected = duplicate
-                .and_then(|line| self.first_definition(line))
-                .or_else(|| self.curly_quote(line?))
-                .unwrap_or_else(|| format!("not TOML: {message}"));
-            let fault = Fault {
-                file: self.path.clone(),
-                line,
-                key: String::new(),
-                found: None,
-                expected,
-                permission_denied: false,
-            };
-            self.faults.borrow_mut().push(fault);
+            self.report_syntax(&error);
         }
         tables
     }
 
-    /// Returns a message for a line with a quotation mark of a word processor in place of a straight
-    /// one.
-    fn curly_quote(&self, line: usize) -> Option<String> {
-        let text = self.text.lines().nth(line.checked_sub(1)?)?;
-        let value = text.split_once('=').map_or(text, |(_, value)| value).trim();
-        // Within straight quotes they are text.
-        let quote = value.trim_start_matches(['[', ' ']).chars().next();
-        let quote = quote.filter(|quote| CURLY_QUOTES.contains(quote))?;
-        Some(format!(
-            "not TOML: the value begins with the typographic quote `{quote}`: write the straight \
-             quotes `\"`"
-        ))
+    /// Reports an error of the parser. Of several in one line, and of keys of a table that is defined
+    /// a second time, the first says what to do.
+    fn report_syntax(&self, error: &toml::de::Error) {
+        let line = error.span().map(|span| self.line(span.start));
+        let message = error.message().lines().next().unwrap_or("cannot be parsed");
+        let is_duplicate = message == "duplicate key";
+        let earlier = line.filter(|_| is_duplicate);
+        let earlier = earlier.and_then(|line| self.first_definition(line));
+        let is_said = {
+            let faults = self.faults.borrow();
+            let same_line = faults.last().is_some_and(|last| last.line == line);
+            same_line || (is_duplicate && earlier.is_none() && !faults.is_empty())
+        };
+        if is_said {
+            return;
+        }
+        let remedy = || line.and_then(|line| syntax::remedy(&self.text, line));
+        let expected = match earlier {
+            Some(earlier) => earlier,
+            None if is_duplicate => format!("not TOML: {message}"),
+            None => format!(
+                "not TOML: {}",
+                remedy().unwrap_or_else(|| message.to_owned())
+            ),
+        };
+        self.faults.borrow_mut().push(Fault {
+            file: self.path.clone(),
+            line,
+            key: String::new(),
+            found: None,
+            expected,
+            permission_denied: false,
+        });
     }
 
     /// Returns a message for a table or key that is defined a second time in `line`: where the
@@ -208,9 +214,6 @@ fn key(line: &str) -> Option<&str> {
     let (key, _) = line.split_once('=')?;
     Some(key.trim()).filter(|key| !key.starts_with('#'))
 }
-
-/// Quotation marks that word processors and chat programs write in place of straight ones.
-const CURLY_QUOTES: [char; 10] = ['“', '”', '„', '‟', '‘', '’', '‚', '«', '»', '″'];
 
 /// Cure for a file that the user may not read.
 const RUN_AS_ROOT: &str = ": run this as root (sudo), or as the user that sayso runs as";

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::secret::check_type;
+
 use crate::config::environment::Environment;
 use crate::config::scope::Scope;
 
@@ -27,9 +29,11 @@ impl Folders<'_> {
         candidates(self.environment, &self.beside, name).find(|path| path.is_file())
     }
 
-    /// Returns true if the name is that of a folder.
-    pub(super) fn is_folder(&self, name: &str) -> bool {
-        candidates(self.environment, &self.beside, name).any(|path| path.is_dir())
+    /// Returns the error of a name that is that of a folder or a device.
+    pub(super) fn type_error(&self, name: &str) -> Option<io::Error> {
+        candidates(self.environment, &self.beside, name)
+            .filter_map(|path| fs::metadata(path).ok())
+            .find_map(|metadata| check_type(&metadata).err())
     }
 
     /// Returns the error if a folder that may contain the file cannot be searched.

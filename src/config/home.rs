@@ -18,6 +18,7 @@ use crate::config::fault::hint;
 use crate::config::file::Table;
 use crate::config::property;
 use crate::config::property::{BindingKey, BindingKind};
+use crate::config::rights::KINDS;
 use crate::config::topics::{OwnTopics, loops, topic, topic_prefix};
 
 /// Reads the position and the time zone. Without a zone that of the machine holds.
@@ -253,9 +254,10 @@ impl Reader<'_, '_> {
         if let Some(kind) =
             kind.filter(|kind| device.capabilities.is_empty() && !is_announced(kind))
         {
+            let near = hint(kind.as_str(), KINDS);
             table.report_table(format!(
                 "a {kind} has no properties of its own: list them with can = [\"power\"], or \
-                 declare [device.{id}.property.<name>]"
+                 declare [device.{id}.property.<name>]{near}"
             ));
             return None;
         }
@@ -313,10 +315,12 @@ impl Reader<'_, '_> {
                 .find(|area| area.id.as_str() == text)
                 .map(|area| area.id.clone());
             known.ok_or_else(|| {
-                format!(
-                    "the identifier of an area under [area.<id>]{}",
-                    hint(text, self.areas.iter().map(|a| a.id.as_str()))
-                )
+                let called = |area: &&Area| area.name.to_lowercase() == text.trim().to_lowercase();
+                let near = match self.areas.iter().find(called) {
+                    Some(area) => format!(", did you mean `{}`?", area.id),
+                    None => hint(text, self.areas.iter().map(|a| a.id.as_str())),
+                };
+                format!("the identifier of an area under [area.<id>]{near}")
             })
         })
     }

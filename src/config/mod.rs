@@ -22,6 +22,7 @@ mod redis;
 mod rights;
 mod scope;
 mod settings;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -307,9 +307,10 @@ fn link(table: &Table<'_>, capability: &Capability, binding: &BindingKind<'_>) -
     });
     let mut link = binding.link(&capability.property, field.as_deref());
     let form = field.as_deref().map_or(Form::Raw, inside);
-    let template = |key| {
+    let template = |key, variables: &[&str]| {
         table.text_as(key, |text| {
-            Template::parse(text).map_err(|error| format!("a template: {error}"))
+            let template = Template::parse_using(text, variables);
+            template.map_err(|error| format!("a template: {error}"))
         })
     };
     if let Some(topic) = table.text_as("command_topic", topic) {
@@ -323,7 +324,7 @@ fn link(table: &Table<'_>, capability: &Capability, binding: &BindingKind<'_>) -
         let topic = topic.into();
         link.state = vec![Port { topic, form }];
     }
-    if let Some(template) = template("command_template") {
+    if let Some(template) = template("command_template", &["value"]) {
         match &mut link.command {
             Some(port) => port.form = Form::Template(template),
             None => table.report(
@@ -332,7 +333,7 @@ fn link(table: &Table<'_>, capability: &Capability, binding: &BindingKind<'_>) -
             ),
         }
     }
-    if let Some(template) = template("value_template") {
+    if let Some(template) = template("value_template", &["value", "value_json"]) {
         for port in &mut link.state {
             port.form = Form::Template(template.clone());
         }

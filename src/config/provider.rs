@@ -15,7 +15,9 @@ use crate::provider::{
 
 use crate::config::file::Table;
 use crate::config::folders::Folders;
-use crate::config::values::{count, is_plain_name, reject_inline_secrets, secret, spend};
+use crate::config::values::{
+    count, is_plain_name, key_fault, reject_inline_secrets, secret, spend,
+};
 
 /// Default limit of output tokens; each prompt requests as many as its home may need, up to this.
 const MAX_OUTPUT_TOKENS: u32 = 8192;
@@ -79,6 +81,9 @@ fn one(table: &Table<'_>, folders: &Folders<'_>) -> Option<Settings> {
         folders,
         folders.needs.has_provider_keys(),
     );
+    if let Some(fault) = key.as_ref().and_then(key_fault) {
+        table.report("key_file", fault);
+    }
     let per_minute = |key| table.whole(key, 1..=u32::MAX).and_then(NonZeroU32::new);
     let probe = probe(table, spec, base_url.as_deref());
     let is_small = is_small(table, spec, base_url.as_deref());

@@ -8,7 +8,7 @@ use crate::config::fault::{distance, hint, nearest};
 use crate::config::file::Table;
 
 /// Device kinds that a rule may name although the home has no such device yet.
-const KINDS: [&str; 21] = [
+pub(super) const KINDS: [&str; 21] = [
     "alarm_control_panel",
     "binary_sensor",
     "button",

@@ -21,7 +21,10 @@ pub(super) fn read(table: &Table<'_>, folders: &Folders<'_>) -> Option<mqtt::Tls
         if path.is_none() {
             match folders.permission_error(&name) {
                 Some(error) => table.report_unreadable(key, &error),
-                None => table.reject(key, "a PEM file that exists"),
+                None => match folders.type_error(&name) {
+                    Some(error) => table.report(key, error.to_string()),
+                    None => table.reject(key, "a PEM file that exists"),
+                },
             }
         }
         path

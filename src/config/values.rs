@@ -72,13 +72,39 @@ pub(super) fn secret<'f>(
 /// Returns why there is no file of this name, which may be the secret itself: only a path is
 /// repeated.
 fn absence(name: &str, folders: &Folders<'_>) -> String {
-    if folders.is_folder(name) {
-        return "it is a folder: name a file in it".to_owned();
+    if let Some(error) = folders.type_error(name) {
+        return error.to_string();
+    }
+    if name.starts_with(['~', '$']) {
+        return "`~` and variables have no meaning here: write the whole path".to_owned();
     }
     if name.starts_with('/') {
-        return format!("there is no file `{name}`: write the secret into it, or correct the path");
+        return format!("there is no file `{name}`: create it, or correct the path");
     }
     format!("there is no such file in {}", folders.searched())
+}
+
+/// Returns what is wrong with a key of an API, which would be sent as it is.
+pub(super) fn key_fault(key: &Secret) -> Option<&'static str> {
+    let key = key.expose();
+    // The sign at the end of some keys has nothing behind it.
+    let named = key.split_once('=').filter(|(_, rest)| rest.len() > 2);
+    let name = named.map_or("", |(name, _)| name);
+    let is_variable = |c: char| c.is_ascii_uppercase() || c == '_';
+    if key.starts_with(['"', '\'']) {
+        Some("the key in the file is in quotes: remove them")
+    } else if name.len() > 2 && name.chars().all(is_variable) {
+        Some("the file has a name and `=` before the key: leave only the key")
+    } else if key.starts_with("Bearer ") {
+        Some("the file has `Bearer` before the key: leave only the key")
+    } else if !key.chars().all(|c| c.is_ascii_graphic()) {
+        Some(
+            "the key in the file has a space, or a letter that keys do not have, such as a long \
+             dash: copy it again",
+        )
+    } else {
+        None
+    }
 }
 
 /// Reads the spend limits of a day and a month, in dollars.
@@ -92,5 +118,22 @@ pub(super) fn spend(table: &Table<'_>) -> Limits {
     Limits {
         per_day: dollars("spend_per_day"),
         per_month: dollars("spend_per_month"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_only_the_key() {
+        let fault = |text| key_fault(&Secret::new(text).unwrap()).unwrap_or_default();
+        assert_eq!(fault("sk-abc_1=="), "");
+        assert_eq!(fault("QUJD=="), "");
+        assert!(fault("\"sk-abc\"").contains("in quotes"));
+        assert!(fault("OPENAI_API_KEY=sk-abc").contains("before the key"));
+        assert!(fault("Bearer sk-abc").contains("`Bearer`"));
+        assert!(fault("sk\u{2013}abc").contains("long dash"));
+        assert!(fault("sk abc").contains("a space"));
     }
 }

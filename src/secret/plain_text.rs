@@ -8,8 +8,8 @@ pub enum NotUtf8 {
     Utf16,
     /// A byte that no UTF-8 text has there: the file has another encoding, or is no text.
     #[error(
-        "line {line} has the byte 0x{byte:02x}, which is not UTF-8: save the file as UTF-8, or \
-         convert it, from Latin-1 for example with `iconv -f LATIN1 -t UTF-8`"
+        "the byte 0x{byte:02x} in line {line} is not UTF-8: save the file as UTF-8, or convert it, \
+         from Latin-1 for example with `iconv -f LATIN1 -t UTF-8`"
     )]
     Byte {
         /// Line of the byte, counted from 1.
@@ -19,7 +19,7 @@ pub enum NotUtf8 {
     },
 }
 
-/// Returns the bytes as text.
+/// Returns the bytes as text, without the mark at its beginning that some editors write.
 ///
 /// # Errors
 /// If they are not UTF-8.
@@ -33,14 +33,18 @@ pub fn decode(bytes: Vec<u8>) -> Result<String, NotUtf8> {
     {
         return Err(NotUtf8::Utf16);
     }
-    String::from_utf8(bytes).map_err(|error| {
+    let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let bytes = error.as_bytes();
         NotUtf8::Byte {
             line: 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count(),
             byte: bytes.get(at).copied().unwrap_or_default(),
         }
-    })
+    })?;
+    match text.strip_prefix('\u{feff}') {
+        Some(text) => Ok(text.to_owned()),
+        None => Ok(text),
+    }
 }
 
 #[cfg(test)]
@@ -62,5 +66,6 @@ mod tests {
             })
         );
         assert_eq!(decode("küche".into()).as_deref(), Ok("küche"));
+        assert_eq!(decode("\u{feff}key".into()).as_deref(), Ok("key"));
     }
 }
