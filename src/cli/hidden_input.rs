@@ -1,6 +1,6 @@
 //! Input that the terminal does not show: a password or a key.
 
-use std::io::{self, Read, Stdin};
+use std::io::{self, BufRead, Stdin};
 
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
@@ -50,7 +50,7 @@ impl Drop for HiddenInput {
     }
 }
 
-fn read_line(input: impl Read) -> io::Result<String> {
+fn read_line(input: impl BufRead) -> io::Result<String> {
     let mut line: Vec<u8> = Vec::new();
     for key in input.bytes() {
         match key? {

@@ -362,21 +362,18 @@ impl<W: Write> Setup<'_, W> {
     /// Asks for a secret until one is given.
     fn ask_secret(&mut self, question: &str) -> Result<Secret, Failure> {
         loop {
-            let answer = match HiddenInput::begin() {
-                Some(hidden) => {
-                    write!(self.out, "{question} (hidden while you type): ")?;
-                    self.out.flush()?;
-                    let answer = hidden.read_line();
-                    drop(hidden);
-                    // The line break that ended the answer was not shown either.
-                    writeln!(self.out)?;
-                    answer.map_err(|_| unanswered())
-                }
-                None => {
-                    write!(self.out, "{question}: ")?;
-                    self.out.flush()?;
-                    read_line()
-                }
+            let answer = if let Some(hidden) = HiddenInput::begin() {
+                write!(self.out, "{question} (hidden while you type): ")?;
+                self.out.flush()?;
+                let answer = hidden.read_line();
+                drop(hidden);
+                // The line break that ended the answer was not shown either.
+                writeln!(self.out)?;
+                answer.map_err(|_| unanswered())
+            } else {
+                write!(self.out, "{question}: ")?;
+                self.out.flush()?;
+                read_line()
             };
             if let Some(secret) = Secret::new(&answer?) {
                 return Ok(secret);

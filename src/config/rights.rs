@@ -113,7 +113,7 @@ fn absent(selector: &Selector, home: &Home, discovery: bool) -> Option<String> {
         Selector::Property(property) => !is_misspelt(property.name()),
         Selector::Area(id) => !areas().any(|known| is_slip(id.as_str(), known)),
         Selector::Device(id) => !devices().any(|known| is_slip(id.as_str(), known)),
-        _ => true,
+        Selector::Everything => true,
     };
     if discovery && may_appear {
         return None;

@@ -232,7 +232,7 @@ fn a_sensor_that_only_reports_on_is_off_after_its_delay() {
         to: Value::text("off"),
         after: Duration::from_secs(5),
     });
-    binding.expire_after = Some(Duration::from_secs(60));
+    binding.expire_after = Some(Duration::from_mins(1));
     let home = home(vec![device("hall", "switch", binding)]);
     let mut state = State::default();
     observed(&home, &mut state, "stat/hall/RESULT", r#"{"POWER":"ON"}"#);

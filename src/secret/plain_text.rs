@@ -37,7 +37,7 @@ pub fn decode(bytes: Vec<u8>) -> Result<String, NotUtf8> {
         let at = error.utf8_error().valid_up_to();
         let bytes = error.as_bytes();
         NotUtf8::Byte {
-            line: 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count(),
+            line: 1 + String::from_utf8_lossy(&bytes[..at]).matches('\n').count(),
             byte: bytes.get(at).copied().unwrap_or_default(),
         }
     })?;
