@@ -384,7 +384,7 @@ impl Pipeline {
         let speech = with_skipped(&missed, timer, speech);
         warn!(
             timer = timer.id,
-            text = timer.text,
+            command_id = timer.command,
             why,
             "a timer was not carried out"
         );

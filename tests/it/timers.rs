@@ -135,6 +135,12 @@ async fn what_was_missed_is_reported_and_not_done() {
             missed["speech"].as_str().unwrap().contains("too late"),
             "{missed}"
         );
+        let warning = "a timer was not carried out";
+        stage.daemon.says(warning, PATIENCE).await;
+        let log = stage.daemon.log();
+        let mut default_log = log.lines().filter(|line| !line.contains("DEBUG"));
+        let has_text = |line: &str| line.contains("lock the front door");
+        assert!(!default_log.any(has_text), "the text of a command: {log}");
     } else {
         // It fired before the crash on a machine that was slow to end the daemon.
         assert_eq!(done, [set("Front door", "LOCK")], "{missed}");
