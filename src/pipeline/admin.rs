@@ -1,8 +1,8 @@
-//! Requests of operators to the running daemon: showing and clearing the cache. Only this process
-//! has the store open.
+//! Requests of operators to the running daemon: about the cache, the timers of all sources, and the
+//! providers. Only this process has the store open.
 
 use serde::Deserialize;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use crate::cache::Trace;
 use crate::clock::now;
@@ -13,11 +13,18 @@ use crate::pipeline::handle::Pipeline;
 use crate::schedule::timer::TimerId;
 use crate::vocabulary::action::Draft;
 
-/// The payload of a request.
+/// The payload of a request; its first key tells what it is about.
+enum ControlRequest {
+    Cache(CacheRequest),
+    Timers(TimersRequest),
+    Providers(ProvidersRequest),
+}
+
+/// A request about the cache.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct AdminRequest {
-    cache: AdminAction,
+struct CacheRequest {
+    cache: CacheRequestAction,
     /// The phrase. A `clear` without it removes all phrases.
     text: Option<String>,
     /// The source whose rights apply; by default that of the request.
@@ -28,7 +35,7 @@ struct AdminRequest {
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum AdminAction {
+enum CacheRequestAction {
     Stats,
     Show,
     Clear,
@@ -66,6 +73,22 @@ enum ProvidersAction {
     Reset,
 }
 
+impl ControlRequest {
+    fn parse(payload: &[u8]) -> Result<Self, serde_json::Error> {
+        let object: Map<String, Json> = serde_json::from_slice(payload)?;
+        let has_timers = object.contains_key("timers");
+        let has_providers = object.contains_key("providers");
+        let object = Json::Object(object);
+        if has_timers {
+            serde_json::from_value(object).map(Self::Timers)
+        } else if has_providers {
+            serde_json::from_value(object).map(Self::Providers)
+        } else {
+            serde_json::from_value(object).map(Self::Cache)
+        }
+    }
+}
+
 impl Pipeline {
     fn manage_timers(&self, who: &str, request: &TimersRequest) -> Json {
         if let TimersRequestAction::List = request.timers {
@@ -99,46 +122,48 @@ impl Pipeline {
     /// Returns the answer to a request of `who`: `ok` and the result, or the reason for the
     /// refusal. Blocks while the disk is read.
     pub fn admin(&self, who: &str, request: &[u8]) -> Json {
-        if let Ok(request) = serde_json::from_slice::<ProvidersRequest>(request) {
-            return self.reset_providers(who, &request);
+        match ControlRequest::parse(request) {
+            Ok(ControlRequest::Cache(request)) => self.manage_cache(who, &request),
+            Ok(ControlRequest::Timers(request)) => self.manage_timers(who, &request),
+            Ok(ControlRequest::Providers(request)) => self.reset_providers(who, &request),
+            Err(error) => refused(&format!(
+                "wanted {{\"cache\": \"stats\"}}, \"show\" or \"clear\", the last two with a \
+                 \"text\"; {{\"timers\": \"list\"}} or \"cancel\"; or {{\"providers\": \
+                 \"reset\"}}: {error}"
+            )),
         }
-        if let Ok(request) = serde_json::from_slice::<TimersRequest>(request) {
-            return self.manage_timers(who, &request);
-        }
-        let request: AdminRequest = match serde_json::from_slice(request) {
-            Ok(request) => request,
-            Err(error) => {
-                return refused(&format!(
-                    "wanted {{\"cache\": \"stats\"}}, \"show\" or \"clear\", the last two with \
-                     a \"text\": {error}"
-                ));
-            }
-        };
+    }
+
+    fn manage_cache(&self, who: &str, request: &CacheRequest) -> Json {
         let source = request.source.as_deref().unwrap_or(who);
         let phrase = request
             .text
             .as_deref()
             .map(|text| Phrase::new(text, request.area.as_deref(), request.language.as_deref()));
         match (request.cache, phrase) {
-            (AdminAction::Stats, _) => json!({"ok": true, "cache": self.cache_figures()}),
-            (AdminAction::Show, Some(phrase)) => self.cache_show(&phrase, source),
-            (AdminAction::Show, None) => refused("`show` wants a \"text\": the phrase"),
-            (AdminAction::Clear, phrase) => match self.services.cache.forget(phrase.as_ref()) {
-                Ok(_) if self.services.cache.forget_shared(phrase.as_ref()).is_none() => refused(
-                    "redis does not answer, and its drafts are still used by every node: try again \
+            (CacheRequestAction::Stats, _) => json!({"ok": true, "cache": self.cache_figures()}),
+            (CacheRequestAction::Show, Some(phrase)) => self.cache_show(&phrase, source),
+            (CacheRequestAction::Show, None) => refused("`show` wants a \"text\": the phrase"),
+            (CacheRequestAction::Clear, phrase) => {
+                match self.services.cache.forget(phrase.as_ref()) {
+                    Ok(_) if self.services.cache.forget_shared(phrase.as_ref()).is_none() => {
+                        refused(
+                            "redis does not answer, and its drafts are still used by every node: try again \
                      when `sayso doctor` reaches it",
-                ),
-                Ok(removed) => {
-                    tracing::info!(
-                        removed,
-                        who,
-                        one_phrase = phrase.is_some(),
-                        "the cache was cleared by an operator"
-                    );
-                    json!({"ok": true, "removed": removed})
+                        )
+                    }
+                    Ok(removed) => {
+                        tracing::info!(
+                            removed,
+                            who,
+                            one_phrase = phrase.is_some(),
+                            "the cache was cleared by an operator"
+                        );
+                        json!({"ok": true, "removed": removed})
+                    }
+                    Err(error) => refused(&format!("the store cannot be written: {error}")),
                 }
-                Err(error) => refused(&format!("the store cannot be written: {error}")),
-            },
+            }
         }
     }
 

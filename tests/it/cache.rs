@@ -140,6 +140,8 @@ async fn what_is_no_request_is_answered_with_what_was_wanted() {
     for (payload, why) in [
         ("{\"cache\":\"burn\"}", "burn"),
         ("no json", "wanted"),
+        ("{\"timers\":\"burn\"}", "expected `list` or `cancel`"),
+        ("{\"cancel\":7}", "{\\\"timers\\\": \\\"list\\\"}"),
         ("{\"cache\":\"show\"}", "the phrase"),
     ] {
         stage.listener.publish("sayso/control/me", payload).await;
