@@ -3,8 +3,8 @@
 //! A timer is marked as started, on disk, before its first message is published, and as finished
 //! once the broker has the messages; it is removed once its event has been delivered. After a crash
 //! between the first two, messages that are harmless twice are published again, and the others are
-//! reported as uncertain; after one behind them only the event is repeated. A disk that hangs is not
-//! waited for: after a crash the timer is then carried out again.
+//! reported as uncertain; after one behind them only the event is repeated. A disk that hangs is
+//! waited for only two seconds: after a crash the timer is then carried out again.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -429,7 +429,7 @@ impl Pipeline {
         }
     }
 
-    /// Returns all timers as one document, for `<prefix>/timers`.
+    /// Returns the timers that wait as one document, for `<prefix>/timers`.
     pub fn timers_document(&self) -> Json {
         let timers = self.shared.timers();
         let entry = |timer: &Timer| {
@@ -446,7 +446,7 @@ impl Pipeline {
                 "revert": matches!(timer.task, Task::Revert { .. }),
             })
         };
-        Json::Array(timers.all().map(entry).collect())
+        Json::Array(timers.waiting().map(entry).collect())
     }
 
     /// Cancels one timer, or all. Returns the numbers of those cancelled; the records are removed
@@ -455,7 +455,7 @@ impl Pipeline {
         let mut timers = self.shared.timers();
         let chosen: Vec<TimerId> = match only {
             Some(id) => vec![id],
-            None => timers.all().map(|timer| timer.id).collect(),
+            None => timers.waiting().map(|timer| timer.id).collect(),
         };
         let cancelled: Vec<TimerId> = chosen
             .into_iter()

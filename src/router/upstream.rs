@@ -132,10 +132,11 @@ pub(super) enum Override {
     Nothing,
     /// Late calls in flight, because no other provider is left.
     Stall,
-    /// Also the limits that the service stated with its last answer: its refusal would say more.
+    /// Late calls, and the limits that the service stated with its last answer: its refusal would
+    /// say more.
     StatedLimit,
-    /// Also an open breaker, a pause after a server error and a disabled provider: an unlikely
-    /// answer is better than none.
+    /// Late calls, an open breaker, a pause after a server error and a disabled provider, but not
+    /// stated limits: an unlikely answer is better than none.
     Breaker,
 }
 

@@ -622,12 +622,12 @@ impl Timers {
 
     /// Returns the timers that a source has set, the earliest first by number.
     pub fn of_source<'a>(&'a self, source: &'a Source) -> impl Iterator<Item = &'a Timer> {
-        let timers = self.all();
+        let timers = self.waiting();
         timers.filter(move |timer| timer.source == *source)
     }
 
-    /// Returns all timers.
-    pub fn all(&self) -> impl Iterator<Item = &Timer> {
+    /// Returns the timers that wait, without occurrences of repeated ones.
+    pub fn waiting(&self) -> impl Iterator<Item = &Timer> {
         self.pending.values().filter(|timer| timer.of.is_none())
     }
 
@@ -1267,7 +1267,7 @@ mod tests {
                         boot += 1;
                         uptime = 1;
                         wall += amount_signed;
-                        timers = Timers::restored(timers.all().cloned().collect());
+                        timers = Timers::restored(timers.waiting().cloned().collect());
                     }
                     _ => { wall = SET + far; uptime += 1_000_000; }
                 }
