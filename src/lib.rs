@@ -20,7 +20,7 @@
 //! | 4 | `wire`: payload formats · `store`: journal and spending on disk · `redis`: shared limits · `pair`: which of two nodes leads · `discovery`: announced devices · `schedule`: commands for later · `prompt`: prompt and answer format · `templates`: sentence templates |
 //! | 3 | `home`: devices, state, rights and the permission gate · `command`: commands and replies |
 //! | 2 | `binding`: topics, payloads and templates of devices · `provider`: APIs of language models |
-//! | 1 | `vocabulary`: properties, values, actions · `backoff` · `telemetry` · `secret` · `systemd` |
+//! | 1 | `vocabulary`: properties, values, actions · `delivery`: the fate of a message · `backoff` · `telemetry` · `secret` · `systemd` |
 //! | 0 | `clock`: the monotonic clock |
 
 mod backoff;
@@ -31,6 +31,7 @@ mod clock;
 mod command;
 mod config;
 mod daemon;
+mod delivery;
 mod discovery;
 mod grammar;
 mod home;

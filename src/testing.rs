@@ -97,7 +97,8 @@ pub mod mqtt {
         pub use crate::mqtt::inbox::{InboundCommand, Inbox, Incoming};
     }
     pub mod outbox {
-        pub use crate::mqtt::outbox::{Delivery, OutboundMessage, Outbox, Undelivered};
+        pub use crate::delivery::{Delivery, Undelivered};
+        pub use crate::mqtt::outbox::{OutboundMessage, Outbox};
     }
 }
 pub mod pipeline {

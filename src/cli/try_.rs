@@ -15,9 +15,9 @@ use crate::command::reply::{Refusal, Reply};
 use crate::command::{Command, ReplyTo, Source};
 use crate::config::{Config, ConfigLocation, Scope};
 use crate::daemon;
+use crate::delivery::{Delivery, Undelivered};
 use crate::grammar::When;
 use crate::home::state::State;
-use crate::mqtt::outbox::{Delivery, Undelivered};
 use crate::pipeline::{Pipeline, PublishFn};
 use crate::store::journal::Journal;
 

@@ -14,8 +14,9 @@ use crate::daemon::event_loop::EventLoop;
 use crate::daemon::in_flight::dead_letter;
 use crate::daemon::pair_node::{HeldCommand, PairStep, QUERY_TTL};
 use crate::daemon::pair_replica::planned_devices;
+use crate::delivery::Delivery;
 use crate::mqtt::inbox::{InboundCommand, RefusedCommand};
-use crate::mqtt::outbox::{Delivery, OutboundMessage};
+use crate::mqtt::outbox::OutboundMessage;
 use crate::pair::{
     CommandIdentity, HOME_SECTION, KnownCommand, LeaderClaim, PairEffect, PairMark, Progress,
 };

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::clock::now;
 use crate::daemon::pair_replica::PairReplica;
+use crate::delivery::Delivery;
 use crate::mqtt::inbox::{InboundCommand, RefusedCommand};
-use crate::mqtt::outbox::{Delivery, OutboundMessage, Outbox};
+use crate::mqtt::outbox::{OutboundMessage, Outbox};
 use crate::pair::{NodeReport, Pair, PairEffect, PairMark};
 
 /// The time after which a request for a sign of life is of no use.

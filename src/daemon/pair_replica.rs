@@ -13,8 +13,9 @@ use tokio::time::timeout_at;
 
 use crate::command::ReplyTo;
 use crate::command::reply::Reply;
+use crate::delivery::Undelivered;
 use crate::mqtt::inbox::AckToken;
-use crate::mqtt::outbox::{OutboundMessage, Outbox, Undelivered};
+use crate::mqtt::outbox::{OutboundMessage, Outbox};
 use crate::pair::{CommandIdentity, Pair, PairMark};
 use crate::pipeline::Replica;
 use crate::schedule::timer::TimerId;

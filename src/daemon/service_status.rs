@@ -7,7 +7,8 @@ use tracing::error;
 
 use crate::clock::now;
 use crate::daemon::event_loop::EventLoop;
-use crate::mqtt::outbox::{Delivery, OutboundMessage};
+use crate::delivery::Delivery;
+use crate::mqtt::outbox::OutboundMessage;
 use crate::store::journal::Health;
 use crate::systemd::Notify;
 

@@ -7,7 +7,8 @@ use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
 use crate::clock::ClockSteps;
-use crate::mqtt::outbox::{OutboundMessage, Outbox, Undelivered};
+use crate::delivery::Undelivered;
+use crate::mqtt::outbox::{OutboundMessage, Outbox};
 use crate::pipeline::{Pipeline, TimerEvent};
 
 /// The largest list of timers that is published.

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use crate::binding::Publication;
+use crate::delivery::Delivery;
 use crate::home::permit::Step;
-use crate::mqtt::outbox::Delivery;
 use crate::store::journal::PlannedPublish;
 use crate::vocabulary::shared_str::SharedStr;
 

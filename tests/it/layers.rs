@@ -8,7 +8,14 @@ use sayso_analysis::{SourceFile, functions, imports, names};
 /// The layers, lowest first. Modules of one layer do not import each other.
 const LAYERS: [&[&str]; 11] = [
     &["clock"],
-    &["vocabulary", "telemetry", "secret", "systemd", "backoff"],
+    &[
+        "vocabulary",
+        "delivery",
+        "telemetry",
+        "secret",
+        "systemd",
+        "backoff",
+    ],
     &["binding", "provider"],
     &["home", "command"],
     &[
@@ -65,6 +72,19 @@ fn a_module_imports_only_from_lower_layers() {
         "imports from a higher or the same layer:\n{}",
         violations.join("\n")
     );
+}
+
+#[test]
+fn the_pipeline_imports_nothing_of_mqtt() {
+    let files = sources();
+    let is_pipeline = |file: &&SourceFile| file.module.first().is_some_and(|m| m == "pipeline");
+    let pipeline: Vec<&SourceFile> = files.iter().filter(is_pipeline).collect();
+    assert!(pipeline.len() > 20, "only {} files", pipeline.len());
+    for file in pipeline {
+        for import in imports::imports(file, &files) {
+            assert_ne!(import[0], "mqtt", "{}", file.path.display());
+        }
+    }
 }
 
 #[test]

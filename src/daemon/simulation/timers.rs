@@ -17,7 +17,7 @@ use crate::command::Command;
 use crate::command::reply::Outcome;
 use crate::config::{Config, ConfigLocation};
 use crate::daemon::assembly;
-use crate::mqtt::outbox::Delivery;
+use crate::delivery::Delivery;
 use crate::pipeline::{OutboundAction, Pipeline, PublishFn};
 use crate::store::journal::Journal;
 use crate::store::journal::simulated_disk::{DiskBehaviour, copied, simulate_disk};

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tracing::{debug, error, info};
 
+use crate::delivery::Undelivered;
 use crate::mqtt::inbox::Incoming;
 use crate::mqtt::inflight::InFlight;
-use crate::mqtt::outbox::{OutboundMessage, QueuedMessage, Undelivered};
+use crate::mqtt::outbox::{OutboundMessage, QueuedMessage};
 use crate::mqtt::session::role::SessionRole;
 use crate::mqtt::session::state::{Phase, Session};
 use crate::pair::PairEvent;

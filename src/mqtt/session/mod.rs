@@ -24,9 +24,10 @@ use crate::clock::now;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::log_limit::LogLimit;
 
+use crate::delivery::Undelivered;
 use crate::mqtt::inbox::{InboxSender, Incoming};
 use crate::mqtt::inflight::{PendingAcks, UnackedPublishes};
-use crate::mqtt::outbox::{OutboundMessage, Outbox, QueuedMessage, Undelivered};
+use crate::mqtt::outbox::{OutboundMessage, Outbox, QueuedMessage};
 use crate::mqtt::requests::RequestSender;
 use crate::mqtt::session::client_faults::ClientFault;
 use crate::mqtt::session::loss::MAX_LOSSES;
