@@ -13,7 +13,7 @@ use crate::command::Command;
 use crate::command::phrase::Phrase;
 use crate::command::reply::{ActionReport, Refusal, Scheduled};
 use crate::home::capability::Risk;
-use crate::home::permit::{Denied, PermitContext, Plan, Step};
+use crate::home::permit::{Denied, PermitContext, Plan, Step, is_opening};
 use crate::pipeline::condition_speech::condition_in_words;
 use crate::pipeline::dialogue::{Earlier, shortened};
 use crate::pipeline::handle::Pipeline;
@@ -736,15 +736,8 @@ pub(super) fn opens(step: &Step, request: &Request<'_>) -> bool {
     let Some(capability) = device.capability(property) else {
         return true;
     };
-    let alarm = device.kind.as_str() == "alarm_control_panel";
-    let is_opening = match (property, step.target_value()) {
-        (Property::Lock, Some(Value::Text(word))) => word != "locked",
-        (Property::Power, Some(Value::Text(word))) => (word == "off") == alarm,
-        (Property::Position | Property::Tilt, Some(Value::Number(to))) => *to > 0.0,
-        (_, None) => step.action().op != Op::Stop,
-        _ => true,
-    };
-    is_opening && capability.guard.opening != Risk::Auto
+    capability.guard.opening != Risk::Auto
+        && is_opening(device, property, step.action().op, step.target_value())
 }
 
 /// Returns whether the operator requires a confirmation of every change of a capability.

@@ -26,6 +26,7 @@ pub use crate::home::permit::context::PermitContext;
 pub use crate::home::permit::denied::{Denied, Unsupported};
 use crate::home::permit::plan::PlanSpeech;
 pub use crate::home::permit::plan::{MOST_ACTIONS, Plan, Step};
+pub use crate::home::permit::risk::is_opening;
 pub use crate::home::permit::speech::is_so;
 
 use crate::binding::{PowerOn, Publication};

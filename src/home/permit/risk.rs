@@ -128,8 +128,21 @@ fn sends_the_same(capability: &Capability, message: ProposedMessage<'_>) -> bool
     own.is_some_and(|own| parse(&own.payload) == parse(&message.publication.payload))
 }
 
-/// Returns the risk of setting a capability to a value. A change of unknown direction is judged as
-/// if it opened.
+/// Returns whether setting a property to `value` opens, unlocks or disarms something, whatever its
+/// present state is. A change of unknown direction counts as one that does.
+pub fn is_opening(device: &Device, property: &Property, op: Op, value: Option<&Value>) -> bool {
+    let alarm = device.kind.as_str() == "alarm_control_panel";
+    match (property, value) {
+        (Property::Lock, Some(Value::Text(word))) => word != "locked",
+        (Property::Power, Some(Value::Text(word))) => (word == "off") == alarm,
+        (Property::Position | Property::Tilt, Some(Value::Number(to))) => *to > 0.0,
+        // "Stop" must work at once: something may be in the way of the gate.
+        (_, None) => op != Op::Stop,
+        _ => true,
+    }
+}
+
+/// Returns the risk of setting a capability to a value.
 fn direction_risk(
     device: &Device,
     capability: &Capability,
@@ -137,18 +150,14 @@ fn direction_risk(
     state: &State,
     now: Instant,
 ) -> Risk {
-    let alarm = device.kind.as_str() == "alarm_control_panel";
-    let opens = match (&capability.property, message.value) {
-        (Property::Lock, Some(Value::Text(word))) => word != "locked",
-        (Property::Power, Some(Value::Text(word))) => (word == "off") == alarm,
+    let property = &capability.property;
+    let closes = match (property, message.value) {
         (Property::Position | Property::Tilt, Some(Value::Number(to))) => {
-            *to > 0.0 && !certainly_closes(device, &capability.property, *to, state, now)
+            certainly_closes(device, property, *to, state, now)
         }
-        // "Stop" must work at once: something may be in the way of the gate.
-        (_, None) if message.action.op == Op::Stop => false,
-        _ => true,
+        _ => false,
     };
-    if opens {
+    if !closes && is_opening(device, property, message.action.op, message.value) {
         capability.guard.opening
     } else {
         capability.guard.otherwise
