@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::command::Source;
 use crate::vocabulary::action::Draft;
-
-/// The time for which a question stays open.
-pub(super) const OPEN_FOR: Duration = Duration::from_secs(30);
+use crate::vocabulary::speech::CONFIRMATION_WINDOW;
 
 /// The time after a replaced question in which an answer may still be meant for the earlier one:
 /// longer than people take to react to a question.
@@ -68,7 +66,7 @@ struct Raised {
 
 impl Raised {
     fn is_open(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.at) < OPEN_FOR
+        now.saturating_duration_since(self.at) < CONFIRMATION_WINDOW
     }
 }
 
@@ -191,7 +189,7 @@ impl PendingConfirmations {
 
     fn forget_oldest(&mut self, now: Instant) {
         self.sources
-            .retain(|_, slot| now.saturating_duration_since(slot.newest_at) < OPEN_FOR * 2);
+            .retain(|_, slot| now.saturating_duration_since(slot.newest_at) < CONFIRMATION_WINDOW * 2);
         if self.sources.len() < MAX_SOURCES {
             return;
         }
@@ -233,7 +231,7 @@ mod tests {
         assert_eq!(pending.peek(&panel, 2, start), None);
         let current = Some(OpenQuestion::Current(question("door")));
         assert_eq!(pending.peek(&cli, 2, start + seconds(29)), current);
-        assert_eq!(pending.peek(&cli, 2, start + OPEN_FOR), None);
+        assert_eq!(pending.peek(&cli, 2, start + CONFIRMATION_WINDOW), None);
         pending.close(&cli, 2, start);
         assert_eq!(pending.peek(&cli, 2, start), None);
     }

@@ -238,7 +238,8 @@ impl Pipeline {
 
     /// Forgets the meaning that a model gave to the last command, and offers to undo it.
     fn reject_last(&self, request: &Request<'_>) -> Option<Result<Interpretation, Refusal>> {
-        let forms = &self.services.grammar.speech(request.phrase).dialogue;
+        let speech = self.services.grammar.speech(request.phrase);
+        let forms = &speech.dialogue;
         let last = {
             let dialogue = self.shared.dialogue();
             dialogue.referent(request.command, now()).cloned()?
@@ -259,7 +260,7 @@ impl Pipeline {
         let Some(actions) = restoration.filter(|actions| !actions.is_empty()) else {
             return Some(Ok(aside(sorry)));
         };
-        let question = fill(&forms.offer_undo, &[("sorry", sorry)]);
+        let question = speech.undo_offer(sorry);
         let draft = Draft {
             actions,
             ..Draft::default()

@@ -86,7 +86,6 @@ use crate::router::settings::Streaming;
 use crate::store::journal::Seq;
 use crate::vocabulary::action::{Action, Draft, Op};
 use crate::vocabulary::slug::Slug;
-use crate::vocabulary::speech::fill;
 
 impl Pipeline {
     /// Makes a pipeline that hands messages to `publish`.
@@ -472,7 +471,7 @@ impl Pipeline {
             return Ok(plan);
         }
         let what = plan.speech().trim_end_matches('.');
-        let question = fill(&speech.confirm, &[("what", what)]);
+        let question = speech.confirmation(what);
         Err(self.ask_back(request.command, draft, question))
     }
 

@@ -6,10 +6,14 @@
 
 use std::borrow::{Borrow, Cow};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
 use crate::vocabulary::form_table;
+
+/// The time for which a question waits for its yes.
+pub const CONFIRMATION_WINDOW: Duration = Duration::from_secs(30);
 
 /// Declares a table of forms with an English default for each.
 macro_rules! forms {
@@ -110,8 +114,8 @@ forms! {
         wrong = "Sorry. I will not understand it that way again",
         /// The result was rejected by the speaker.
         wrong_local = "Sorry",
-        /// The offer to undo a rejected command.
-        offer_undo = "{sorry}. Shall I undo it? Say yes within 30 s",
+        /// The offer to undo a rejected command: `{sorry}`, `{seconds}` until it ends.
+        offer_undo = "{sorry}. Shall I undo it? Say yes within {seconds} s",
     }
 }
 
@@ -319,7 +323,7 @@ pub struct Speech {
     /// without it uses the English form.
     #[serde(default = "partial")]
     pub partial: String,
-    /// The question before a risky action: `{what}`.
+    /// The question before a risky action: `{what}`, `{seconds}` until it ends.
     pub confirm: String,
     /// The action in that question, by property and value (`lock=unlocked`): `{device}`. Others are
     /// asked about in the form of `done`.
@@ -494,6 +498,19 @@ impl Speech {
                 fill(&self.more, &[("front", &front), ("count", &count)]).into()
             }
         }
+    }
+
+    /// Returns the question before a risky action.
+    pub fn confirmation(&self, what: &str) -> String {
+        let seconds = CONFIRMATION_WINDOW.as_secs().to_string();
+        fill(&self.confirm, &[("what", what), ("seconds", &seconds)])
+    }
+
+    /// Returns the offer to undo a rejected command, behind an apology.
+    pub fn undo_offer(&self, sorry: &str) -> String {
+        let seconds = CONFIRMATION_WINDOW.as_secs().to_string();
+        let form = &self.dialogue.offer_undo;
+        fill(form, &[("sorry", sorry), ("seconds", &seconds)])
     }
 
     /// Returns the name of a device within a sentence: `the desk lamp`. Names that begin with a

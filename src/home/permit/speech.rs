@@ -653,5 +653,5 @@ pub(super) fn changes_in_words(speech: &Speech, steps: &[(&Device, &Step)]) -> V
 
 /// Returns the question before risky changes: `Unlock the front door? Say yes within 30 s`.
 pub(super) fn confirm(speech: &Speech, changes: &[String]) -> String {
-    fill(&speech.confirm, &[("what", &speech.list(changes))])
+    speech.confirmation(&speech.list(changes))
 }
