@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::EARLIEST_BELIEVABLE;
 use crate::command::{ReplyTo, Source};
 use crate::schedule::moment::HomeLocation;
 use crate::schedule::recurrence::DayRule;
@@ -23,9 +24,6 @@ pub const MAX_TIMERS: usize = 256;
 
 /// The most timers of one source.
 pub const MAX_OF_SOURCE: usize = 64;
-
-/// A wall clock before this was never set: 2025-01-01T00:00Z.
-const BELIEVABLE: i64 = 1_735_689_600;
 
 /// The longest wait of a rule of days that is not looked into: a week, and a clock that is set back
 /// by a week. Only the sun of polar regions pauses for longer.
@@ -56,8 +54,9 @@ pub struct Now {
 impl Now {
     /// Makes the clocks from a wall clock that may not be set.
     pub fn new(wall: Timestamp, uptime: Duration, boot: String) -> Self {
+        let believable = EARLIEST_BELIEVABLE.as_secs().cast_signed();
         Self {
-            wall: (wall.as_second() >= BELIEVABLE).then_some(wall),
+            wall: (wall.as_second() >= believable).then_some(wall),
             uptime,
             boot,
         }
@@ -1043,7 +1042,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
-    const SET: i64 = BELIEVABLE + 1_000_000;
+    const SET: i64 = EARLIEST_BELIEVABLE.as_secs().cast_signed() + 1_000_000;
 
     fn now(wall: i64, uptime: u64, boot: &str) -> Now {
         let wall = Timestamp::from_second(wall).unwrap();

@@ -4,17 +4,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
+use crate::clock::EARLIEST_BELIEVABLE;
+
 /// A number above this is milliseconds: as seconds it would be the year 5138, as milliseconds it is
 /// 1973.
 const MILLISECONDS_FROM: f64 = 1e11;
 
-/// Seconds from 1970 to 2025-01-01T00:00Z. An earlier clock was never set: a gateway without a
-/// battery starts in 1970.
-const BELIEVABLE: u64 = 1_735_689_600;
-
 /// Returns whether the clock can be compared with the clocks of other machines.
 pub(super) fn is_believable(clock: SystemTime) -> bool {
-    clock >= UNIX_EPOCH + Duration::from_secs(BELIEVABLE)
+    clock >= UNIX_EPOCH + EARLIEST_BELIEVABLE
 }
 
 /// Converts seconds or milliseconds since 1970; returns `None` for a negative number or one beyond

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// Milliseconds from 1970 to 2025-01-01T00:00Z. An earlier clock was never set.
-const BELIEVABLE_MS: u64 = 1_735_689_600_000;
+use crate::clock::EARLIEST_BELIEVABLE;
+
+/// Milliseconds from 1970 to the earliest clock that may have been set.
+const BELIEVABLE_MS: u64 = EARLIEST_BELIEVABLE.as_secs() * 1000;
 
 /// Assumed duration of an interval that cannot be known, in milliseconds: longer than any time to
 /// live.
