@@ -92,14 +92,10 @@ impl OpenAi {
     fn new(settings: &Settings, url: &Url) -> Self {
         let is_genuine = is_genuine(url);
         let family = SPEC.family_of(&settings.model).filter(|_| is_genuine);
-        let usual_effort = family.and_then(|family| family.effort);
         Self {
             model: settings.model.clone(),
             structure: settings.structure,
-            reasoning_effort: settings
-                .reasoning_effort
-                .clone()
-                .or_else(|| usual_effort.map(str::to_owned)),
+            reasoning_effort: settings.effort(family),
             max_output_tokens: settings.max_output_tokens,
             is_genuine,
             marks: family.is_some_and(|family| family.marks),

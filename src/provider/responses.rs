@@ -40,14 +40,10 @@ impl Responses {
     fn new(settings: &Settings, url: &Url) -> Self {
         let is_genuine = openai::is_genuine(url);
         let family = SPEC.family_of(&settings.model).filter(|_| is_genuine);
-        let usual_effort = family.and_then(|family| family.effort);
         Self {
             model: settings.model.clone(),
             structure: settings.structure,
-            reasoning_effort: settings
-                .reasoning_effort
-                .clone()
-                .or_else(|| usual_effort.map(str::to_owned)),
+            reasoning_effort: settings.effort(family),
             max_output_tokens: settings.max_output_tokens,
             is_genuine,
         }

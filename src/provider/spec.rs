@@ -226,6 +226,15 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Returns the reasoning effort for a model of this family, in the API's words; `None` sends
+    /// nothing.
+    pub(super) fn effort(&self, family: Option<&Family>) -> Option<String> {
+        if self.reasoning_effort.is_some() {
+            return self.reasoning_effort.clone();
+        }
+        family?.effort.map(str::to_owned)
+    }
+
     /// Returns whether the model has to pass an aptitude test if it has few parameters.
     pub fn may_need_aptitude_test(&self) -> bool {
         self.is_small && !self.trusted && self.aptitude_test == AptitudeTest::IfSmall
