@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
-use tracing::info;
 
 use crate::command::Command;
 use crate::command::reply::{RefusalCode, Reply};
@@ -12,6 +11,7 @@ use crate::pipeline::handle::Pipeline;
 use crate::pipeline::shared::MAX_MODEL_REQUESTS;
 use crate::router::{ProviderHealth, ProviderState};
 use crate::store::journal::Health;
+use crate::telemetry::command_entry::CommandEntry;
 use crate::telemetry::metrics;
 use crate::telemetry::metrics::Page;
 
@@ -22,11 +22,18 @@ impl Pipeline {
         let latency_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let outcome = reply.outcome.name();
         let via = reply.via.as_str();
-        let why = reply.why.map(RefusalCode::as_str);
-        let source = &command.source;
-        let actions = reply.actions.len();
-        let dry_run = command.dry_run.then_some(true);
-        info!(command_id = command.id.as_str(), %source, outcome, via, why, actions, latency_us, dry_run, "command");
+        let entry = CommandEntry {
+            command_id: command.id.as_str(),
+            source: command.source.as_str(),
+            outcome,
+            via: Some(via),
+            why: reply.why.map(RefusalCode::as_str),
+            actions: Some(reply.actions.len()),
+            latency_us: Some(latency_us),
+            dry_run: command.dry_run.then_some(true),
+            ..CommandEntry::default()
+        };
+        entry.log();
         self.services().counters.outcomes.record(via, outcome, took);
     }
 

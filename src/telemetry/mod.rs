@@ -2,6 +2,7 @@
 //!
 //! This module knows nothing about commands, homes or providers; callers pass in names and numbers.
 
+pub mod command_entry;
 pub mod counters;
 mod fields;
 pub mod gateway;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use rumqttc::v5::mqttbytes::v5::{Publish, PublishProperties};
-use tracing::{debug, info};
+use tracing::debug;
 
 use crate::command::reply::{Refusal, Reply};
 use crate::command::{Redelivery, ReplyTo};
@@ -17,6 +17,7 @@ use crate::mqtt::session::role::SessionRole;
 use crate::mqtt::session::state::Session;
 use crate::mqtt::subscriptions::SubscriptionKind;
 use crate::pair::{CommandIdentity, IDENTITY, ObservedMessage};
+use crate::telemetry::command_entry::CommandEntry;
 use crate::wire;
 use crate::wire::Inbound;
 
@@ -138,17 +139,17 @@ impl Session {
             Err(rejected) => {
                 self.counters().commands_malformed.increment();
                 let rejected = *rejected;
-                let source = self.rules.source(topic).unwrap_or_default();
-                let (command_id, why) = (rejected.id.as_str(), "malformed");
-                info!(
-                    command_id,
-                    source,
-                    topic,
-                    outcome = "refused",
-                    why,
-                    detail = %rejected.refusal,
-                    "command"
-                );
+                let detail = rejected.refusal.to_string();
+                let entry = CommandEntry {
+                    command_id: rejected.id.as_str(),
+                    source: self.rules.source(topic).unwrap_or_default(),
+                    topic: Some(topic),
+                    outcome: "refused",
+                    why: Some("malformed"),
+                    detail: Some(&detail),
+                    ..CommandEntry::default()
+                };
+                entry.log();
                 let identity = self.identity(&inbound, token.pkid, false, "");
                 let reply = Reply::refused(rejected.id, rejected.text, &rejected.refusal);
                 let refused = (token, identity, redelivery);
