@@ -188,8 +188,9 @@ impl PendingConfirmations {
     }
 
     fn forget_oldest(&mut self, now: Instant) {
-        self.sources
-            .retain(|_, slot| now.saturating_duration_since(slot.newest_at) < CONFIRMATION_WINDOW * 2);
+        self.sources.retain(|_, slot| {
+            now.saturating_duration_since(slot.newest_at) < CONFIRMATION_WINDOW * 2
+        });
         if self.sources.len() < MAX_SOURCES {
             return;
         }

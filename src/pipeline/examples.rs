@@ -3,7 +3,7 @@
 
 use crate::command::phrase::Phrase;
 use crate::home::device::Device;
-use crate::home::permit::PermitContext;
+use crate::home::permit::{PermitContext, the_device};
 use crate::pipeline::follow_up::aside;
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::Request;
@@ -120,7 +120,7 @@ impl Pipeline {
         let grammar = &self.services.grammar;
         let places = [
             ("device", device.name.clone()),
-            ("the_device", speech.the(&device.name, false)),
+            ("the_device", the_device(speech, device)),
         ];
         let places = places.each_ref().map(|(name, text)| (*name, text.as_str()));
         let forms = grammar.example_forms(request.phrase, meaning.key);

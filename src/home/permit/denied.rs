@@ -1,5 +1,6 @@
 //! Reasons why the gate refuses a draft, and their sentences.
 
+use crate::home::permit::device_name::DeviceName;
 use crate::home::permit::domain_text::domain_text;
 use crate::home::permit::plan::MOST_ACTIONS;
 use crate::vocabulary::speech::{Speech, fill};
@@ -28,7 +29,7 @@ pub enum Denied {
     #[error("{device} does not support that for its {property}: {lack:?}")]
     NotCapable {
         /// The name of the device.
-        device: String,
+        device: DeviceName,
         /// Property that the action sets or queries.
         property: Property,
         /// The unsupported request.
@@ -38,7 +39,7 @@ pub enum Denied {
     #[error("{device} does not take {property} {value}")]
     OutOfRange {
         /// The name of the device.
-        device: String,
+        device: DeviceName,
         /// Property that the action sets or queries.
         property: Property,
         /// The value found.
@@ -52,13 +53,13 @@ pub enum Denied {
         /// Name of the source that sent the command.
         source_name: String,
         /// The name of the device.
-        device: String,
+        device: DeviceName,
     },
     /// The operator chose the risk `never` for a device that the message would move.
     #[error("{device} ({property}) is never to be commanded")]
     Never {
         /// The name of the device.
-        device: String,
+        device: DeviceName,
         /// Property that the action sets or queries.
         property: Property,
     },
@@ -66,7 +67,7 @@ pub enum Denied {
     #[error("two different values for {device} ({property})")]
     Contradiction {
         /// The name of the device.
-        device: String,
+        device: DeviceName,
         /// Property that the action sets or queries.
         property: Property,
     },
@@ -74,7 +75,7 @@ pub enum Denied {
     #[error("the present {property} of {device} is not known")]
     StateUnknown {
         /// The name of the device.
-        device: String,
+        device: DeviceName,
         /// Property that the action sets or queries.
         property: Property,
     },
@@ -83,7 +84,7 @@ pub enum Denied {
     #[error("the mode of {device} selects neither its heating target nor its cooling target")]
     TwoTargets {
         /// The name of the device.
-        device: String,
+        device: DeviceName,
     },
     /// The draft must be confirmed first.
     #[error("{question}")]
@@ -154,10 +155,10 @@ impl Denied {
                 source_name,
                 device,
             } => {
-                let the_device = the(speech, device);
+                let the_device = device.within(speech);
                 let places = [
                     ("source", source_name.as_str()),
-                    ("device", device),
+                    ("device", device.as_str()),
                     ("the_device", &the_device),
                 ];
                 fill(&forms.not_allowed, &places)
@@ -170,7 +171,7 @@ impl Denied {
                 of(speech, &forms.state_unknown, device, property)
             }
             Self::TwoTargets { device } => {
-                let the_device = the(speech, device);
+                let the_device = device.within(speech);
                 let places = [("device", device.as_str()), ("the_device", &the_device)];
                 speech.begun(&fill(&forms.two_targets, &places))
             }
@@ -180,7 +181,7 @@ impl Denied {
 }
 
 impl Unsupported {
-    fn sentence(&self, speech: &Speech, device: &str, property: &Property) -> String {
+    fn sentence(&self, speech: &Speech, device: &DeviceName, property: &Property) -> String {
         let forms = &speech.denied;
         let form = match self {
             Self::Property => &forms.lacks,
@@ -193,8 +194,8 @@ impl Unsupported {
             Self::Encoding(value) => {
                 let value = value.as_ref().map(ToString::to_string).unwrap_or_default();
                 let places = [
-                    ("device", device),
-                    ("the_device", &the(speech, device)),
+                    ("device", device.as_str()),
+                    ("the_device", &device.within(speech)),
                     ("property", &speech.property(property.name())),
                     ("value", speech.value(&value)),
                 ];
@@ -206,19 +207,13 @@ impl Unsupported {
 }
 
 /// Fills a form with a device and a property.
-fn of(speech: &Speech, form: &str, device: &str, property: &Property) -> String {
+fn of(speech: &Speech, form: &str, device: &DeviceName, property: &Property) -> String {
     let property = speech.property(property.name());
-    let the_device = the(speech, device);
+    let the_device = device.within(speech);
     let places = [
-        ("device", device),
+        ("device", device.as_str()),
         ("the_device", &the_device),
         ("property", &property),
     ];
     speech.begun(&fill(form, &places))
-}
-
-/// Returns the name of a device as it is written within a sentence. A name of one word may be a
-/// proper name.
-fn the(speech: &Speech, device: &str) -> String {
-    speech.the(device, !device.contains(' '))
 }

@@ -9,6 +9,7 @@
 
 mod context;
 mod denied;
+mod device_name;
 mod domain_text;
 mod plan;
 mod resolved;
@@ -24,6 +25,7 @@ use smallvec::{SmallVec, smallvec};
 
 pub use crate::home::permit::context::PermitContext;
 pub use crate::home::permit::denied::{Denied, Unsupported};
+pub use crate::home::permit::device_name::the_device;
 use crate::home::permit::plan::PlanSpeech;
 pub use crate::home::permit::plan::{MOST_ACTIONS, Plan, Step};
 pub use crate::home::permit::risk::is_opening;
@@ -32,7 +34,7 @@ pub use crate::home::permit::speech::is_so;
 use crate::binding::{PowerOn, Publication};
 use crate::home::Home;
 use crate::home::capability::Risk;
-use crate::home::permit::resolved::Resolved;
+use crate::home::permit::resolved::{Resolved, unknown_device};
 use crate::home::permit::risk::ProposedMessage;
 use crate::home::permit::speech::SpeechBuilder;
 use crate::home::permit::target::{TargetValue, target};
@@ -215,7 +217,7 @@ impl<'a> Gate<'a> {
         };
         if self.plan.steps.iter().any(is_other) {
             return Err(Denied::Contradiction {
-                device: resolved.device.name.clone(),
+                device: resolved.device.into(),
                 property: step.action.property.clone(),
             });
         }
@@ -408,9 +410,9 @@ fn distinct<'a>(home: &Home, actions: &'a [Action]) -> Result<DistinctActions<'a
             Entry::Occupied(_) => {
                 let device = home
                     .device(&action.device)
-                    .map_or_else(|| action.device.to_string(), |d| d.name.clone());
+                    .ok_or_else(|| unknown_device(action))?;
                 return Err(Denied::Contradiction {
-                    device,
+                    device: device.into(),
                     property: action.property.clone(),
                 });
             }

@@ -40,16 +40,14 @@ impl<'a> Resolved<'a> {
     ) -> Result<Self, Denied> {
         let device = home
             .device(&action.device)
-            .ok_or_else(|| Denied::UnknownDevice {
-                device: action.device.chars().take(80).collect(),
-            })?;
+            .ok_or_else(|| unknown_device(action))?;
         let allow = |property: &Property| {
             if home.rights().allow(context.source, device, property) {
                 return Ok(());
             }
             Err(Denied::NotAllowed {
                 source_name: context.source.to_owned(),
-                device: device.name.clone(),
+                device: device.into(),
             })
         };
         allow(&action.property)?;
@@ -67,7 +65,7 @@ impl<'a> Resolved<'a> {
             Setpoint::Undecided(targets) if action.op == Op::Query => (capability, Some(targets)),
             Setpoint::Undecided(_) => {
                 return Err(Denied::TwoTargets {
-                    device: device.name.clone(),
+                    device: device.into(),
                 });
             }
         };
@@ -131,9 +129,16 @@ fn mode<'a>(
     })
 }
 
+/// Returns the refusal of an action whose device does not exist.
+pub(super) fn unknown_device(action: &Action) -> Denied {
+    Denied::UnknownDevice {
+        device: action.device.chars().take(80).collect(),
+    }
+}
+
 fn not_capable(device: &Device, property: &Property, lack: Unsupported) -> Denied {
     Denied::NotCapable {
-        device: device.name.clone(),
+        device: device.into(),
         property: property.clone(),
         lack,
     }

@@ -81,7 +81,7 @@ impl Home {
             }
             Err(Denied::NotAllowed {
                 source_name: context.source.to_owned(),
-                device: device.name.clone(),
+                device: device.into(),
             })
         };
         let same = device
@@ -110,7 +110,7 @@ impl Home {
 
 fn never(device: &Device, property: &Property) -> Denied {
     Denied::Never {
-        device: device.name.clone(),
+        device: device.into(),
         property: property.clone(),
     }
 }

@@ -10,6 +10,7 @@ use crate::home::device::Device;
 use crate::home::is_no_state;
 use crate::home::permit::context::PermitContext;
 use crate::home::permit::denied::Denied;
+use crate::home::permit::device_name::the_device;
 use crate::home::permit::plan::{PlanSpeech, Step};
 use crate::home::permit::resolved::Resolved;
 use crate::home::permit::target::Unchanged;
@@ -111,7 +112,7 @@ impl<'a> SpeechBuilder<'a> {
         // The command is published all the same: the report may be wrong, and the device may be
         // back at any moment.
         if resolved.is_offline {
-            let name = the(self.speech, resolved.device);
+            let name = the_device(self.speech, resolved.device);
             push_once(&mut self.away, name);
         }
     }
@@ -154,12 +155,12 @@ impl<'a> SpeechBuilder<'a> {
     pub(super) fn answer(&mut self, resolved: &Resolved<'_>, query: Option<&StateQuery>) {
         let device = resolved.device;
         if resolved.is_offline {
-            push_once(&mut self.offline, the(self.speech, device));
+            push_once(&mut self.offline, the_device(self.speech, device));
         }
         let Some(seen) = resolved.seen else {
             match resolved.expired {
                 Some(seen) => self.unrecognized.push(self.stale(device, seen)),
-                None => push_once(&mut self.unheard, the(self.speech, device)),
+                None => push_once(&mut self.unheard, the_device(self.speech, device)),
             }
             return;
         };
@@ -235,7 +236,7 @@ impl<'a> SpeechBuilder<'a> {
         let word: String = payload.to_lowercase().chars().take(40).collect();
         let places = [
             ("device", resolved.device.name.as_str()),
-            ("the_device", &the(self.speech, resolved.device)),
+            ("the_device", &the_device(self.speech, resolved.device)),
             ("value", self.speech.value(&word)),
             ("ago", &self.ago(self.age(seen))),
         ];
@@ -245,7 +246,7 @@ impl<'a> SpeechBuilder<'a> {
     fn stale(&self, device: &Device, seen: &Observation) -> String {
         let places = [
             ("device", device.name.as_str()),
-            ("the_device", &the(self.speech, device)),
+            ("the_device", &the_device(self.speech, device)),
             ("ago", &self.ago(self.age(seen))),
         ];
         self.speech.begun(&fill(&self.speech.state.stale, &places))
@@ -273,7 +274,7 @@ impl<'a> SpeechBuilder<'a> {
         };
         Finding {
             device: device.name.clone(),
-            the_device: the(self.speech, device),
+            the_device: the_device(self.speech, device),
             property: self.speech.property(reading_name(device, capability)),
             value: self.state_in_words(resolved, value, query),
             matches: wanted.map(|wanted| is_so(property, &wanted, value)),
@@ -480,15 +481,6 @@ fn push_once<T: PartialEq>(names: &mut Vec<T>, name: T) {
     }
 }
 
-/// Returns the name of a device as it is written within a sentence. A robot with a name of one word
-/// has a proper name.
-fn the(speech: &Speech, device: &Device) -> String {
-    let is_robot = [Property::Vacuum, Property::Mower]
-        .iter()
-        .any(|property| device.capability(property).is_some());
-    speech.the(&device.name, is_robot && !device.name.contains(' '))
-}
-
 /// Returns whether a state counts as the one asked about: a cover that is half open is open.
 pub fn is_so(property: &Property, wanted: &Value, found: &Value) -> bool {
     match (property, wanted, found) {
@@ -622,7 +614,7 @@ pub(super) fn announced_change(
     if let Some(form) = speech.ask.get(&key) {
         let places = [
             ("device", resolved.device.name.as_str()),
-            ("the_device", &the(speech, resolved.device)),
+            ("the_device", &the_device(speech, resolved.device)),
         ];
         return fill(form, &places);
     }

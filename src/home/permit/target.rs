@@ -133,7 +133,7 @@ fn changed(resolved: &Resolved<'_>) -> Result<TargetValue, Denied> {
 
 fn state_unknown(resolved: &Resolved<'_>) -> Denied {
     Denied::StateUnknown {
-        device: resolved.device.name.clone(),
+        device: resolved.device.into(),
         property: resolved.action.property.clone(),
     }
 }
@@ -153,7 +153,7 @@ fn opposite(domain: &Domain, now: &Value) -> Option<Value> {
 
 fn out_of_range(device: &Device, capability: &Capability, value: &Value) -> Denied {
     Denied::OutOfRange {
-        device: device.name.clone(),
+        device: device.into(),
         property: capability.property.clone(),
         value: value.to_string().chars().take(80).collect(),
         takes: Box::new(capability.domain.clone()),

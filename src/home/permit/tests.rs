@@ -272,6 +272,13 @@ fn an_action_that_is_repeated_is_carried_out_once() {
 }
 
 #[test]
+fn a_refusal_names_a_device_as_a_reply_does() {
+    let denied = one("plug", "brightness", Op::Set, Value::Number(5.0)).unwrap_err();
+    let sentence = denied.sentence(english());
+    assert!(sentence.starts_with("The plug "), "{sentence}");
+}
+
+#[test]
 fn two_values_for_one_property_are_a_contradiction() {
     let set = |word| action("lamp", "power", Op::Set, Some(Value::text(word)));
     assert!(matches!(
