@@ -213,7 +213,8 @@ pub enum ProviderState {
     /// Calls go through.
     Up,
     /// A call is late.
-    Silent,
+    #[serde(rename = "silent")]
+    Stalled,
     /// A rate limit, or a pause that the server asked for.
     Resting,
     /// The breaker is open.
@@ -221,21 +222,23 @@ pub enum ProviderState {
     /// The breaker is probing.
     HalfOpen,
     /// Disabled until the next try: the operator has to correct something.
-    Out,
+    #[serde(rename = "out")]
+    Disabled,
     /// A spending limit is reached.
-    Spent,
+    #[serde(rename = "spent")]
+    OverBudget,
 }
 
 impl fmt::Display for ProviderState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Up => "up",
-            Self::Silent => "silent",
+            Self::Stalled => "silent",
             Self::Resting => "resting",
             Self::Open => "open",
             Self::HalfOpen => "half_open",
-            Self::Out => "out",
-            Self::Spent => "spent",
+            Self::Disabled => "out",
+            Self::OverBudget => "spent",
         })
     }
 }
@@ -267,7 +270,8 @@ pub struct ProviderHealth {
     /// Calls without a usable answer.
     pub failures: u64,
     /// Times another provider was called because this one was not available.
-    pub passed_over: u64,
+    #[serde(rename = "passed_over")]
+    pub skipped: u64,
     /// Mean latency in milliseconds, newer calls weighing more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean_ms: Option<f64>,
@@ -876,13 +880,13 @@ impl Upstream {
         let unavailable = state.unavailable(now());
         let is_closed = matches!(state.breaker.position(), Position::Closed);
         let shown = match unavailable {
-            Some(Unavailable::Disabled(_)) => ProviderState::Out,
+            Some(Unavailable::Disabled(_)) => ProviderState::Disabled,
             Some(
                 Unavailable::RateLimited(_) | Unavailable::Exhausted(_) | Unavailable::Resting(_),
             ) => ProviderState::Resting,
             Some(Unavailable::BreakerOpen(_)) => ProviderState::Open,
-            Some(Unavailable::Stalled) => ProviderState::Silent,
-            Some(Unavailable::OverBudget(_)) => ProviderState::Spent,
+            Some(Unavailable::Stalled) => ProviderState::Stalled,
+            Some(Unavailable::OverBudget(_)) => ProviderState::OverBudget,
             Some(Unavailable::AtCapacity) | None if is_closed => ProviderState::Up,
             Some(Unavailable::AtCapacity | Unavailable::Probing) | None => ProviderState::HalfOpen,
         };
@@ -902,7 +906,7 @@ impl Upstream {
             concurrency: state.concurrency,
             calls: state.calls,
             failures: state.failures,
-            passed_over: state.skipped,
+            skipped: state.skipped,
             mean_ms: state.mean_ms.map(f64::round),
             input_tokens: state.usage.input,
             cached_tokens: state.usage.cached,

@@ -308,7 +308,7 @@ async fn a_refused_key_is_not_used_again() {
     let health = asked.health();
     assert_eq!(
         (health[0].state, health[1].state),
-        (ProviderState::Out, ProviderState::Up)
+        (ProviderState::Disabled, ProviderState::Up)
     );
     assert!(
         health[0]
@@ -602,7 +602,7 @@ async fn a_silent_provider_holds_only_the_first_up_and_only_for_a_moment() {
         "the slowest took {:?}",
         times[49]
     );
-    assert_eq!(asked.health()[0].state, ProviderState::Silent);
+    assert_eq!(asked.health()[0].state, ProviderState::Stalled);
 }
 
 #[tokio::test]

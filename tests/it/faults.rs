@@ -354,7 +354,7 @@ async fn every_known_error_leads_to_the_next_right_step() {
                 ),
                 "disabled" => assert_eq!(
                     (by.ok(), bad.requests(), health.state),
-                    (Some("second"), 1, ProviderState::Out),
+                    (Some("second"), 1, ProviderState::Disabled),
                     "{name}"
                 ),
                 // The sentence is to blame, so no other provider is asked.
