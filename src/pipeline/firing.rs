@@ -52,6 +52,42 @@ pub struct TimerEvent {
     pub payload: Json,
 }
 
+/// What became of a timer that was due, as it is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TimerOutcome {
+    /// It was carried out on time.
+    Fired,
+    /// It was carried out late.
+    Late,
+    /// Nothing was left to do: the devices were changed meanwhile.
+    Dropped,
+    /// It was not carried out because it was too late.
+    Missed,
+    /// It could not be carried out.
+    Failed,
+}
+
+impl TimerOutcome {
+    /// Returns the outcome of a timer that was carried out.
+    fn fired(late: Option<Duration>) -> Self {
+        if is_late(late) {
+            Self::Late
+        } else {
+            Self::Fired
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Fired => "fired",
+            Self::Late => "late",
+            Self::Dropped => "dropped",
+            Self::Missed => "missed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// The timer that takes an occurrence back.
 struct OccurrenceEnd {
     id: TimerId,
@@ -182,15 +218,25 @@ impl Pipeline {
         if let Task::Signal { name } = &timer.task {
             let name = name.as_deref().unwrap_or(&speech.time.a_timer);
             let sentence_of = sentence(&fill(&speech.time.timer_done, &[("name", name)]));
-            return self.event(&timer, "fired", &sentence_of, late);
+            return self.event(&timer, TimerOutcome::fired(late), &sentence_of);
         }
         let may_repeat = timer.started != Some(false);
         if !may_repeat {
             let why = Refusal::Undelivered;
-            return self.not_done(&timer, "failed", &refusal_in_words(&why, speech), speech);
+            return self.not_done(
+                &timer,
+                TimerOutcome::Failed,
+                &refusal_in_words(&why, speech),
+                speech,
+            );
         }
         if timer.started.is_none() && !grace(timer.task.actions(), &home).allows(late) {
-            return self.not_done(&timer, "missed", &speech.time.missed_late, speech);
+            return self.not_done(
+                &timer,
+                TimerOutcome::Missed,
+                &speech.time.missed_late,
+                speech,
+            );
         }
         // While the broker is away, the messages wait as long as the timer may be late.
         let patience = grace(timer.task.actions(), &home).longest();
@@ -202,17 +248,17 @@ impl Pipeline {
         };
         let actions = self.still_wanted(&timer, &home);
         if actions.is_empty() {
-            return self.event(&timer, "dropped", "", late);
+            return self.event(&timer, TimerOutcome::Dropped, "");
         }
         let plan = match self.permit_due(&request, &timer, actions) {
             Ok(plan) => plan,
-            Err(why) => return self.not_done(&timer, "failed", &why, speech),
+            Err(why) => return self.not_done(&timer, TimerOutcome::Failed, &why, speech),
         };
         let end = match self.enter_end(&request, &timer, &plan) {
             Ok(end) => end,
             Err(why) => {
                 let why = refusal_in_words(&why, speech);
-                return self.not_done(&timer, "failed", &why, speech);
+                return self.not_done(&timer, TimerOutcome::Failed, &why, speech);
             }
         };
         let repeatable = plan.steps().iter().all(Step::repeatable);
@@ -227,14 +273,15 @@ impl Pipeline {
         if let Some(refusal) = dispatched.refusal {
             self.drop_end(end);
             let why = refusal_in_words(&refusal, speech);
-            return self.not_done(&timer, "failed", &why, speech);
+            return self.not_done(&timer, TimerOutcome::Failed, &why, speech);
         }
         if let Some(end) = end {
             self.shared.timers().release(end.id);
         }
         self.services.counters.timers_fired.increment();
         let what = fill(&speech.time.fired, &[("what", plan.speech())]);
-        self.event(&timer, "fired", &with_skipped(&what, &timer, speech), late)
+        let speech = with_skipped(&what, &timer, speech);
+        self.event(&timer, TimerOutcome::fired(late), &speech)
     }
 
     /// Adds the timer that takes an occurrence back after its time, if it is only for a while. It
@@ -374,7 +421,13 @@ impl Pipeline {
         }
     }
 
-    fn not_done(&self, timer: &Timer, event: &str, why: &str, speech: &Speech) -> TimerEvent {
+    fn not_done(
+        &self,
+        timer: &Timer,
+        outcome: TimerOutcome,
+        why: &str,
+        speech: &Speech,
+    ) -> TimerEvent {
         self.services.counters.timers_missed.increment();
         let places = [
             ("why", why.trim_end_matches('.')),
@@ -388,21 +441,11 @@ impl Pipeline {
             why,
             "a timer was not carried out"
         );
-        self.event(timer, event, &speech, None)
+        self.event(timer, outcome, &speech)
     }
 
-    fn event(
-        &self,
-        timer: &Timer,
-        event: &str,
-        speech: &str,
-        late: Option<Duration>,
-    ) -> TimerEvent {
-        let event = if event == "fired" && is_late(late) {
-            "late"
-        } else {
-            event
-        };
+    fn event(&self, timer: &Timer, outcome: TimerOutcome, speech: &str) -> TimerEvent {
+        let event = outcome.as_str();
         info!(
             timer = timer.id,
             command_id = timer.command,
