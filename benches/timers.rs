@@ -8,7 +8,7 @@ use std::error::Error;
 use std::io::Write;
 use std::time::Duration;
 
-use sayso::testing::schedule::{Now, Timer, Timers};
+use sayso::testing::schedule::{Clocks, Timer, Timers};
 use serde_json::json;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -27,7 +27,7 @@ const LONGEST_SLEEP: Duration = Duration::from_hours(1);
 const BOOT: &str = "0f8fad5bd9cb469fa16570867728950e";
 
 fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let now = Now::new(
+    let now = Clocks::new(
         "2026-06-01T10:00:00Z".parse()?,
         Duration::ZERO,
         BOOT.to_owned(),

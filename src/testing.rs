@@ -166,7 +166,7 @@ pub mod secret {
     pub use crate::secret::Secret;
 }
 pub mod schedule {
-    pub use crate::schedule::timer::{Now, Timer, Timers};
+    pub use crate::schedule::timer::{Clocks, Timer, Timers};
 }
 pub mod store {
     pub use crate::store::{Settings, Store, open};

@@ -22,7 +22,7 @@ use crate::home::state::Observation;
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::Request;
 use crate::pipeline::timed::{opens, rfc3339_at};
-use crate::schedule::timer::{Grace, Task, Timer, TimerId, Timers, is_late};
+use crate::schedule::timer::{Grace, StartState, Task, Timer, TimerId, Timers, is_late};
 use crate::store::Store;
 use crate::store::journal::{Durability, Health};
 use crate::store::timers::TimerRecords;
@@ -220,8 +220,7 @@ impl Pipeline {
             let sentence_of = sentence(&fill(&speech.time.timer_done, &[("name", name)]));
             return self.event(&timer, TimerOutcome::fired(late), &sentence_of);
         }
-        let may_repeat = timer.started != Some(false);
-        if !may_repeat {
+        if timer.started == StartState::Once {
             let why = Refusal::Undelivered;
             return self.not_done(
                 &timer,
@@ -230,7 +229,9 @@ impl Pipeline {
                 speech,
             );
         }
-        if timer.started.is_none() && !grace(timer.task.actions(), &home).allows(late) {
+        if timer.started == StartState::NotStarted
+            && !grace(timer.task.actions(), &home).allows(late)
+        {
             return self.not_done(
                 &timer,
                 TimerOutcome::Missed,
@@ -261,8 +262,12 @@ impl Pipeline {
                 return self.not_done(&timer, TimerOutcome::Failed, &why, speech);
             }
         };
-        let repeatable = plan.steps().iter().all(Step::repeatable);
-        self.shared.timers().mark_started(timer.id, repeatable);
+        let started = if plan.steps().iter().all(Step::repeatable) {
+            StartState::Repeatable
+        } else {
+            StartState::Once
+        };
+        self.shared.timers().mark_started(timer.id, started);
         if !self.write_due_timers().await {
             warn!(
                 timer = timer.id,
@@ -329,13 +334,13 @@ impl Pipeline {
         if end.was_known {
             timers.release(end.id);
         } else {
-            timers.fired(end.id);
+            timers.forget(end.id);
         }
     }
 
     /// Removes a timer whose event was delivered.
     pub async fn forget_timer(&self, id: TimerId) {
-        self.shared.timers().fired(id);
+        self.shared.timers().forget(id);
         self.write_due_timers().await;
         self.shared.timers_changed.notify_one();
     }
@@ -402,7 +407,7 @@ impl Pipeline {
     /// Returns the command as which a timer is carried out.
     fn command_of(&self, timer: &Timer, patience: Duration) -> Command {
         Command {
-            id: timer.command.as_str().into(),
+            id: timer.command_id.as_str().into(),
             id_given: false,
             text: timer.text.as_str().into(),
             source: timer.source.clone(),
@@ -437,7 +442,7 @@ impl Pipeline {
         let speech = with_skipped(&missed, timer, speech);
         warn!(
             timer = timer.id,
-            command_id = timer.command,
+            command_id = timer.command_id,
             why,
             "a timer was not carried out"
         );
@@ -448,14 +453,14 @@ impl Pipeline {
         let event = outcome.as_str();
         info!(
             timer = timer.id,
-            command_id = timer.command,
+            command_id = timer.command_id,
             event,
             "timer due"
         );
         let due = timer.due.wall();
         let mut payload = json!({
             "event": event,
-            "id": timer.command,
+            "id": timer.command_id,
             "timer": timer.known_as().to_string(),
             "text": timer.text,
             "due": due.map(|due| rfc3339_at(due, &self.services.location)),
@@ -482,7 +487,7 @@ impl Pipeline {
                 "condition": timer.condition,
                 "repeats": timer.repeat.as_ref().map(|repeat| repeat.rule),
                 "source": timer.source,
-                "id": timer.command,
+                "id": timer.command_id,
                 "text": timer.text,
                 "due": due.map(|due| rfc3339_at(due, &self.services.location)),
                 "actions": timer.task.actions(),

@@ -21,7 +21,9 @@ use crate::pipeline::interpretation::{Interpretation, Request};
 use crate::pipeline::reply::{Handled, Success};
 use crate::schedule::moment::{self, HomeLocation, MOST_DAYS, TimeFault};
 use crate::schedule::recurrence::{DayRule, SHORTEST_INTERVAL};
-use crate::schedule::timer::{Due, Now, Repeat, Task, Timer, TimerId, TooManyTimers};
+use crate::schedule::timer::{
+    Clocks, Due, Repeat, StartState, Task, Timer, TimerId, TooManyTimers,
+};
 use crate::store::journal::Seq;
 use crate::vocabulary::action::{Action, Draft, Op, TargetScope};
 use crate::vocabulary::condition::{Condition, ConditionMode};
@@ -48,10 +50,10 @@ pub(super) struct DueTime {
 
 impl Pipeline {
     /// Returns all clocks.
-    pub(super) fn clocks(&self) -> Now {
+    pub(super) fn clocks(&self) -> Clocks {
         let boot = self.services.boot.to_string();
         let wall = Timestamp::try_from(wall()).unwrap_or(Timestamp::UNIX_EPOCH);
-        Now::new(wall, uptime(), boot)
+        Clocks::new(wall, uptime(), boot)
     }
 
     /// Handles a command with a time.
@@ -303,18 +305,18 @@ impl Pipeline {
         let timer = Timer {
             id: 0,
             source: command.source.clone(),
-            command: command.id.to_string(),
+            command_id: command.id.to_string(),
             seq: command.seq,
             text: shortened(&command.text).to_owned(),
             language: command.language.clone(),
             reply_to: command.reply_to.clone(),
             due: due.due.clone(),
             task,
-            started: None,
+            started: StartState::NotStarted,
             event: None,
             repeat: due.repeat.clone(),
             condition: due.condition.clone(),
-            of: None,
+            occurrence_of: None,
             skipped: 0,
             written_with: None,
         };
@@ -348,7 +350,7 @@ impl Pipeline {
         let is_of = |timer: &Timer| {
             let is_same_command = if is_in_pair {
                 let is_answered_alike = timer.reply_to == command.reply_to;
-                (command.id_given && command.id == timer.command)
+                (command.id_given && command.id == timer.command_id)
                     || (command.reply_to.correlation.is_some() && is_answered_alike)
             } else {
                 command.seq > 0 && timer.seq == command.seq
@@ -486,7 +488,7 @@ fn is_level(property: &Property) -> bool {
 /// Returns the due time of a command, by the clocks and the place.
 pub(super) fn due_time(
     timing: &Timing,
-    clocks: &Now,
+    clocks: &Clocks,
     location: &HomeLocation,
 ) -> Result<DueTime, TimeFault> {
     let wall = clocks.wall.map(|at| at.to_zoned(location.zone.clone()));
@@ -520,7 +522,11 @@ pub(super) fn due_time(
 }
 
 /// Returns the first due time of a repeated command.
-fn first_of(rule: Recurrence, clocks: &Now, location: &HomeLocation) -> Result<DueTime, TimeFault> {
+fn first_of(
+    rule: Recurrence,
+    clocks: &Clocks,
+    location: &HomeLocation,
+) -> Result<DueTime, TimeFault> {
     let wall = clocks.wall.map(|at| at.to_zoned(location.zone.clone()));
     let end_of = |until: TimePoint| {
         let now = wall.clone().ok_or(TimeFault::ClockUnset)?;

@@ -42,7 +42,7 @@ const PUNCTUAL: Duration = Duration::from_secs(2);
 
 /// The clocks at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Now {
+pub struct Clocks {
     /// The wall clock; `None` where it was never set.
     pub wall: Option<Timestamp>,
     /// The time since the kernel started, with suspend.
@@ -51,7 +51,7 @@ pub struct Now {
     pub boot: String,
 }
 
-impl Now {
+impl Clocks {
     /// Makes the clocks from a wall clock that may not be set.
     pub fn new(wall: Timestamp, uptime: Duration, boot: String) -> Self {
         let believable = EARLIEST_BELIEVABLE.as_secs().cast_signed();
@@ -118,7 +118,7 @@ fn between(due_ms: i64, now_ms: i64) -> Wait {
 
 impl Due {
     /// Returns the due time of a delay.
-    pub fn after(delay: Duration, now: &Now) -> Self {
+    pub fn after(delay: Duration, now: &Clocks) -> Self {
         let wall = now.wall.map(Timestamp::as_millisecond);
         let delay_ms = millis(delay);
         let more = i64::try_from(delay_ms).unwrap_or(i64::MAX);
@@ -130,7 +130,7 @@ impl Due {
     }
 
     /// Returns the time left.
-    pub fn wait(&self, now: &Now) -> Wait {
+    pub fn wait(&self, now: &Clocks) -> Wait {
         let wall_now = now.wall.map(Timestamp::as_millisecond);
         match self {
             Self::Delay {
@@ -152,7 +152,7 @@ impl Due {
     }
 
     /// Returns the due time moved back by `less`, at the earliest now, or `None` for a state.
-    pub fn moved_back(&self, less: Duration, now: &Now) -> Option<Self> {
+    pub fn moved_back(&self, less: Duration, now: &Clocks) -> Option<Self> {
         let Wait::For(left) = self.wait(now) else {
             return None;
         };
@@ -201,7 +201,7 @@ impl Due {
     }
 
     /// Returns the time until a rule ends, or `None` where it has no end or the clock is not set.
-    fn until_end(&self, now: &Now) -> Option<Duration> {
+    fn until_end(&self, now: &Clocks) -> Option<Duration> {
         let Self::State { end_ms: Some(end) } = self else {
             return None;
         };
@@ -288,6 +288,51 @@ impl Task {
 /// The number of a timer.
 pub type TimerId = u64;
 
+/// Whether the messages of a timer may have been published. Set before they are.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum StartState {
+    /// None of them was.
+    #[default]
+    NotStarted,
+    /// They may be published once more.
+    Repeatable,
+    /// They must not be published twice.
+    Once,
+}
+
+/// The stored form of [`StartState`]: `null`, or whether the messages may be published twice.
+mod stored_start {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::StartState;
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference"
+    )]
+    pub(super) fn serialize<S: Serializer>(
+        started: &StartState,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let stored = match started {
+            StartState::NotStarted => None,
+            StartState::Repeatable => Some(true),
+            StartState::Once => Some(false),
+        };
+        stored.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<StartState, D::Error> {
+        Ok(match Option::<bool>::deserialize(deserializer)? {
+            None => StartState::NotStarted,
+            Some(true) => StartState::Repeatable,
+            Some(false) => StartState::Once,
+        })
+    }
+}
+
 /// A command that waits for its time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Timer {
@@ -296,7 +341,8 @@ pub struct Timer {
     /// The source that set it, with whose rights it fires.
     pub source: Source,
     /// The id of the command that set it.
-    pub command: String,
+    #[serde(rename = "command")]
+    pub command_id: String,
     /// The number of that command in the journal of this node.
     #[serde(default)]
     pub seq: u64,
@@ -310,8 +356,9 @@ pub struct Timer {
     pub due: Due,
     /// The action.
     pub task: Task,
-    /// Set before its messages are published: whether they may be published twice.
-    pub started: Option<bool>,
+    /// Whether its messages may have been published.
+    #[serde(default, with = "stored_start")]
+    pub started: StartState,
     /// The event, once everything but its delivery is done.
     #[serde(default)]
     pub event: Option<serde_json::Value>,
@@ -322,8 +369,8 @@ pub struct Timer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<Condition>,
     /// For one occurrence of a repeated command: the timer of which it is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub of: Option<TimerId>,
+    #[serde(default, rename = "of", skip_serializing_if = "Option::is_none")]
+    pub occurrence_of: Option<TimerId>,
     /// The occurrences before this one that were missed.
     #[serde(default)]
     pub skipped: u32,
@@ -336,12 +383,12 @@ pub struct Timer {
 impl Timer {
     /// Returns the number of its record.
     fn record_id(&self) -> TimerId {
-        self.written_with.or(self.of).unwrap_or(self.id)
+        self.written_with.or(self.occurrence_of).unwrap_or(self.id)
     }
 
     /// Returns the number under which its source knows it.
     pub fn known_as(&self) -> TimerId {
-        self.of.unwrap_or(self.id)
+        self.occurrence_of.unwrap_or(self.id)
     }
 }
 
@@ -435,7 +482,7 @@ impl Timers {
     }
 
     fn keep_restored(&mut self, timer: Timer) {
-        if timer.of.is_some() {
+        if timer.occurrence_of.is_some() {
             // An earlier version wrote each occurrence in a record of its own.
             self.changed.extend([timer.id, timer.record_id()]);
         }
@@ -462,11 +509,13 @@ impl Timers {
             self.last += 1;
             numbers.insert(timer.id, self.last);
             // An occurrence is newer than its repeated command, and has a higher number.
-            let of = timer.of.map(|of| numbers.get(&of).copied().unwrap_or(of));
+            let occurrence_of = timer
+                .occurrence_of
+                .map(|of| numbers.get(&of).copied().unwrap_or(of));
             let id = self.last;
             let timer = Timer {
                 id,
-                of,
+                occurrence_of,
                 written_with: None,
                 ..timer
             };
@@ -513,7 +562,7 @@ impl Timers {
     /// Returns the first timer, waiting, firing or ended in this run, for which `is_it` holds.
     pub fn find(&self, is_it: impl Fn(&Timer) -> bool) -> Option<&Timer> {
         let mut all = self.with_firing().chain(&self.ended);
-        all.find(|timer| timer.of.is_none() && is_it(timer))
+        all.find(|timer| timer.occurrence_of.is_none() && is_it(timer))
     }
 
     /// Adds a timer. One of the same source for the same actions is replaced and returned, unless it
@@ -524,7 +573,7 @@ impl Timers {
     pub fn add(
         &mut self,
         timer: Timer,
-        now: &Now,
+        now: &Clocks,
     ) -> Result<(TimerId, Option<TimerId>), TooManyTimers> {
         let is_due =
             |other: &Timer| other.repeat.is_none() && matches!(other.due.wait(now), Wait::Late(_));
@@ -534,7 +583,7 @@ impl Timers {
                 && other.task == timer.task
                 && have_same_rule(other, &timer)
                 && other.condition == timer.condition
-                && other.of.is_none()
+                && other.occurrence_of.is_none()
                 && !timer.task.is_signal()
         };
         let same = self.pending.values().find(|other| is_same(other));
@@ -583,16 +632,16 @@ impl Timers {
         task: Task,
         due: Due,
         occurrence: &Timer,
-        now: &Now,
+        now: &Clocks,
     ) -> Result<TimerId, TooManyTimers> {
         let revert = Timer {
             due,
             task,
-            started: None,
+            started: StartState::NotStarted,
             event: None,
             repeat: None,
             condition: None,
-            of: None,
+            occurrence_of: None,
             skipped: 0,
             written_with: Some(occurrence.record_id()),
             ..occurrence.clone()
@@ -627,7 +676,9 @@ impl Timers {
 
     /// Returns the timers that wait, without occurrences of repeated ones.
     pub fn waiting(&self) -> impl Iterator<Item = &Timer> {
-        self.pending.values().filter(|timer| timer.of.is_none())
+        self.pending
+            .values()
+            .filter(|timer| timer.occurrence_of.is_none())
     }
 
     /// Returns a timer.
@@ -677,7 +728,7 @@ impl Timers {
 
     /// Makes a rule due whose condition became true. A rule that fires each time continues to wait;
     /// while it is being carried out it does not fire again. Returns whether it is due.
-    pub fn trigger(&mut self, id: TimerId, now: &Now) -> bool {
+    pub fn trigger(&mut self, id: TimerId, now: &Clocks) -> bool {
         if self.has_occurrence(id) {
             return false;
         }
@@ -699,7 +750,7 @@ impl Timers {
             id: self.last + 1,
             due,
             condition: None,
-            of: Some(id),
+            occurrence_of: Some(id),
             ..rule.clone()
         };
         self.last += 1;
@@ -738,7 +789,7 @@ impl Timers {
 
     /// Returns the time until the next timer may fire, at most `most` where one waits for the wall
     /// clock, which may be set at any time. `None` where nothing waits.
-    pub fn next_wait(&self, now: &Now, most: Duration) -> Option<Duration> {
+    pub fn next_wait(&self, now: &Clocks, most: Duration) -> Option<Duration> {
         let busy = self.with_occurrences();
         self.pending
             .values()
@@ -756,19 +807,23 @@ impl Timers {
     /// Returns the repeated commands of which an earlier occurrence waits or is being carried out.
     fn with_occurrences(&self) -> HashSet<TimerId> {
         let all = self.firing.values().chain(self.pending.values());
-        all.filter_map(|timer| timer.of).collect()
+        all.filter_map(|timer| timer.occurrence_of).collect()
     }
 
     /// Returns whether an occurrence of the timer waits or is being carried out.
     fn has_occurrence(&self, id: TimerId) -> bool {
         let mut others = self.firing.values().chain(self.pending.values());
-        others.any(|other| other.of == Some(id))
+        others.any(|other| other.occurrence_of == Some(id))
     }
 
     /// Takes the timers that are due, in the order of their due times, each with its lateness if
-    /// that is known. They count as firing until [`Timers::fired`]. A repeated command continues to
+    /// that is known. They count as firing until [`Timers::forget`]. A repeated command continues to
     /// wait for its next occurrence.
-    pub fn take_due(&mut self, now: &Now, place: &HomeLocation) -> Vec<(Timer, Option<Duration>)> {
+    pub fn take_due(
+        &mut self,
+        now: &Clocks,
+        place: &HomeLocation,
+    ) -> Vec<(Timer, Option<Duration>)> {
         self.drop_overtaken(now);
         let mut due = Vec::new();
         let busy = self.with_occurrences();
@@ -810,7 +865,7 @@ impl Timers {
 
     /// Removes the occurrences that were not begun before the next one of the same command is due;
     /// they count as missed.
-    fn drop_overtaken(&mut self, now: &Now) {
+    fn drop_overtaken(&mut self, now: &Clocks) {
         let is_due = |id: &TimerId| {
             let timer = self.pending.get(id);
             timer.is_some_and(|timer| matches!(timer.due.wait(now), Wait::Late(_)))
@@ -818,8 +873,8 @@ impl Timers {
         let overtaken: Vec<(TimerId, TimerId, u32)> = self
             .pending
             .values()
-            .filter(|timer| timer.started.is_none() && timer.event.is_none())
-            .filter_map(|timer| Some((timer.id, timer.of?, timer.skipped)))
+            .filter(|timer| timer.started == StartState::NotStarted && timer.event.is_none())
+            .filter_map(|timer| Some((timer.id, timer.occurrence_of?, timer.skipped)))
             .filter(|(_, parent, _)| is_due(parent))
             .collect();
         for (id, parent, skipped) in overtaken {
@@ -836,7 +891,7 @@ impl Timers {
         &mut self,
         id: TimerId,
         late: Option<Duration>,
-        now: &Now,
+        now: &Clocks,
         place: &HomeLocation,
     ) -> Option<(Timer, Option<Duration>)> {
         let timer = self.remove(id)?;
@@ -861,7 +916,7 @@ impl Timers {
             id: self.last,
             due: occurrence.due,
             repeat: None,
-            of: Some(id),
+            occurrence_of: Some(id),
             skipped: timer.skipped.saturating_add(occurrence.skipped),
             ..timer
         };
@@ -870,9 +925,9 @@ impl Timers {
     }
 
     /// Notes that the messages of a timer are about to be published.
-    pub fn mark_started(&mut self, id: TimerId, repeatable: bool) {
+    pub fn mark_started(&mut self, id: TimerId, started: StartState) {
         if let Some(timer) = self.firing.get_mut(&id) {
-            timer.started = Some(repeatable);
+            timer.started = started;
             self.changed.insert(timer.record_id());
         }
     }
@@ -886,7 +941,7 @@ impl Timers {
     }
 
     /// Forgets a timer that has fired, or whose command was not carried out.
-    pub fn fired(&mut self, id: TimerId) {
+    pub fn forget(&mut self, id: TimerId) {
         let Some(timer) = self.firing.remove(&id) else {
             return;
         };
@@ -905,7 +960,7 @@ impl Timers {
 fn earlier_after_step(
     timer: &Timer,
     left: Duration,
-    now: &Now,
+    now: &Clocks,
     place: &HomeLocation,
 ) -> Option<Due> {
     let Some(Repeat {
@@ -944,7 +999,7 @@ fn occurrence(
     due: &Due,
     repeat: &Repeat,
     late: Option<Duration>,
-    (now, place): (&Now, &HomeLocation),
+    (now, place): (&Clocks, &HomeLocation),
 ) -> Occurrence {
     let is_over = |next: &Due| match (repeat.end_ms, next.wall()) {
         (Some(end), Some(next)) => next.as_millisecond() > end,
@@ -1044,9 +1099,9 @@ mod tests {
 
     const SET: i64 = EARLIEST_BELIEVABLE.as_secs().cast_signed() + 1_000_000;
 
-    fn now(wall: i64, uptime: u64, boot: &str) -> Now {
+    fn now(wall: i64, uptime: u64, boot: &str) -> Clocks {
         let wall = Timestamp::from_second(wall).unwrap();
-        Now::new(wall, Duration::from_secs(uptime), boot.to_owned())
+        Clocks::new(wall, Duration::from_secs(uptime), boot.to_owned())
     }
 
     fn seconds(n: u64) -> Duration {
@@ -1063,7 +1118,7 @@ mod tests {
         Timer {
             id: 0,
             source: Source::new(source),
-            command: "c".to_owned(),
+            command_id: "c".to_owned(),
             seq: 0,
             text: "t".to_owned(),
             language: None,
@@ -1079,11 +1134,11 @@ mod tests {
                 left_out: Vec::new(),
                 lasting: None,
             },
-            started: None,
+            started: StartState::NotStarted,
             event: None,
             repeat: None,
             condition: None,
-            of: None,
+            occurrence_of: None,
             skipped: 0,
             written_with: None,
         }
@@ -1156,7 +1211,7 @@ mod tests {
             zone: jiff::tz::TimeZone::UTC,
             position: None,
         };
-        let taken = |timers: &mut Timers, now: &Now| -> Vec<TimerId> {
+        let taken = |timers: &mut Timers, now: &Clocks| -> Vec<TimerId> {
             let due = timers.take_due(now, &place);
             due.iter().map(|(timer, _)| timer.id).collect()
         };
@@ -1201,7 +1256,7 @@ mod tests {
         };
         let occurrence = Timer {
             id: 5,
-            of: Some(3),
+            occurrence_of: Some(3),
             ..timer("a", "fan", due())
         };
         // As an earlier version wrote them: without the fields that are new.
@@ -1220,6 +1275,35 @@ mod tests {
         let both = [command.clone(), occurrence.clone(), occurrence];
         let again = Timers::restored(both.to_vec());
         assert_eq!(again.pending.len(), 2);
+    }
+
+    #[test]
+    fn the_stored_form_of_a_timer_is_that_of_earlier_versions() {
+        for (state, stored) in [
+            (StartState::NotStarted, serde_json::Value::Null),
+            (StartState::Repeatable, true.into()),
+            (StartState::Once, false.into()),
+        ] {
+            let due = Due::At { wall_ms: 1 };
+            let timer = Timer {
+                started: state,
+                occurrence_of: Some(3),
+                ..timer("a", "fan", due)
+            };
+            let mut record = serde_json::to_value(&timer).unwrap();
+            assert_eq!(record["started"], stored);
+            assert_eq!(
+                (&record["command"], &record["of"]),
+                (&"c".into(), &3.into())
+            );
+            assert_eq!(
+                serde_json::from_value::<Timer>(record.clone()).unwrap(),
+                timer
+            );
+            record.as_object_mut().unwrap().remove("started");
+            let without: Timer = serde_json::from_value(record).unwrap();
+            assert_eq!(without.started, StartState::NotStarted);
+        }
     }
 
     #[test]
@@ -1275,7 +1359,7 @@ mod tests {
                     prop_assert!(late.is_some());
                     prop_assert!(!matches!(timer.due.wait(&at), Wait::For(_)), "early");
                     prop_assert!(handed.insert(timer.id), "twice");
-                    timers.fired(timer.id);
+                    timers.forget(timer.id);
                 }
             }
             prop_assert_eq!(handed.len(), delays.len(), "lost");

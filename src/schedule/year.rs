@@ -12,7 +12,7 @@ use crate::command::{ReplyTo, Source};
 use crate::schedule::moment::HomeLocation;
 use crate::schedule::recurrence::DayRule;
 use crate::schedule::sun::GeoPosition;
-use crate::schedule::timer::{Due, Now, Repeat, Task, Timer, TimerId, Timers};
+use crate::schedule::timer::{Clocks, Due, Repeat, StartState, Task, Timer, TimerId, Timers};
 use crate::vocabulary::timing::{Half, Recurrence, TimeOfDay, Weekdays};
 
 /// Zones with their positions: summer time in the north and the south, half an hour of it, none,
@@ -47,10 +47,10 @@ struct Gateway {
 }
 
 impl Gateway {
-    fn now(&self) -> Now {
+    fn now(&self) -> Clocks {
         let wall = Timestamp::from_millisecond(self.wall_ms).unwrap();
         let uptime = Duration::from_millis(self.uptime_ms);
-        Now::new(wall, uptime, self.boot.to_string())
+        Clocks::new(wall, uptime, self.boot.to_string())
     }
 
     fn pass(&mut self, ms: i64) {
@@ -87,7 +87,7 @@ impl Gateway {
             self.done += 1;
             self.skipped += u64::from(timer.skipped);
             *self.by_due.entry(wall).or_default() += 1;
-            self.timers.fired(timer.id);
+            self.timers.forget(timer.id);
         }
         if most.is_some() {
             self.restart();
@@ -119,7 +119,7 @@ fn gateway(place: usize, rule: DayRule) -> (Gateway, i64) {
     let timer = Timer {
         id: 0,
         source: Source::new("a"),
-        command: "c".to_owned(),
+        command_id: "c".to_owned(),
         seq: 0,
         text: "t".to_owned(),
         language: None,
@@ -129,7 +129,7 @@ fn gateway(place: usize, rule: DayRule) -> (Gateway, i64) {
         },
         due: Due::At { wall_ms: first },
         task: Task::Signal { name: None },
-        started: None,
+        started: StartState::NotStarted,
         event: None,
         repeat: Some(Repeat::new(
             Recurrence::Days {
@@ -139,12 +139,12 @@ fn gateway(place: usize, rule: DayRule) -> (Gateway, i64) {
             None,
         )),
         condition: None,
-        of: None,
+        occurrence_of: None,
         skipped: 0,
         written_with: None,
     };
     timers
-        .add(timer, &Now::new(start, Duration::ZERO, "0".to_owned()))
+        .add(timer, &Clocks::new(start, Duration::ZERO, "0".to_owned()))
         .unwrap();
     let wall_ms = start.as_millisecond();
     let mut gateway = Gateway {
@@ -270,7 +270,7 @@ fn an_interval_has_one_occurrence_after_a_long_pause_and_then_goes_on() {
     let mut timer = template.timers.waiting().next().unwrap().clone();
     let at = |ms: i64, uptime: u64| {
         let wall = Timestamp::from_millisecond(start + ms).unwrap();
-        Now::new(wall, Duration::from_secs(uptime), "b".to_owned())
+        Clocks::new(wall, Duration::from_secs(uptime), "b".to_owned())
     };
     let hour = Duration::from_hours(1);
     timer.due = Due::after(hour, &at(0, 0));
@@ -291,10 +291,10 @@ fn an_interval_has_one_occurrence_after_a_long_pause_and_then_goes_on() {
     let meanwhile = at(365 * MINUTE, 365 * 60);
     assert!(timers.take_due(&meanwhile, &place).is_empty());
     assert_eq!(timers.next_wait(&meanwhile, hour), None);
-    timers.fired(due[0].0.id);
+    timers.forget(due[0].0.id);
     let next = timers.take_due(&meanwhile, &place);
     assert_eq!(next[0].1, Some(Duration::from_mins(5)));
-    timers.fired(next[0].0.id);
+    timers.forget(next[0].0.id);
     // After the end nothing waits, and what would have been later does not count.
     let after = at(20 * 60 * MINUTE, 20 * 3600);
     let last = timers.take_due(&after, &place);
