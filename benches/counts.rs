@@ -350,7 +350,7 @@ impl Stage {
         };
         command.seq = seq.number();
         let answer = self.pipeline.answer_and_confirm(&command, Some(seq)).await;
-        self.journal.reply_acked(seq);
+        self.journal.record_reply_ack(seq);
         Ok(answer.payload)
     }
 

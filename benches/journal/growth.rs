@@ -81,8 +81,8 @@ fn command(journal: &Journal, n: u32) {
         retry_after: None,
         scheduled: None,
     };
-    journal.answered(mark, &reply);
-    journal.reply_acked(mark);
+    journal.record_reply(mark, &reply);
+    journal.record_reply_ack(mark);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]

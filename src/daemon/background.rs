@@ -109,7 +109,7 @@ async fn acknowledge(
                 {
                     outbox.acknowledge(token);
                     if let Some(seq) = seq {
-                        journal.acknowledged(seq);
+                        journal.note_ack_sent(seq);
                     }
                 }
             }
@@ -119,7 +119,7 @@ async fn acknowledge(
 
 async fn kept(journal: &Journal, first: Option<(Option<Seq>, u64)>, is_early: bool) {
     if let Some((seq, changes)) = first {
-        journal.kept(seq, changes, is_early).await;
+        journal.wait_until_kept(seq, changes, is_early).await;
     }
 }
 

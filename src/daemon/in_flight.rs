@@ -169,10 +169,10 @@ impl CommandTask {
             }
         }
         if let Some(seq) = seq {
-            self.journal.reply_acked(seq);
+            self.journal.record_reply_ack(seq);
             if let Some(replica) = &self.replica {
                 // Once it is acknowledged, a later run must not take it for one without a reply.
-                self.journal.handed_to_kernel().await;
+                self.journal.hand_to_kernel().await;
                 replica.finish(seq);
             }
         }

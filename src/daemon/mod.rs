@@ -268,7 +268,7 @@ async fn drain(mut event_loop: EventLoop, mut inbox: Inbox, notify: &Notify) {
     }
     pipeline.services().cache.flush();
     // The last commands can be acknowledged to the broker once they are synced.
-    let synced = timeout(CLOSING_TIME, journal.synced()).await;
+    let synced = timeout(CLOSING_TIME, journal.wait_until_synced()).await;
     outbox.close(CLOSING_TIME).await;
     if let Some(node) = &event_loop.pair {
         node.leave(CLOSING_TIME).await;

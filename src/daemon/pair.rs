@@ -523,7 +523,7 @@ impl EventLoop {
             let device = &publish.action.device;
             publish.repeatable &= !overtaken.iter().any(|one| device == one);
         }
-        self.task.journal.sending(seq, planned.clone());
+        self.task.journal.record_plan(seq, planned.clone());
         self.start(self.task.clone().resume(command, seq, planned));
     }
 

@@ -78,7 +78,7 @@ impl EventLoop {
                     text,
                 } = *rejected;
                 let reply = Reply::refused(id, text, &refusal);
-                let payload = task.journal.answered(seq, &reply);
+                let payload = task.journal.record_reply(seq, &reply);
                 self.start(async move { task.send_reply(Some(seq), payload, &reply_to).await });
                 return;
             }

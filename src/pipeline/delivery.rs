@@ -62,12 +62,12 @@ impl Pipeline {
     /// Writes the messages of a plan to the journal before they are published.
     pub(super) fn plan_publishes(&self, seq: Seq, steps: &[&Step]) {
         let planned = steps.iter().map(|step| planned_publish(step)).collect();
-        self.services.journal.sending(seq, planned);
+        self.services.journal.record_plan(seq, planned);
     }
 
     /// Waits until all entries of the journal survive a crash of this kind.
     pub(super) async fn persist(&self, durability: Durability) {
-        self.services.journal.persisted(durability).await;
+        self.services.journal.wait_until_persisted(durability).await;
     }
 
     /// Enters the reply to a command in the journal and in the statistics. Every reply survives a
@@ -84,9 +84,9 @@ impl Pipeline {
         let journal = &self.services.journal;
         let payload = match seq {
             Some(seq) => {
-                let payload = journal.answered(seq, reply);
+                let payload = journal.record_reply(seq, reply);
                 let durability = durability.max(durability_of_reply(reply));
-                journal.record_persisted(seq, durability).await;
+                journal.wait_until_record_persisted(seq, durability).await;
                 payload
             }
             None => reply.to_json(),
@@ -130,7 +130,7 @@ impl Pipeline {
         seq: Seq,
         planned: Vec<PlannedPublish>,
     ) -> Vec<u8> {
-        self.services.journal.begun(seq).await;
+        self.services.journal.persist_if_suspect(seq).await;
         self.claim_for_short(command.seq);
         let speech = self.services.grammar.speech(&Phrase::of(command));
         let mut handled = Handled::resumed(&planned);

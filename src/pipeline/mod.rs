@@ -199,7 +199,7 @@ impl Pipeline {
             }
         };
         if let Some(seq) = seq {
-            self.services.journal.begun(seq).await;
+            self.services.journal.persist_if_suspect(seq).await;
         }
         self.handle(command, phrase, seq, stream).await
     }

@@ -115,7 +115,7 @@ impl ModelWorld {
                 self.acts(seq, n);
             }
             Step::RoutedAnswer(_) => {}
-            Step::HandOver => self.journal.handed_to_kernel().await,
+            Step::HandOver => self.journal.hand_to_kernel().await,
             Step::Sync => {
                 self.journal.close().await;
                 if self.connected {
@@ -216,8 +216,8 @@ impl ModelWorld {
             retry_after: None,
             scheduled: None,
         };
-        self.journal.answered(seq, &reply);
-        self.journal.reply_acked(seq);
+        self.journal.record_reply(seq, &reply);
+        self.journal.record_reply_ack(seq);
     }
 
     /// Ends the history without further events.

@@ -129,7 +129,7 @@ async fn fill(path: &Path) {
             JournalEntry::New(_)
         ));
         match n {
-            _ if n + IN_TAIL > COMMANDS => journal.handed_to_kernel().await,
+            _ if n + IN_TAIL > COMMANDS => journal.hand_to_kernel().await,
             _ if n + IN_TAIL == COMMANDS || n % 7 == 0 => journal.close().await,
             _ => {}
         }

@@ -223,7 +223,7 @@ impl Journal {
 
     /// Waits until the command is on disk, if it may have ended an earlier run: each run it ends
     /// must be counted.
-    pub async fn begun(&self, mark: Seq) {
+    pub async fn persist_if_suspect(&self, mark: Seq) {
         let entered_at = {
             let index = self.lock();
             let known = index.known.get(&mark.0);
@@ -232,14 +232,14 @@ impl Journal {
         let Some(entered_at) = entered_at else {
             return;
         };
-        Box::pin(self.begun_in_turn(entered_at)).await;
+        Box::pin(self.persist_in_turn(entered_at)).await;
     }
 
-    async fn begun_in_turn(&self, entered_at: u64) {
+    async fn persist_in_turn(&self, entered_at: u64) {
         // One after the other, so that they continue in the order of their receipt.
         let _turn = self.suspects.lock().await;
         if *self.synced.borrow() < entered_at {
-            self.synced().await;
+            self.wait_until_synced().await;
         }
         // There may be hundreds of long ones: the connection has its turn between two of them.
         tokio::task::yield_now().await;
@@ -290,17 +290,17 @@ impl Journal {
         std::mem::replace(&mut *self.running.lock(), mark)
     }
 
-    /// Records the messages planned for the command. Await [`Journal::persisted`] before publishing
-    /// them.
-    pub fn sending(&self, mark: Seq, sending: Vec<PlannedPublish>) {
+    /// Records the messages planned for the command. Await [`Journal::wait_until_persisted`] before
+    /// publishing them.
+    pub fn record_plan(&self, mark: Seq, planned: Vec<PlannedPublish>) {
         let mut index = self.lock();
-        if index.update(mark.0, |record| record.sending = Some(sending)) {
+        if index.update(mark.0, |record| record.sending = Some(planned)) {
             self.changed(&mut index, mark.0);
         }
     }
 
     /// Records the reply, and returns its JSON, which is sent.
-    pub fn answered(&self, mark: Seq, reply: &Reply) -> Vec<u8> {
+    pub fn record_reply(&self, mark: Seq, reply: &Reply) -> Vec<u8> {
         let json = reply.to_json();
         let mut index = self.lock();
         if index.answer(mark.0, reply, &json) {
@@ -310,7 +310,7 @@ impl Journal {
     }
 
     /// Records that the broker has the reply.
-    pub fn reply_acked(&self, mark: Seq) {
+    pub fn record_reply_ack(&self, mark: Seq) {
         let mut index = self.lock();
         if *self.health.borrow() == Health::Absent {
             index.finish(mark.0);
@@ -326,7 +326,7 @@ impl Journal {
 
     /// Notes that the acknowledgement of the command is on its way to the broker. It is written
     /// when the journal closes: until then it may not have left.
-    pub fn acknowledged(&self, mark: Seq) {
+    pub fn note_ack_sent(&self, mark: Seq) {
         if let Some(known) = self.lock().known.get_mut(&mark.0) {
             known.is_acknowledged = true;
         }
@@ -369,7 +369,7 @@ impl Journal {
     /// Waits until a command needs no copy at the broker any more: all changes up to number
     /// `changes` are on disk, or the command is finished. The latter is noticed at once only if
     /// `is_early`. Cancel safe.
-    pub async fn kept(&self, mark: Option<Seq>, changes: u64, is_early: bool) {
+    pub async fn wait_until_kept(&self, mark: Option<Seq>, changes: u64, is_early: bool) {
         let mut synced = self.synced.subscribe();
         let mut health = self.health.subscribe();
         while !self.is_kept(mark, changes) {
@@ -391,32 +391,32 @@ impl Journal {
     }
 
     /// Waits until everything recorded so far has this durability.
-    pub async fn persisted(&self, durability: Durability) {
+    pub async fn wait_until_persisted(&self, durability: Durability) {
         match durability {
             Durability::None => {}
-            Durability::Kernel => self.handed_to_kernel().await,
-            Durability::Disk => self.synced().await,
+            Durability::Kernel => self.hand_to_kernel().await,
+            Durability::Disk => self.wait_until_synced().await,
         }
     }
 
     /// Waits until the record of one command has this durability. Those of others, which are not
     /// needed for it, are not written with it, except by a sync.
-    pub async fn record_persisted(&self, mark: Seq, durability: Durability) {
+    pub async fn wait_until_record_persisted(&self, mark: Seq, durability: Durability) {
         if durability != Durability::Kernel {
-            return self.persisted(durability).await;
+            return self.wait_until_persisted(durability).await;
         }
         self.hand_over(Some(mark)).await;
     }
 
     /// Hands everything recorded so far to the kernel: it then survives the end of this process,
     /// though not a power cut. Waits for the disk only if that fails.
-    pub async fn handed_to_kernel(&self) {
+    pub async fn hand_to_kernel(&self) {
         self.hand_over(None).await;
     }
 
     async fn hand_over(&self, only: Option<Seq>) {
         if self.is_safe() && !self.append_to_wal(only) {
-            self.synced().await;
+            self.wait_until_synced().await;
         }
     }
 
@@ -454,14 +454,15 @@ impl Journal {
 
     /// Waits until everything recorded so far is on disk, and starts the sync at once. Without a
     /// store, or while it fails, there is nothing to wait for.
-    pub async fn synced(&self) {
+    pub async fn wait_until_synced(&self) {
         self.urgent.notify_one();
         // Boxed: nearly every command waits for the kernel alone.
-        Box::pin(self.synced_in_time()).await;
+        Box::pin(self.wait_for_next_sync()).await;
     }
 
-    /// Waits as [`Journal::synced`] does, but lets changes of the next moments be synced together.
-    async fn synced_in_time(&self) {
+    /// Waits as [`Journal::wait_until_synced`] does, but lets changes of the next moments be synced
+    /// together.
+    async fn wait_for_next_sync(&self) {
         if !self.is_safe() {
             return;
         }

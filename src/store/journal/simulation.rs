@@ -282,17 +282,17 @@ impl Simulation {
                     payload: "ON".into(),
                     repeatable: true,
                 };
-                self.journal.sending(mark, vec![planned]);
+                self.journal.record_plan(mark, vec![planned]);
                 SimulatedProgress::Planned
             }
             SimulatedProgress::Absent
             | SimulatedProgress::Received
             | SimulatedProgress::Planned => {
-                self.journal.answered(mark, &reply(id));
+                self.journal.record_reply(mark, &reply(id));
                 SimulatedProgress::Answered
             }
             SimulatedProgress::Answered | SimulatedProgress::Delivered => {
-                self.journal.reply_acked(mark);
+                self.journal.record_reply_ack(mark);
                 SimulatedProgress::Delivered
             }
         };
@@ -308,7 +308,7 @@ impl Simulation {
     }
 
     async fn hand_to_kernel(&mut self) {
-        self.journal.handed_to_kernel().await;
+        self.journal.hand_to_kernel().await;
         for known in self.commands.values_mut() {
             known.kernel = known.now;
             known.forgotten[1] = known.forgotten[0];

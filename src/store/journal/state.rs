@@ -51,7 +51,7 @@ pub struct Journal {
     pub(super) batch_ready: Notify,
     /// Ends the sync loop's rest.
     pub(super) high_water: Notify,
-    /// Wakes [`Journal::kept`]: a command is finished.
+    /// Wakes [`Journal::wait_until_kept`]: a command is finished.
     pub(super) finished: Notify,
     /// Held during a sync.
     pub(super) syncing: tokio::sync::Mutex<()>,

@@ -72,7 +72,7 @@ fn the_same_id_is_a_duplicate_and_has_the_same_answer() {
         journal.receive(received("on", Some("a")), 1, Redelivery::No),
         JournalEntry::Pending
     );
-    journal.answered(mark, &reply());
+    journal.record_reply(mark, &reply());
     assert_eq!(
         journal.receive(received("on", Some("a")), 1, Redelivery::No),
         JournalEntry::Answered(Box::new(reply()))
@@ -99,8 +99,8 @@ async fn a_redelivery_of_an_earlier_run_is_recognised_by_its_packet() {
     let (journal, _) = open_in(&path);
     let in_packet = |packet| received_in("on", packet);
     let mark = new(&journal.receive(in_packet(5), 1, Redelivery::No));
-    journal.answered(mark, &reply());
-    journal.reply_acked(mark);
+    journal.record_reply(mark, &reply());
+    journal.record_reply_ack(mark);
     journal.sync().await;
     drop(journal);
     let (journal, _) = open_in(&path);
@@ -121,8 +121,8 @@ async fn after_a_lost_session_an_equal_identifier_is_no_redelivery_for_later_run
     let in_new_packet = |text| received_in(text, 1);
     for text in ["on", "off"] {
         let mark = new(&journal.receive(in_packet(text), 1, Redelivery::No));
-        journal.answered(mark, &reply());
-        journal.reply_acked(mark);
+        journal.record_reply(mark, &reply());
+        journal.record_reply_ack(mark);
     }
     journal.session_lost(2);
     // One that came on the new connection may be sent again.
@@ -183,7 +183,7 @@ fn a_client_that_was_told_to_come_back_is_served_when_it_does() {
         why: Some(RefusalCode::Busy),
         ..reply()
     };
-    journal.answered(mark, &busy);
+    journal.record_reply(mark, &busy);
     assert!(
         matches!(
             journal.receive(received("on", Some("a")), 2, Redelivery::No),
@@ -191,14 +191,14 @@ fn a_client_that_was_told_to_come_back_is_served_when_it_does() {
         ),
         "the reply is not delivered yet"
     );
-    journal.reply_acked(mark);
+    journal.record_reply_ack(mark);
     assert_eq!(
         journal.receive(received("on", Some("a")), 2, Redelivery::Certain),
         JournalEntry::Answered(Box::new(busy)),
         "the broker sends it again"
     );
     let again = new(&journal.receive(received("on", Some("a")), 2, Redelivery::No));
-    journal.answered(again, &reply());
+    journal.record_reply(again, &reply());
     assert_eq!(
         journal.receive(received("on", Some("a")), 2, Redelivery::No),
         JournalEntry::Answered(Box::new(reply()))
@@ -234,8 +234,8 @@ async fn a_dated_command_that_was_put_off_gets_no_more_time_when_it_comes_back()
                 let first = ttl.saturating_sub(Duration::from_secs(waited));
                 let left = if is_dated { first } else { ttl };
                 assert_eq!(journal.remaining(mark), Some(left), "{is_dated} {is_pair}");
-                journal.answered(mark, &busy);
-                journal.reply_acked(mark);
+                journal.record_reply(mark, &busy);
+                journal.record_reply_ack(mark);
                 time::advance(Duration::from_secs(2)).await;
             }
         }
@@ -254,9 +254,9 @@ async fn a_command_is_forgotten_after_its_time_once_its_reply_is_delivered() {
         new(&journal.receive(hurried("a"), 1, Redelivery::No)),
         new(&journal.receive(hurried("b"), 1, Redelivery::No)),
     );
-    journal.answered(acked, &reply());
-    journal.reply_acked(acked);
-    journal.answered(unacked, &reply());
+    journal.record_reply(acked, &reply());
+    journal.record_reply_ack(acked);
+    journal.record_reply(unacked, &reply());
     time::advance(Duration::from_secs(59)).await;
     assert!(
         matches!(
@@ -320,11 +320,11 @@ async fn the_next_run_finds_unfinished_commands_and_unsent_replies() {
         repeatable: false,
         ..sending()
     };
-    journal.sending(sent, vec![sending.clone()]);
+    journal.record_plan(sent, vec![sending.clone()]);
     let reply = reply_about_three_devices();
-    journal.answered(done, &reply);
-    journal.reply_acked(done);
-    journal.answered(unsent, &reply);
+    journal.record_reply(done, &reply);
+    journal.record_reply_ack(done);
+    journal.record_reply(unsent, &reply);
     journal.close().await;
     drop(journal);
     let (journal, recovered) = Journal::open(Some(open()), KEEP).unwrap();
@@ -374,7 +374,7 @@ async fn synced_waits_for_the_disk() {
     new(&journal.receive(received("on", None), 1, Redelivery::No));
     tokio::select! {
         () = journal.keep_synced() => unreachable!("it never ends"),
-        () = journal.synced() => {}
+        () = journal.wait_until_synced() => {}
     }
     assert!(journal.is_safe());
 }
@@ -391,7 +391,7 @@ async fn changes_within_a_moment_cost_one_sync() {
                 let mark = new(&journal.receive(received("on", Some(name)), 1, Redelivery::No));
                 // The one that syncs gathers already.
                 tokio::task::yield_now().await;
-                journal.answered(mark, &reply());
+                journal.record_reply(mark, &reply());
                 time::sleep(Duration::from_secs(1)).await;
             }
         } => {}
@@ -407,9 +407,9 @@ async fn finish(journal: &Journal, command: Received) -> Seq {
 /// Finishes a command with this reply.
 async fn finish_with(journal: &Journal, command: Received, reply: &Reply) -> Seq {
     let mark = new(&journal.receive(command, 1, Redelivery::No));
-    journal.answered(mark, reply);
-    journal.handed_to_kernel().await;
-    journal.reply_acked(mark);
+    journal.record_reply(mark, reply);
+    journal.hand_to_kernel().await;
+    journal.record_reply_ack(mark);
     mark
 }
 
@@ -451,9 +451,9 @@ async fn keep_in_progress(journal: &Journal, count: usize) {
             continue;
         }
         let mark = in_progress.pop_front().unwrap();
-        journal.answered(mark, &reply());
-        journal.record_persisted(mark, Durability::Kernel).await;
-        journal.reply_acked(mark);
+        journal.record_reply(mark, &reply());
+        journal.wait_until_record_persisted(mark, Durability::Kernel).await;
+        journal.record_reply_ack(mark);
         if n % 64 == 0 {
             time::sleep(Duration::from_millis(5)).await;
         }
@@ -483,7 +483,7 @@ async fn a_slow_command_in_a_flood_is_on_disk_within_twice_the_usual_time() {
             time::sleep(Duration::from_millis(50)).await;
             let slow = new(&journal.receive(received("ask", Some("slow")), 1, Redelivery::No));
             let began = time::Instant::now();
-            journal.kept(Some(slow), journal.changes(), true).await;
+            journal.wait_until_kept(Some(slow), journal.changes(), true).await;
             assert!(began.elapsed() < Duration::from_millis(450), "{:?}", began.elapsed());
             assert!(!journal.lock().unwritten.contains(&slow.number()));
         } => {}
@@ -522,9 +522,9 @@ async fn commands_that_finish_in_any_order_need_no_sync() {
     let newer = finish_setting_lamp(&journal, received("off", Some("newer"))).await;
     let changes = journal.changes();
     assert!(!journal.is_kept(Some(newer), changes));
-    journal.answered(older, &reply());
-    journal.handed_to_kernel().await;
-    journal.reply_acked(older);
+    journal.record_reply(older, &reply());
+    journal.hand_to_kernel().await;
+    journal.record_reply_ack(older);
     assert!(journal.is_kept(Some(older), changes) && journal.is_kept(Some(newer), changes));
     assert_eq!(journal.lock().syncs, 0);
 }
@@ -543,7 +543,7 @@ async fn an_unfinished_command_does_not_hold_back_many_others_for_long() {
                 last = Some(finish(&journal, received("on", Some(&name.to_string()))).await);
                 time::sleep(Duration::from_millis(1)).await;
             }
-            journal.kept(last, journal.changes(), true).await;
+            journal.wait_until_kept(last, journal.changes(), true).await;
             assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
         } => {}
     }
@@ -585,8 +585,8 @@ async fn the_payload_of_a_long_command_is_not_written_with_its_reply() {
     let (journal, _) = open_in(folder.path());
     let command = || received(&"x".repeat(16 << 10), Some("long"));
     let mark = new(&journal.receive(command(), 1, Redelivery::No));
-    journal.answered(mark, &reply());
-    journal.handed_to_kernel().await;
+    journal.record_reply(mark, &reply());
+    journal.hand_to_kernel().await;
     let bytes = fs::metadata(folder.path().join("tail.0")).unwrap().len();
     assert!(bytes < 1000, "{bytes}");
     drop(journal);
@@ -615,7 +615,7 @@ async fn a_finished_command_is_the_same_for_later_runs_without_its_payload() {
         for command in commands() {
             finish(&journal, command).await;
         }
-        journal.handed_to_kernel().await;
+        journal.hand_to_kernel().await;
     }
     for other in ["b", "c"] {
         let (journal, _) = open_in(folder.path());
@@ -665,8 +665,8 @@ fn the_devices_of_a_command_are_its_own_until_a_later_one_commands_them() {
             ..reply()
         };
         let mark = new(&journal.receive(received("on", Some(id)), 1, Redelivery::No));
-        journal.answered(mark, &reply);
-        journal.reply_acked(mark);
+        journal.record_reply(mark, &reply);
+        journal.record_reply_ack(mark);
         mark.number()
     };
     let first = answered("a", &["lamp", "lamp", "door"]);
@@ -689,16 +689,16 @@ async fn a_command_that_a_later_run_finished_does_not_come_back_from_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let (journal, _) = open_in(folder.path());
     let answered = new(&journal.receive(received("on", Some("a")), 1, Redelivery::No));
-    journal.answered(answered, &reply());
+    journal.record_reply(answered, &reply());
     let planned = new(&journal.receive(received("off", Some("b")), 1, Redelivery::No));
-    journal.sending(planned, vec![sending()]);
-    journal.handed_to_kernel().await;
+    journal.record_plan(planned, vec![sending()]);
+    journal.hand_to_kernel().await;
     drop(journal);
     let (journal, recovered) = open_in(folder.path());
     assert_eq!((recovered.unsent.len(), recovered.unfinished.len()), (1, 1));
-    journal.reply_acked(answered);
-    journal.answered(planned, &reply());
-    journal.reply_acked(planned);
+    journal.record_reply_ack(answered);
+    journal.record_reply(planned, &reply());
+    journal.record_reply_ack(planned);
     journal.sync().await;
     forget_all(&journal).await;
     drop(journal);
@@ -714,7 +714,7 @@ async fn a_finished_command_is_kept_by_the_broker_until_the_disk_has_the_end_of_
     let (journal, _) = open_in(folder.path());
     let older = new(&journal.receive(received("on", Some("older")), 1, Redelivery::No));
     journal.sync().await;
-    journal.answered(older, &reply());
+    journal.record_reply(older, &reply());
     let newer = finish(&journal, received("off", Some("newer"))).await;
     let changes = journal.changes();
     assert!(!journal.is_kept(Some(newer), changes));
@@ -744,10 +744,10 @@ async fn a_forgotten_command_does_not_come_back_from_the_log() {
     let (journal, _) = open_in(folder.path());
     let command = of_a_pair("on", "it");
     new(&journal.receive_in_pair(command.clone(), Redelivery::No));
-    journal.handed_to_kernel().await;
+    journal.hand_to_kernel().await;
     journal.set_aside();
     let mark = new(&journal.receive_in_pair(command, Redelivery::Certain));
-    journal.handed_to_kernel().await;
+    journal.hand_to_kernel().await;
     drop(journal);
     let (_, recovered) = open_in(folder.path());
     let marks: Vec<Seq> = recovered.unfinished.iter().map(|one| one.mark).collect();
@@ -780,8 +780,8 @@ async fn cut_short(folder: &Path) -> (Seq, Seq) {
     .unwrap();
     let first = new(&journal.receive(received("off", Some("a")), 1, Redelivery::No));
     let second = new(&journal.receive(received("on", Some("b")), 1, Redelivery::No));
-    journal.sending(second, vec![sending()]);
-    journal.handed_to_kernel().await;
+    journal.record_plan(second, vec![sending()]);
+    journal.hand_to_kernel().await;
     (first, second)
 }
 
@@ -802,8 +802,8 @@ async fn records_handed_to_the_kernel_survive_the_process_with_all_before_them()
         journal.receive(received("on", Some("b")), 1, Redelivery::Certain),
         JournalEntry::Pending
     );
-    journal.answered(second, &reply());
-    journal.handed_to_kernel().await;
+    journal.record_reply(second, &reply());
+    journal.hand_to_kernel().await;
     journal.close().await;
     assert!(
         ["tail.0", "tail.1"]
@@ -857,7 +857,7 @@ async fn a_cut_last_line_is_ignored_and_does_not_spoil_the_next() {
     .unwrap();
     assert_eq!(unfinished(recovered), []);
     let next = new(&journal.receive(received("off", Some("c")), 1, Redelivery::No));
-    journal.handed_to_kernel().await;
+    journal.hand_to_kernel().await;
     drop(journal);
     let (_, recovered) = Journal::open(
         Some(Arc::new(open(&Settings::default(), &path).unwrap())),
@@ -895,7 +895,7 @@ async fn a_damaged_line_is_counted_and_ignored() {
 fn the_same_id_with_another_payload_is_another_command() {
     let journal = Journal::in_memory(KEEP);
     let on = new(&journal.receive(received("on", Some("1")), 1, Redelivery::No));
-    journal.answered(on, &reply());
+    journal.record_reply(on, &reply());
     new(&journal.receive(received("off", Some("1")), 1, Redelivery::No));
     let with = |payload: &str| Received {
         correlation: Some(b"constant".to_vec()),
@@ -922,8 +922,8 @@ fn flood(journal: &Journal, commands: usize) {
 
 fn answer(journal: &Journal, command: Received, reply: &Reply) {
     let mark = new(&journal.receive(command, 1, Redelivery::No));
-    journal.answered(mark, reply);
-    journal.reply_acked(mark);
+    journal.record_reply(mark, reply);
+    journal.record_reply_ack(mark);
 }
 
 #[test]
@@ -1015,10 +1015,10 @@ async fn a_new_run_takes_an_equal_command_for_a_redelivery_only_if_it_was_not_ac
         .into_iter();
     let acknowledged = marks.next().unwrap();
     for mark in [acknowledged, marks.next().unwrap()] {
-        journal.answered(mark, &reply());
-        journal.reply_acked(mark);
+        journal.record_reply(mark, &reply());
+        journal.record_reply_ack(mark);
     }
-    journal.acknowledged(acknowledged);
+    journal.note_ack_sent(acknowledged);
     journal.close().await;
     drop(journal);
     let (journal, _) = open_in(&path);
@@ -1050,8 +1050,8 @@ async fn opening_drops_commands_whose_time_is_over() {
             ..received("on", Some(id))
         };
         let mark = new(&journal.receive(command, 1, Redelivery::No));
-        journal.answered(mark, &reply());
-        journal.reply_acked(mark);
+        journal.record_reply(mark, &reply());
+        journal.record_reply_ack(mark);
     }
     // The reception time of both is recorded as now: with no time to keep, only the grace of 5 s
     // remains.
@@ -1192,7 +1192,7 @@ async fn many_commands_of_an_earlier_run_do_not_wait_for_each_other_for_long() {
         };
         new(&journal.receive(received, 1, Redelivery::No));
     }
-    journal.handed_to_kernel().await;
+    journal.hand_to_kernel().await;
     drop(journal);
     let (journal, recovered) = open_in(&path);
     let (journal, begun) = (Arc::new(journal), Arc::new(Mutex::new(0)));
@@ -1228,7 +1228,7 @@ async fn a_sync_that_is_never_woken_is_ended_by_another_flush_and_the_store_work
             .expect("the store works again")
             .unwrap();
     }
-    journal.synced().await;
+    journal.wait_until_synced().await;
     drop(tasks);
 }
 
@@ -1280,7 +1280,7 @@ async fn others_have_their_turn_between_two_commands_of_an_earlier_run() {
     for unfinished in recovered.unfinished {
         let (journal, turns) = (Arc::clone(&journal), Arc::clone(&turns));
         tasks.spawn(async move {
-            journal.begun(unfinished.mark).await;
+            journal.persist_if_suspect(unfinished.mark).await;
             turns.lock().push('c');
         });
     }
@@ -1315,11 +1315,11 @@ async fn a_begun_command_of_a_pair_is_known_by_its_identity_to_later_runs() {
         let (journal, _) = open_in(&path);
         let receive = |identity| journal.receive_in_pair(of_a_pair("on", identity), Redelivery::No);
         let [begun, unsent, done] = ["begun", "unsent", "done"].map(|name| new(&receive(name)));
-        journal.sending(begun, vec![sending()]);
-        journal.answered(unsent, &reply());
-        journal.answered(done, &reply());
-        journal.reply_acked(done);
-        journal.handed_to_kernel().await;
+        journal.record_plan(begun, vec![sending()]);
+        journal.record_reply(unsent, &reply());
+        journal.record_reply(done, &reply());
+        journal.record_reply_ack(done);
+        journal.hand_to_kernel().await;
     }
     // It ends twice before the broker has sent anything again.
     for _ in 0..2 {
@@ -1337,7 +1337,7 @@ async fn a_begun_command_of_a_pair_is_known_by_its_identity_to_later_runs() {
             ("done", false, true),
         ];
         assert_eq!(known, expected.map(|(name, a, b)| (name.to_owned(), a, b)));
-        journal.handed_to_kernel().await;
+        journal.hand_to_kernel().await;
     }
     let (journal, _) = open_in(&path);
     journal.set_earlier_aside();
@@ -1365,7 +1365,7 @@ async fn commands_of_a_pair_that_were_set_aside_are_taken_back_or_forgotten() {
     let receive = |name: &str| new(&journal.receive_in_pair(command(name), Redelivery::No));
     let answered = receive("answered");
     receive("open");
-    journal.answered(answered, &reply());
+    journal.record_reply(answered, &reply());
     assert_eq!(journal.set_aside(), 2);
     let taken = journal.take_back();
     assert_eq!((taken.unfinished.len(), taken.unsent.len()), (1, 1));
