@@ -65,7 +65,7 @@ fn command(journal: &Journal, n: u32) {
         is_dated: false,
         until: journal.moment(Duration::from_mins(1)),
     };
-    let JournalEntry::New(mark) = journal.receive(received, 1, Redelivery::No) else {
+    let JournalEntry::New(seq) = journal.receive(received, 1, Redelivery::No) else {
         return;
     };
     let (id, speech, via) = (n.to_string(), "Kitchen light: on.".into(), Via::Local);
@@ -81,8 +81,8 @@ fn command(journal: &Journal, n: u32) {
         retry_after: None,
         scheduled: None,
     };
-    journal.record_reply(mark, &reply);
-    journal.record_reply_ack(mark);
+    journal.record_reply(seq, &reply);
+    journal.record_reply_ack(seq);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]

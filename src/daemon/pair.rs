@@ -349,9 +349,9 @@ impl EventLoop {
     fn take_back(&mut self) {
         let recovered = self.task.journal.take_back();
         let open = recovered.unfinished.iter();
-        let open = open.map(|one| (one.mark, &one.received.identity));
+        let open = open.map(|one| (one.seq, &one.received.identity));
         let unsent = recovered.unsent.iter();
-        let unsent = unsent.map(|one| (one.mark, &one.received.identity));
+        let unsent = unsent.map(|one| (one.seq, &one.received.identity));
         if let Some(node) = &self.pair {
             for (seq, identity) in open.chain(unsent) {
                 let identity = identity.as_deref().and_then(CommandIdentity::parse);

@@ -32,7 +32,7 @@ impl EventLoop {
             let task = self.task.clone();
             self.start(async move {
                 let payload = unsent.reply.to_json();
-                task.send_reply(Some(unsent.mark), payload, &reply_to).await;
+                task.send_reply(Some(unsent.seq), payload, &reply_to).await;
             });
         }
         // Others may wait for a model meanwhile. The order of each device is that of the planned
@@ -49,7 +49,7 @@ impl EventLoop {
     /// Processes a command that has no reply yet.
     fn retake(&mut self, unfinished: Unfinished) {
         let Unfinished {
-            mark: seq,
+            seq,
             received,
             left,
             sending: planned,

@@ -151,7 +151,7 @@ impl ModelWorld {
                 .unwrap()
                 .parse()
                 .unwrap();
-            self.begins(unfinished.mark, n);
+            self.begins(unfinished.seq, n);
         }
         self.reconnects();
     }

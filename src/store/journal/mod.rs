@@ -210,8 +210,8 @@ impl Journal {
     }
 
     /// Returns the time left to a command; `None` if it is not known.
-    pub fn remaining(&self, mark: Seq) -> Option<Duration> {
-        let until = self.lock().known.get(&mark.0)?.until();
+    pub fn remaining(&self, seq: Seq) -> Option<Duration> {
+        let until = self.lock().known.get(&seq.0)?.until();
         let left = until.saturating_sub(self.clock.now());
         Some(Duration::from_millis(left))
     }
@@ -223,10 +223,10 @@ impl Journal {
 
     /// Waits until the command is on disk, if it may have ended an earlier run: each run it ends
     /// must be counted.
-    pub async fn persist_if_suspect(&self, mark: Seq) {
+    pub async fn persist_if_suspect(&self, seq: Seq) {
         let entered_at = {
             let index = self.lock();
-            let known = index.known.get(&mark.0);
+            let known = index.known.get(&seq.0);
             known.and_then(|known| known.open()?.suspect)
         };
         let Some(entered_at) = entered_at else {
@@ -248,17 +248,17 @@ impl Journal {
     /// Runs a command that an earlier run did not finish so that the next crash is counted for the
     /// right command: a marker on disk names it for its first moments, in which no other such
     /// command begins, and whenever its code runs.
-    pub async fn attribute<F: Future>(self: Arc<Self>, mark: Seq, command: F) -> F::Output {
+    pub async fn attribute<F: Future>(self: Arc<Self>, seq: Seq, command: F) -> F::Output {
         let mut command = pin!(command);
         {
             let mut spent = self.attributing.lock().await;
-            let left = if self.crashes(mark) > 1 {
+            let left = if self.crashes(seq) > 1 {
                 ALONE
             } else {
                 ALONE_TOGETHER.saturating_sub(*spent)
             };
             let began = Instant::now();
-            self.mark_running(Some(mark));
+            self.mark_running(Some(seq));
             let result = timeout(ALONE.min(left), command.as_mut()).await;
             self.mark_running(None);
             *spent += began.elapsed();
@@ -267,7 +267,7 @@ impl Journal {
             }
         }
         poll_fn(|context| {
-            let other = self.mark_running(Some(mark));
+            let other = self.mark_running(Some(seq));
             let polled = command.as_mut().poll(context);
             self.mark_running(other);
             polled
@@ -276,48 +276,48 @@ impl Journal {
     }
 
     /// Returns how many runs have ended during this command.
-    pub fn crashes(&self, mark: Seq) -> u32 {
+    pub fn crashes(&self, seq: Seq) -> u32 {
         let index = self.lock();
-        let known = index.known.get(&mark.0);
+        let known = index.known.get(&seq.0);
         known.map_or(0, |known| known.crashes())
     }
 
     /// Names the command in progress on disk; returns the one named before.
-    fn mark_running(&self, mark: Option<Seq>) -> Option<Seq> {
+    fn mark_running(&self, seq: Option<Seq>) -> Option<Seq> {
         if let Some(disk) = &*self.disk() {
-            disk.mark_running(mark.map(|mark| mark.0));
+            disk.mark_running(seq.map(|seq| seq.0));
         }
-        std::mem::replace(&mut *self.running.lock(), mark)
+        std::mem::replace(&mut *self.running.lock(), seq)
     }
 
     /// Records the messages planned for the command. Await [`Journal::wait_until_persisted`] before
     /// publishing them.
-    pub fn record_plan(&self, mark: Seq, planned: Vec<PlannedPublish>) {
+    pub fn record_plan(&self, seq: Seq, planned: Vec<PlannedPublish>) {
         let mut index = self.lock();
-        if index.update(mark.0, |record| record.sending = Some(planned)) {
-            self.changed(&mut index, mark.0);
+        if index.update(seq.0, |record| record.sending = Some(planned)) {
+            self.changed(&mut index, seq.0);
         }
     }
 
     /// Records the reply, and returns its JSON, which is sent.
-    pub fn record_reply(&self, mark: Seq, reply: &Reply) -> Vec<u8> {
+    pub fn record_reply(&self, seq: Seq, reply: &Reply) -> Vec<u8> {
         let json = reply.to_json();
         let mut index = self.lock();
-        if index.answer(mark.0, reply, &json) {
-            self.changed(&mut index, mark.0);
+        if index.answer(seq.0, reply, &json) {
+            self.changed(&mut index, seq.0);
         }
         json
     }
 
     /// Records that the broker has the reply.
-    pub fn record_reply_ack(&self, mark: Seq) {
+    pub fn record_reply_ack(&self, seq: Seq) {
         let mut index = self.lock();
         if *self.health.borrow() == Health::Absent {
-            index.finish(mark.0);
+            index.finish(seq.0);
             return;
         }
         let has_wal = self.has_wal();
-        if let Some(needs_disk) = index.ack_reply(mark.0, has_wal) {
+        if let Some(needs_disk) = index.ack_reply(seq.0, has_wal) {
             self.wake(&index, needs_disk);
             drop(index);
             self.finished.notify_one();
@@ -326,8 +326,8 @@ impl Journal {
 
     /// Notes that the acknowledgement of the command is on its way to the broker. It is written
     /// when the journal closes: until then it may not have left.
-    pub fn note_ack_sent(&self, mark: Seq) {
-        if let Some(known) = self.lock().known.get_mut(&mark.0) {
+    pub fn note_ack_sent(&self, seq: Seq) {
+        if let Some(known) = self.lock().known.get_mut(&seq.0) {
             known.is_acknowledged = true;
         }
     }
@@ -369,10 +369,10 @@ impl Journal {
     /// Waits until a command needs no copy at the broker any more: all changes up to number
     /// `changes` are on disk, or the command is finished. The latter is noticed at once only if
     /// `is_early`. Cancel safe.
-    pub async fn wait_until_kept(&self, mark: Option<Seq>, changes: u64, is_early: bool) {
+    pub async fn wait_until_kept(&self, seq: Option<Seq>, changes: u64, is_early: bool) {
         let mut synced = self.synced.subscribe();
         let mut health = self.health.subscribe();
-        while !self.is_kept(mark, changes) {
+        while !self.is_kept(seq, changes) {
             // The senders live in self, so none can fail.
             tokio::select! {
                 _ = synced.changed() => {}
@@ -383,11 +383,11 @@ impl Journal {
     }
 
     /// Returns whether a command needs no copy at the broker any more.
-    pub fn is_kept(&self, mark: Option<Seq>, changes: u64) -> bool {
+    pub fn is_kept(&self, seq: Option<Seq>, changes: u64) -> bool {
         if *self.synced.borrow() >= changes || !self.is_safe() {
             return true;
         }
-        mark.is_some_and(|mark| self.lock().is_finished_in_order(mark.0))
+        seq.is_some_and(|seq| self.lock().is_finished_in_order(seq.0))
     }
 
     /// Waits until everything recorded so far has this durability.
@@ -401,11 +401,11 @@ impl Journal {
 
     /// Waits until the record of one command has this durability. Those of others, which are not
     /// needed for it, are not written with it, except by a sync.
-    pub async fn wait_until_record_persisted(&self, mark: Seq, durability: Durability) {
+    pub async fn wait_until_record_persisted(&self, seq: Seq, durability: Durability) {
         if durability != Durability::Kernel {
             return self.wait_until_persisted(durability).await;
         }
-        self.hand_over(Some(mark)).await;
+        self.hand_over(Some(seq)).await;
     }
 
     /// Hands everything recorded so far to the kernel: it then survives the end of this process,
@@ -431,7 +431,7 @@ impl Journal {
         // A command of a pair that is entered anew takes the place of its earlier record.
         let only = only.filter(|_| !index.notes.iter().any(|(_, note)| *note == WalNote::Gone));
         let unpersisted = match only {
-            Some(mark) => index.unpersisted.take(&mark.0).into_iter().collect(),
+            Some(seq) => index.unpersisted.take(&seq.0).into_iter().collect(),
             None => std::mem::take(&mut index.unpersisted),
         };
         Self::log(&mut index, wal, unpersisted)

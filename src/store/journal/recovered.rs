@@ -11,7 +11,7 @@ use crate::store::journal::seq::Seq;
 #[derive(Debug, Clone)]
 pub struct Unfinished {
     /// Its number.
-    pub mark: Seq,
+    pub seq: Seq,
     /// The command as received.
     pub received: Received,
     /// Its remaining time to live.
@@ -26,7 +26,7 @@ pub struct Unfinished {
 #[derive(Debug, Clone)]
 pub struct UnsentReply {
     /// The command's number.
-    pub mark: Seq,
+    pub seq: Seq,
     /// The command as received.
     pub received: Received,
     /// Reply to send again.
@@ -50,16 +50,16 @@ pub struct Recovered {
 
 impl Recovered {
     /// Adds a command without a delivered reply. `now` is a moment of the journal's scale.
-    pub(super) fn add(&mut self, mark: Seq, record: &JournalRecord, now: u64) {
+    pub(super) fn add(&mut self, seq: Seq, record: &JournalRecord, now: u64) {
         let received = record.received.clone();
         match record.reply() {
             Some(reply) => self.unsent.push(UnsentReply {
-                mark,
+                seq,
                 received,
                 reply,
             }),
             None => self.unfinished.push(Unfinished {
-                mark,
+                seq,
                 left: Duration::from_millis(received.until.saturating_sub(now)),
                 received,
                 sending: record.sending.clone(),

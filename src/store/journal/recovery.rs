@@ -122,8 +122,8 @@ impl Journal {
             self.take_over(found, last.running, shift, &mut recovered);
         }
         self.lock().has_recovered = true;
-        recovered.unfinished.sort_by_key(|one| one.mark);
-        recovered.unsent.sort_by_key(|one| one.mark);
+        recovered.unfinished.sort_by_key(|one| one.seq);
+        recovered.unsent.sort_by_key(|one| one.seq);
         Ok(recovered)
     }
 
@@ -134,7 +134,7 @@ impl Journal {
         } = found;
         record.shift(shift);
         let now = self.clock.now();
-        let mark = Seq(number);
+        let seq = Seq(number);
         let mut index = self.lock();
         let times = (record.heard, record.received.until);
         if record.reply_acked && index.is_over(times, now) {
@@ -149,17 +149,17 @@ impl Journal {
         let commanded = reply.iter().flat_map(Reply::commanded_devices);
         recovered
             .commanded
-            .extend(commanded.map(|device| (device.to_owned(), mark)));
+            .extend(commanded.map(|device| (device.to_owned(), seq)));
         if record.answer.is_none() {
             record.count_crash(running == Some(number));
             // It may have been published: no earlier message may follow.
             let planned = record.sending.iter().flatten();
             recovered
                 .commanded
-                .extend(planned.map(|planned| (planned.action.device.to_string(), mark)));
+                .extend(planned.map(|planned| (planned.action.device.to_string(), seq)));
         }
         if !record.reply_acked {
-            recovered.add(mark, &record, now);
+            recovered.add(seq, &record, now);
         }
         if found.is_changed || record.answer.is_none() {
             self.changed(&mut index, number);

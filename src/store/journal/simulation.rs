@@ -40,7 +40,7 @@ enum SimulatedProgress {
 /// One command as the sender and the devices know it.
 #[derive(Debug)]
 struct SimulatedCommand {
-    mark: Seq,
+    seq: Seq,
     /// In memory, handed to the kernel, and on disk.
     now: SimulatedProgress,
     kernel: SimulatedProgress,
@@ -211,7 +211,7 @@ impl Simulation {
     fn acknowledge(&mut self) {
         for known in self.commands.values_mut() {
             if !known.is_acknowledged {
-                if !self.journal.is_kept(Some(known.mark), known.changes) {
+                if !self.journal.is_kept(Some(known.seq), known.changes) {
                     break;
                 }
                 known.is_acknowledged = true;
@@ -225,11 +225,11 @@ impl Simulation {
         let entry = self
             .journal
             .receive(received(id, length(id)), 1, Redelivery::No);
-        let JournalEntry::New(mark) = entry else {
+        let JournalEntry::New(seq) = entry else {
             panic!("{id} is new, not {entry:?}");
         };
         let known = SimulatedCommand {
-            mark,
+            seq,
             now: SimulatedProgress::Received,
             kernel: SimulatedProgress::Absent,
             disk: SimulatedProgress::Absent,
@@ -272,7 +272,7 @@ impl Simulation {
         let Some(known) = self.commands.get_mut(&id) else {
             return;
         };
-        let mark = known.mark;
+        let seq = known.seq;
         known.now = match known.now {
             SimulatedProgress::Absent | SimulatedProgress::Received if id % 2 == 0 => {
                 let planned = PlannedPublish {
@@ -282,17 +282,17 @@ impl Simulation {
                     payload: "ON".into(),
                     repeatable: true,
                 };
-                self.journal.record_plan(mark, vec![planned]);
+                self.journal.record_plan(seq, vec![planned]);
                 SimulatedProgress::Planned
             }
             SimulatedProgress::Absent
             | SimulatedProgress::Received
             | SimulatedProgress::Planned => {
-                self.journal.record_reply(mark, &reply(id));
+                self.journal.record_reply(seq, &reply(id));
                 SimulatedProgress::Answered
             }
             SimulatedProgress::Answered | SimulatedProgress::Delivered => {
-                self.journal.record_reply_ack(mark);
+                self.journal.record_reply_ack(seq);
                 SimulatedProgress::Delivered
             }
         };
@@ -303,7 +303,7 @@ impl Simulation {
         let mut index = self.journal.lock();
         index.forget_old(u64::MAX);
         for known in self.commands.values_mut() {
-            known.forgotten[0] = !index.known.contains_key(&known.mark.number());
+            known.forgotten[0] = !index.known.contains_key(&known.seq.number());
         }
     }
 
@@ -372,7 +372,7 @@ impl Simulation {
         self.keep_image();
         for known in self.commands.values_mut() {
             known.forgotten = [known.forgotten[0]; 3];
-            if known.mark.number() < waiting.next {
+            if known.seq.number() < waiting.next {
                 known.note_synced();
             }
         }
@@ -413,21 +413,21 @@ impl Simulation {
     fn check_order(&self, recovered: &Recovered, end: RunEnd) {
         let journal = self.journal.lock();
         let lost = self.commands.values().filter(|known| {
-            known.is_acknowledged && !journal.known.contains_key(&known.mark.number())
+            known.is_acknowledged && !journal.known.contains_key(&known.seq.number())
         });
-        let lost = lost.map(|known| known.mark).max();
+        let lost = lost.map(|known| known.seq).max();
         let sent_again = self
             .commands
             .values()
             .filter(|known| !known.is_acknowledged && known.now >= SimulatedProgress::Answered);
-        let newest = sent_again.map(|known| known.mark).max();
-        let commanded = recovered.commanded.iter().map(|(_, mark)| *mark).max();
+        let newest = sent_again.map(|known| known.seq).max();
+        let commanded = recovered.commanded.iter().map(|(_, seq)| *seq).max();
         for open in &recovered.unfinished {
             assert!(
-                lost.is_none_or(|lost| lost < open.mark || Some(lost) < newest)
-                    || commanded.is_some_and(|commanded| commanded > open.mark),
+                lost.is_none_or(|lost| lost < open.seq || Some(lost) < newest)
+                    || commanded.is_some_and(|commanded| commanded > open.seq),
                 "{end:?}: {:?} comes after {lost:?}, which is lost",
-                open.mark
+                open.seq
             );
         }
     }
@@ -441,16 +441,16 @@ impl Simulation {
             } else {
                 SimulatedProgress::Received
             };
-            found.insert(one.mark, progress);
+            found.insert(one.seq, progress);
         }
         for one in &recovered.unsent {
-            found.insert(one.mark, SimulatedProgress::Answered);
+            found.insert(one.seq, SimulatedProgress::Answered);
         }
         self.check_order(recovered, end);
         let mut gone = Vec::new();
         for (id, known) in &mut self.commands {
-            let after = found.remove(&known.mark).unwrap_or_else(|| {
-                let is_known = self.journal.lock().known.contains_key(&known.mark.number());
+            let after = found.remove(&known.seq).unwrap_or_else(|| {
+                let is_known = self.journal.lock().known.contains_key(&known.seq.number());
                 if is_known {
                     SimulatedProgress::Delivered
                 } else {
@@ -471,8 +471,8 @@ impl Simulation {
             .commands
             .values()
             .filter(|known| known.now >= SimulatedProgress::Answered);
-        let newest = newest.map(|known| known.mark).max();
-        let commanded = recovered.commanded.iter().map(|(_, mark)| *mark).max();
+        let newest = newest.map(|known| known.seq).max();
+        let commanded = recovered.commanded.iter().map(|(_, seq)| *seq).max();
         assert!(
             commanded >= newest,
             "{end:?}: the order of the lamp is lost"

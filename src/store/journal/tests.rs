@@ -57,8 +57,8 @@ fn reply() -> Reply {
 }
 
 fn new(entry: &JournalEntry) -> Seq {
-    if let JournalEntry::New(mark) = entry {
-        *mark
+    if let JournalEntry::New(seq) = entry {
+        *seq
     } else {
         panic!("not new: {entry:?}")
     }
@@ -67,12 +67,12 @@ fn new(entry: &JournalEntry) -> Seq {
 #[test]
 fn the_same_id_is_a_duplicate_and_has_the_same_answer() {
     let journal = Journal::in_memory(KEEP);
-    let mark = new(&journal.receive(received("on", Some("a")), 1, Redelivery::No));
+    let seq = new(&journal.receive(received("on", Some("a")), 1, Redelivery::No));
     assert_eq!(
         journal.receive(received("on", Some("a")), 1, Redelivery::No),
         JournalEntry::Pending
     );
-    journal.record_reply(mark, &reply());
+    journal.record_reply(seq, &reply());
     assert_eq!(
         journal.receive(received("on", Some("a")), 1, Redelivery::No),
         JournalEntry::Answered(Box::new(reply()))
@@ -98,9 +98,9 @@ async fn a_redelivery_of_an_earlier_run_is_recognised_by_its_packet() {
     let path = folder.path().join("store");
     let (journal, _) = open_in(&path);
     let in_packet = |packet| received_in("on", packet);
-    let mark = new(&journal.receive(in_packet(5), 1, Redelivery::No));
-    journal.record_reply(mark, &reply());
-    journal.record_reply_ack(mark);
+    let seq = new(&journal.receive(in_packet(5), 1, Redelivery::No));
+    journal.record_reply(seq, &reply());
+    journal.record_reply_ack(seq);
     journal.sync().await;
     drop(journal);
     let (journal, _) = open_in(&path);
@@ -120,9 +120,9 @@ async fn after_a_lost_session_an_equal_identifier_is_no_redelivery_for_later_run
     let in_packet = |text| received_in(text, 5);
     let in_new_packet = |text| received_in(text, 1);
     for text in ["on", "off"] {
-        let mark = new(&journal.receive(in_packet(text), 1, Redelivery::No));
-        journal.record_reply(mark, &reply());
-        journal.record_reply_ack(mark);
+        let seq = new(&journal.receive(in_packet(text), 1, Redelivery::No));
+        journal.record_reply(seq, &reply());
+        journal.record_reply_ack(seq);
     }
     journal.session_lost(2);
     // One that came on the new connection may be sent again.
@@ -176,14 +176,14 @@ fn two_equal_ones_of_an_earlier_connection_stand_for_two_and_not_for_a_third() {
 #[test]
 fn a_client_that_was_told_to_come_back_is_served_when_it_does() {
     let journal = Journal::in_memory(KEEP);
-    let mark = new(&journal.receive(received("on", Some("a")), 1, Redelivery::No));
+    let seq = new(&journal.receive(received("on", Some("a")), 1, Redelivery::No));
     let busy = Reply {
         retry_after: Some(1.0),
         scheduled: None,
         why: Some(RefusalCode::Busy),
         ..reply()
     };
-    journal.record_reply(mark, &busy);
+    journal.record_reply(seq, &busy);
     assert!(
         matches!(
             journal.receive(received("on", Some("a")), 2, Redelivery::No),
@@ -191,7 +191,7 @@ fn a_client_that_was_told_to_come_back_is_served_when_it_does() {
         ),
         "the reply is not delivered yet"
     );
-    journal.record_reply_ack(mark);
+    journal.record_reply_ack(seq);
     assert_eq!(
         journal.receive(received("on", Some("a")), 2, Redelivery::Certain),
         JournalEntry::Answered(Box::new(busy)),
@@ -230,12 +230,12 @@ async fn a_dated_command_that_was_put_off_gets_no_more_time_when_it_comes_back()
                 }
             };
             for waited in [0, 2, 4] {
-                let mark = new(&receive(journal.moment(ttl)));
+                let seq = new(&receive(journal.moment(ttl)));
                 let first = ttl.saturating_sub(Duration::from_secs(waited));
                 let left = if is_dated { first } else { ttl };
-                assert_eq!(journal.remaining(mark), Some(left), "{is_dated} {is_pair}");
-                journal.record_reply(mark, &busy);
-                journal.record_reply_ack(mark);
+                assert_eq!(journal.remaining(seq), Some(left), "{is_dated} {is_pair}");
+                journal.record_reply(seq, &busy);
+                journal.record_reply_ack(seq);
                 time::advance(Duration::from_secs(2)).await;
             }
         }
@@ -332,7 +332,7 @@ async fn the_next_run_finds_unfinished_commands_and_unsent_replies() {
         panic!("{recovered:?}")
     };
     assert_eq!(
-        (unfinished.mark, unfinished.crashes, &unfinished.sending),
+        (unfinished.seq, unfinished.crashes, &unfinished.sending),
         (sent, 1, &Some(vec![sending]))
     );
     assert!(
@@ -341,7 +341,7 @@ async fn the_next_run_finds_unfinished_commands_and_unsent_replies() {
         unfinished.left
     );
     assert_eq!(
-        recovered.unsent.iter().map(|u| u.mark).collect::<Vec<_>>(),
+        recovered.unsent.iter().map(|u| u.seq).collect::<Vec<_>>(),
         [unsent]
     );
     assert_eq!(
@@ -388,10 +388,10 @@ async fn changes_within_a_moment_cost_one_sync() {
         () = journal.keep_synced() => unreachable!("it never ends"),
         () = async {
             for name in ["a", "b", "c"] {
-                let mark = new(&journal.receive(received("on", Some(name)), 1, Redelivery::No));
+                let seq = new(&journal.receive(received("on", Some(name)), 1, Redelivery::No));
                 // The one that syncs gathers already.
                 tokio::task::yield_now().await;
-                journal.record_reply(mark, &reply());
+                journal.record_reply(seq, &reply());
                 time::sleep(Duration::from_secs(1)).await;
             }
         } => {}
@@ -406,11 +406,11 @@ async fn finish(journal: &Journal, command: Received) -> Seq {
 
 /// Finishes a command with this reply.
 async fn finish_with(journal: &Journal, command: Received, reply: &Reply) -> Seq {
-    let mark = new(&journal.receive(command, 1, Redelivery::No));
-    journal.record_reply(mark, reply);
+    let seq = new(&journal.receive(command, 1, Redelivery::No));
+    journal.record_reply(seq, reply);
     journal.hand_to_kernel().await;
-    journal.record_reply_ack(mark);
-    mark
+    journal.record_reply_ack(seq);
+    seq
 }
 
 #[tokio::test(start_paused = true)]
@@ -421,9 +421,9 @@ async fn a_finished_command_costs_no_sync_and_is_known_to_the_next_run() {
         () = journal.keep_synced() => unreachable!("it never ends"),
         () = async {
             for name in ["a", "b", "c"] {
-                let mark = finish(&journal, received("on", Some(name))).await;
+                let seq = finish(&journal, received("on", Some(name))).await;
                 let changes = journal.changes();
-                assert!(journal.is_kept(Some(mark), changes));
+                assert!(journal.is_kept(Some(seq), changes));
                 assert!(!journal.is_kept(None, changes));
                 time::sleep(Duration::from_secs(1)).await;
                 assert!(journal.is_kept(None, changes));
@@ -450,10 +450,12 @@ async fn keep_in_progress(journal: &Journal, count: usize) {
         if in_progress.len() < 64 {
             continue;
         }
-        let mark = in_progress.pop_front().unwrap();
-        journal.record_reply(mark, &reply());
-        journal.wait_until_record_persisted(mark, Durability::Kernel).await;
-        journal.record_reply_ack(mark);
+        let seq = in_progress.pop_front().unwrap();
+        journal.record_reply(seq, &reply());
+        journal
+            .wait_until_record_persisted(seq, Durability::Kernel)
+            .await;
+        journal.record_reply_ack(seq);
         if n % 64 == 0 {
             time::sleep(Duration::from_millis(5)).await;
         }
@@ -584,8 +586,8 @@ async fn the_payload_of_a_long_command_is_not_written_with_its_reply() {
     let folder = tempfile::tempdir().unwrap();
     let (journal, _) = open_in(folder.path());
     let command = || received(&"x".repeat(16 << 10), Some("long"));
-    let mark = new(&journal.receive(command(), 1, Redelivery::No));
-    journal.record_reply(mark, &reply());
+    let seq = new(&journal.receive(command(), 1, Redelivery::No));
+    journal.record_reply(seq, &reply());
     journal.hand_to_kernel().await;
     let bytes = fs::metadata(folder.path().join("tail.0")).unwrap().len();
     assert!(bytes < 1000, "{bytes}");
@@ -664,10 +666,10 @@ fn the_devices_of_a_command_are_its_own_until_a_later_one_commands_them() {
                 .collect(),
             ..reply()
         };
-        let mark = new(&journal.receive(received("on", Some(id)), 1, Redelivery::No));
-        journal.record_reply(mark, &reply);
-        journal.record_reply_ack(mark);
-        mark.number()
+        let seq = new(&journal.receive(received("on", Some(id)), 1, Redelivery::No));
+        journal.record_reply(seq, &reply);
+        journal.record_reply_ack(seq);
+        seq.number()
     };
     let first = answered("a", &["lamp", "lamp", "door"]);
     let second = answered("b", &["lamp"]);
@@ -746,12 +748,12 @@ async fn a_forgotten_command_does_not_come_back_from_the_log() {
     new(&journal.receive_in_pair(command.clone(), Redelivery::No));
     journal.hand_to_kernel().await;
     journal.set_aside();
-    let mark = new(&journal.receive_in_pair(command, Redelivery::Certain));
+    let seq = new(&journal.receive_in_pair(command, Redelivery::Certain));
     journal.hand_to_kernel().await;
     drop(journal);
     let (_, recovered) = open_in(folder.path());
-    let marks: Vec<Seq> = recovered.unfinished.iter().map(|one| one.mark).collect();
-    assert_eq!(marks, [mark]);
+    let marks: Vec<Seq> = recovered.unfinished.iter().map(|one| one.seq).collect();
+    assert_eq!(marks, [seq]);
 }
 
 fn sending() -> PlannedPublish {
@@ -795,7 +797,7 @@ async fn records_handed_to_the_kernel_survive_the_process_with_all_before_them()
     let unfinished: Vec<_> = recovered
         .unfinished
         .iter()
-        .map(|one| (one.mark, one.sending.clone()))
+        .map(|one| (one.seq, one.sending.clone()))
         .collect();
     assert_eq!(unfinished, [(first, None), (second, Some(vec![sending()]))]);
     assert_eq!(
@@ -821,7 +823,7 @@ async fn records_handed_to_the_kernel_survive_the_process_with_all_before_them()
         recovered
             .unfinished
             .iter()
-            .map(|one| one.mark)
+            .map(|one| one.seq)
             .collect::<Vec<_>>(),
         [first]
     );
@@ -829,7 +831,7 @@ async fn records_handed_to_the_kernel_survive_the_process_with_all_before_them()
         recovered
             .unsent
             .iter()
-            .map(|one| one.mark)
+            .map(|one| one.seq)
             .collect::<Vec<_>>(),
         [second]
     );
@@ -843,7 +845,7 @@ async fn a_cut_last_line_is_ignored_and_does_not_spoil_the_next() {
         recovered
             .unfinished
             .iter()
-            .map(|one| one.mark)
+            .map(|one| one.seq)
             .collect::<Vec<_>>()
     };
     cut_short(&path).await;
@@ -884,7 +886,7 @@ async fn a_damaged_line_is_counted_and_ignored() {
         recovered
             .unfinished
             .iter()
-            .map(|one| one.mark)
+            .map(|one| one.seq)
             .collect::<Vec<_>>(),
         [second]
     );
@@ -921,9 +923,9 @@ fn flood(journal: &Journal, commands: usize) {
 }
 
 fn answer(journal: &Journal, command: Received, reply: &Reply) {
-    let mark = new(&journal.receive(command, 1, Redelivery::No));
-    journal.record_reply(mark, reply);
-    journal.record_reply_ack(mark);
+    let seq = new(&journal.receive(command, 1, Redelivery::No));
+    journal.record_reply(seq, reply);
+    journal.record_reply_ack(seq);
 }
 
 #[test]
@@ -957,7 +959,7 @@ async fn after_a_flood_and_a_crash_it_is_known_which_command_a_device_received_l
     journal.close().await;
     drop(journal);
     let (_, recovered) = open_in(&path);
-    let unfinished: Vec<_> = recovered.unfinished.iter().map(|one| one.mark).collect();
+    let unfinished: Vec<_> = recovered.unfinished.iter().map(|one| one.seq).collect();
     assert_eq!(unfinished, [older]);
     assert!(
         recovered
@@ -1014,9 +1016,9 @@ async fn a_new_run_takes_an_equal_command_for_a_redelivery_only_if_it_was_not_ac
         .map(|text| new(&journal.receive(received(text, None), 1, Redelivery::No)))
         .into_iter();
     let acknowledged = marks.next().unwrap();
-    for mark in [acknowledged, marks.next().unwrap()] {
-        journal.record_reply(mark, &reply());
-        journal.record_reply_ack(mark);
+    for seq in [acknowledged, marks.next().unwrap()] {
+        journal.record_reply(seq, &reply());
+        journal.record_reply_ack(seq);
     }
     journal.note_ack_sent(acknowledged);
     journal.close().await;
@@ -1049,9 +1051,9 @@ async fn opening_drops_commands_whose_time_is_over() {
             until,
             ..received("on", Some(id))
         };
-        let mark = new(&journal.receive(command, 1, Redelivery::No));
-        journal.record_reply(mark, &reply());
-        journal.record_reply_ack(mark);
+        let seq = new(&journal.receive(command, 1, Redelivery::No));
+        journal.record_reply(seq, &reply());
+        journal.record_reply_ack(seq);
     }
     // The reception time of both is recorded as now: with no time to keep, only the grace of 5 s
     // remains.
@@ -1084,7 +1086,7 @@ async fn only_the_command_whose_code_ran_is_taken_for_the_cause_of_crashes() {
         let counted: Vec<_> = recovered
             .unfinished
             .iter()
-            .map(|one| (one.mark, one.crashes))
+            .map(|one| (one.seq, one.crashes))
             .collect();
         assert_eq!(counted, [(innocent, 1), (culprit, crashes)]);
         let journal = Arc::new(journal);
@@ -1116,12 +1118,12 @@ async fn records_of_a_store_that_could_only_be_opened_later_are_recovered_behind
     let [unfinished] = &recovered.unfinished[..] else {
         panic!("{recovered:?}")
     };
-    assert_eq!(unfinished.mark, old);
+    assert_eq!(unfinished.seq, old);
     assert!(old < newer && unfinished.left > KEEP / 2 && unfinished.left <= KEEP);
     assert!(journal.is_safe());
     drop(journal);
     let (_, recovered) = open_in(&path);
-    let marks: Vec<_> = recovered.unfinished.iter().map(|one| one.mark).collect();
+    let marks: Vec<_> = recovered.unfinished.iter().map(|one| one.seq).collect();
     assert_eq!(marks, [old, newer]);
 }
 
@@ -1203,7 +1205,7 @@ async fn many_commands_of_an_earlier_run_do_not_wait_for_each_other_for_long() {
             *begun.lock() += 1;
             std::future::pending::<()>().await;
         };
-        commands.spawn(Arc::clone(&journal).attribute(unfinished.mark, at_a_model));
+        commands.spawn(Arc::clone(&journal).attribute(unfinished.seq, at_a_model));
     }
     time::sleep(Duration::from_secs(5)).await;
     assert_eq!(*begun.lock(), 50);
@@ -1280,7 +1282,7 @@ async fn others_have_their_turn_between_two_commands_of_an_earlier_run() {
     for unfinished in recovered.unfinished {
         let (journal, turns) = (Arc::clone(&journal), Arc::clone(&turns));
         tasks.spawn(async move {
-            journal.persist_if_suspect(unfinished.mark).await;
+            journal.persist_if_suspect(unfinished.seq).await;
             turns.lock().push('c');
         });
     }
