@@ -454,16 +454,16 @@ impl Index {
     /// written.
     pub(super) fn write_acknowledged(&mut self) {
         for (number, known) in &mut self.known {
-            if known.note_acknowledgement() {
+            if known.note_ack() {
                 self.unwritten.insert(*number);
             }
         }
     }
 
-    /// Returns whether the time of a command is over at `now` that was received when `heard`, and
-    /// whose own time ends at `until`.
-    pub(super) fn is_over(&self, (heard, until): (u64, u64), now: u64) -> bool {
-        let until = until.max(heard.saturating_add(self.keep));
+    /// Returns whether the time of a command is over at `now` that was received at `received_at`,
+    /// and whose own time ends at `until`.
+    pub(super) fn is_over(&self, (received_at, until): (u64, u64), now: u64) -> bool {
+        let until = until.max(received_at.saturating_add(self.keep));
         until.saturating_add(GRACE_MS) < now
     }
 
@@ -478,7 +478,7 @@ impl Index {
             let Some(known) = self.known.get(&number) else {
                 continue;
             };
-            let is_over = self.is_over((known.heard(), known.until()), now);
+            let is_over = self.is_over((known.received_at(), known.until()), now);
             let is_open = !known.is_finished() && !known.is_set_aside;
             if is_open || (is_over && self.keeps_order(number, known)) {
                 self.order.push_back(number);
@@ -618,7 +618,7 @@ impl Index {
 fn may_be_sent_again(known: &RememberedCommand, redelivery: Redelivery) -> bool {
     match redelivery {
         Redelivery::No => false,
-        Redelivery::Possible => known.epoch == 0 && !known.has_acknowledgement(),
+        Redelivery::Possible => known.epoch == 0 && !known.has_ack(),
         Redelivery::Marked => known.epoch == 0,
         Redelivery::Certain => true,
     }

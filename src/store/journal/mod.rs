@@ -328,7 +328,7 @@ impl Journal {
     /// when the journal closes: until then it may not have left.
     pub fn note_ack_sent(&self, seq: Seq) {
         if let Some(known) = self.lock().known.get_mut(&seq.0) {
-            known.is_acknowledged = true;
+            known.is_ack_sent = true;
         }
     }
 

@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The identifier of a command that came with `QoS` 0, or whose session has ended: packets are
+/// numbered from 1 (MQTT 5, section 2.2.1).
+pub(super) const NO_PACKET: u16 = 0;
+
 /// A command as received from the broker, with everything needed to continue it after a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Received {
@@ -19,7 +23,8 @@ pub struct Received {
     /// The id the client gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// The identifier of the packet; 0 with `QoS` 0, `None` where it is not known.
+    /// The identifier of the packet; [`NO_PACKET`] where none can be sent again, `None` where it is
+    /// not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packet: Option<u16>,
     /// The identity of the command in a pair, which is equal on both nodes and in each run.

@@ -39,7 +39,8 @@ pub struct PlannedPublish {
 pub struct JournalRecord {
     pub(super) received: Received,
     /// Time at which it was received, on the journal's own scale.
-    pub(super) heard: u64,
+    #[serde(rename = "heard")]
+    pub(super) received_at: u64,
     /// Crashes during this command.
     #[serde(rename = "deaths", default, skip_serializing_if = "is_zero")]
     pub(super) crashes: u32,
@@ -53,8 +54,12 @@ pub struct JournalRecord {
     pub(super) reply_acked: bool,
     /// Whether the broker has the acknowledgement of the command, so that it does not send the
     /// command again.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) acknowledged: bool,
+    #[serde(
+        rename = "acknowledged",
+        default,
+        skip_serializing_if = "std::ops::Not::not"
+    )]
+    pub(super) has_ack: bool,
     /// The keys of a command whose payload is not kept any more.
     #[serde(default, skip_serializing_if = "DuplicateKeys::is_empty")]
     pub(super) keys: DuplicateKeys,
@@ -70,12 +75,12 @@ impl JournalRecord {
     pub(super) fn new(received: Received, now: u64) -> Self {
         Self {
             received,
-            heard: now,
+            received_at: now,
             crashes: 0,
             sending: None,
             answer: None,
             reply_acked: false,
-            acknowledged: false,
+            has_ack: false,
             keys: DuplicateKeys::default(),
         }
     }
@@ -152,7 +157,7 @@ impl JournalRecord {
 
     /// Moves the record's times by this many milliseconds.
     pub(super) fn shift(&mut self, shift: i64) {
-        self.heard = self.heard.saturating_add_signed(shift);
+        self.received_at = self.received_at.saturating_add_signed(shift);
         self.received.until = self.received.until.saturating_add_signed(shift);
     }
 

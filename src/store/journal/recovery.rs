@@ -136,7 +136,7 @@ impl Journal {
         let now = self.clock.now();
         let seq = Seq(number);
         let mut index = self.lock();
-        let times = (record.heard, record.received.until);
+        let times = (record.received_at, record.received.until);
         if record.reply_acked && index.is_over(times, now) {
             index.gone.insert(number);
             if found.is_logged {

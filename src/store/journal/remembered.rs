@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::store::journal::duplicate_keys::DuplicateKeys;
 use crate::store::journal::entry::JournalEntry;
 use crate::store::journal::packed_reply::PackedReply;
-use crate::store::journal::received::Received;
+use crate::store::journal::received::{NO_PACKET, Received};
 use crate::store::journal::record::{JournalRecord, MAX_KEPT_TEXT};
 
 /// Bytes of a command in the tables of the index. Source: measured with 5,000 commands.
@@ -25,8 +25,8 @@ pub(super) struct RememberedCommand {
     pub(super) bytes: usize,
     /// Number of devices that have received a message for it, and none for a later command.
     pub(super) newest_of: u32,
-    /// Whether its acknowledgement is on its way to the broker.
-    pub(super) is_acknowledged: bool,
+    /// Whether its acknowledgement has left for the broker, which may not have it yet.
+    pub(super) is_ack_sent: bool,
     /// Whether the other node of a pair may finish it.
     pub(super) is_set_aside: bool,
     /// Whether it has been written.
@@ -75,15 +75,15 @@ pub(super) struct FinishedRecord {
     identity: Option<Box<str>>,
     reply: Option<PackedReply>,
     /// Time at which it was received, on the journal's own scale.
-    heard: u64,
+    received_at: u64,
     /// Time at which it expires, on the journal's own scale.
     until: u64,
     /// See [`Received::packet`].
     packet: Option<u16>,
     /// Whether the client named it.
     is_named: bool,
-    /// See [`JournalRecord::acknowledged`].
-    acknowledged: bool,
+    /// See [`JournalRecord::has_ack`].
+    has_ack: bool,
 }
 
 impl FinishedRecord {
@@ -95,11 +95,11 @@ impl FinishedRecord {
             topic,
             identity: received.identity.take().map(String::into_boxed_str),
             reply: reply.map(|reply| reply.without_text_above(MAX_KEPT_TEXT)),
-            heard: record.heard,
+            received_at: record.received_at,
             until: received.until,
             packet: received.packet,
             is_named: received.is_named(),
-            acknowledged: record.acknowledged,
+            has_ack: record.has_ack,
         }
     }
 
@@ -120,9 +120,9 @@ impl FinishedRecord {
         JournalRecord {
             answer: self.reply.clone(),
             reply_acked: true,
-            acknowledged: self.acknowledged,
+            has_ack: self.has_ack,
             keys,
-            ..JournalRecord::new(received, self.heard)
+            ..JournalRecord::new(received, self.received_at)
         }
     }
 
@@ -145,7 +145,7 @@ impl RememberedCommand {
             epoch,
             bytes: 0,
             newest_of: 0,
-            is_acknowledged: false,
+            is_ack_sent: false,
             is_set_aside: false,
             is_written: false,
             logged: Logged::No,
@@ -205,18 +205,18 @@ impl RememberedCommand {
     }
 
     /// Returns when it was received, on the journal's own scale.
-    pub(super) fn heard(&self) -> u64 {
+    pub(super) fn received_at(&self) -> u64 {
         match &self.record {
-            CommandRecord::Open(open) => open.record.heard,
-            CommandRecord::Finished(finished) => finished.heard,
+            CommandRecord::Open(open) => open.record.received_at,
+            CommandRecord::Finished(finished) => finished.received_at,
         }
     }
 
     #[cfg(test)]
-    pub(super) fn heard_mut(&mut self) -> &mut u64 {
+    pub(super) fn received_at_mut(&mut self) -> &mut u64 {
         match &mut self.record {
-            CommandRecord::Open(open) => &mut open.record.heard,
-            CommandRecord::Finished(finished) => &mut finished.heard,
+            CommandRecord::Open(open) => &mut open.record.received_at,
+            CommandRecord::Finished(finished) => &mut finished.received_at,
         }
     }
 
@@ -260,50 +260,48 @@ impl RememberedCommand {
         self.is_finished() && self.reply().is_some_and(PackedReply::is_put_off)
     }
 
-    /// Returns whether the broker has the acknowledgement, see [`JournalRecord::acknowledged`].
-    pub(super) fn has_acknowledgement(&self) -> bool {
+    /// Returns whether the broker has the acknowledgement, see [`JournalRecord::has_ack`].
+    pub(super) fn has_ack(&self) -> bool {
         match &self.record {
-            CommandRecord::Open(open) => open.record.acknowledged,
-            CommandRecord::Finished(finished) => finished.acknowledged,
+            CommandRecord::Open(open) => open.record.has_ack,
+            CommandRecord::Finished(finished) => finished.has_ack,
         }
     }
 
     /// Enters that the broker has the acknowledgement, if that has left. Returns whether that
     /// changed the record.
-    pub(super) fn note_acknowledgement(&mut self) -> bool {
-        let acknowledged = match &mut self.record {
-            CommandRecord::Open(open) => &mut open.record.acknowledged,
-            CommandRecord::Finished(finished) => &mut finished.acknowledged,
+    pub(super) fn note_ack(&mut self) -> bool {
+        let has_ack = match &mut self.record {
+            CommandRecord::Open(open) => &mut open.record.has_ack,
+            CommandRecord::Finished(finished) => &mut finished.has_ack,
         };
-        let is_new = self.is_acknowledged && !*acknowledged;
-        *acknowledged |= self.is_acknowledged;
+        let is_new = self.is_ack_sent && !*has_ack;
+        *has_ack |= self.is_ack_sent;
         is_new
     }
 
     /// Notes that the packet of the command will not be sent again. Returns false if that was
     /// known, or does not matter: a command that the client named is recognised by its name.
     pub(super) fn end_session(&mut self) -> bool {
-        let (is_named, packet, acknowledged) = match &mut self.record {
+        let (is_named, packet, has_ack) = match &mut self.record {
             CommandRecord::Open(open) => {
                 let record = &mut open.record;
                 let received = &mut record.received;
                 let is_named = received.is_named();
-                (is_named, &mut received.packet, &mut record.acknowledged)
+                (is_named, &mut received.packet, &mut record.has_ack)
             }
             CommandRecord::Finished(finished) => (
                 finished.is_named,
                 &mut finished.packet,
-                &mut finished.acknowledged,
+                &mut finished.has_ack,
             ),
         };
-        // No packet has this identifier.
-        let none = Some(0);
-        let is_known = *acknowledged && *packet == none;
+        let is_known = *has_ack && *packet == Some(NO_PACKET);
         if is_named || is_known {
             return false;
         }
-        *acknowledged = true;
-        *packet = none;
+        *has_ack = true;
+        *packet = Some(NO_PACKET);
         true
     }
 

@@ -1058,8 +1058,8 @@ async fn opening_drops_commands_whose_time_is_over() {
     // The reception time of both is recorded as now: with no time to keep, only the grace of 5 s
     // remains.
     journal.lock().known.values_mut().for_each(|known| {
-        let heard = known.heard_mut();
-        *heard = heard.saturating_sub(60_000);
+        let received_at = known.received_at_mut();
+        *received_at = received_at.saturating_sub(60_000);
     });
     journal.close().await;
     drop(journal);
