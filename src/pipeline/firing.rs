@@ -215,29 +215,8 @@ impl Pipeline {
         let home = self.home();
         let phrase = Phrase::new(&timer.text, None, timer.language.as_deref());
         let speech = self.services.grammar.speech(&phrase);
-        if let Task::Signal { name } = &timer.task {
-            let name = name.as_deref().unwrap_or(&speech.time.a_timer);
-            let sentence_of = sentence(&fill(&speech.time.timer_done, &[("name", name)]));
-            return self.event(&timer, TimerOutcome::fired(late), &sentence_of);
-        }
-        if timer.started == StartState::Once {
-            let why = Refusal::Undelivered;
-            return self.not_done(
-                &timer,
-                TimerOutcome::Failed,
-                &refusal_in_words(&why, speech),
-                speech,
-            );
-        }
-        if timer.started == StartState::NotStarted
-            && !grace(timer.task.actions(), &home).allows(late)
-        {
-            return self.not_done(
-                &timer,
-                TimerOutcome::Missed,
-                &speech.time.missed_late,
-                speech,
-            );
+        if let Some(event) = self.event_without_plan(&timer, late, &home, speech) {
+            return event;
         }
         // While the broker is away, the messages wait as long as the timer may be late.
         let patience = grace(timer.task.actions(), &home).longest();
@@ -287,6 +266,32 @@ impl Pipeline {
         let what = fill(&speech.time.fired, &[("what", plan.speech())]);
         let speech = with_skipped(&what, &timer, speech);
         self.event(&timer, TimerOutcome::fired(late), &speech)
+    }
+
+    /// Returns the event of a timer that only signals, or whose command is not given any more.
+    fn event_without_plan(
+        &self,
+        timer: &Timer,
+        late: Option<Duration>,
+        home: &Home,
+        speech: &Speech,
+    ) -> Option<TimerEvent> {
+        if let Task::Signal { name } = &timer.task {
+            let name = name.as_deref().unwrap_or(&speech.time.a_timer);
+            let text = sentence(&fill(&speech.time.timer_done, &[("name", name)]));
+            return Some(self.event(timer, TimerOutcome::fired(late), &text));
+        }
+        match timer.started {
+            StartState::Once => {
+                let why = refusal_in_words(&Refusal::Undelivered, speech);
+                Some(self.not_done(timer, TimerOutcome::Failed, &why, speech))
+            }
+            StartState::NotStarted if !grace(timer.task.actions(), home).allows(late) => {
+                let why = &speech.time.missed_late;
+                Some(self.not_done(timer, TimerOutcome::Missed, why, speech))
+            }
+            StartState::NotStarted | StartState::Repeatable => None,
+        }
     }
 
     /// Adds the timer that takes an occurrence back after its time, if it is only for a while. It
