@@ -285,8 +285,8 @@ impl EventLoop {
             Incoming::State { topic, payload, .. } => self.task.pipeline.observe(&topic, &payload),
             Incoming::Up {
                 session_present,
-                epoch,
-            } => self.connected(session_present, epoch, notify),
+                connection,
+            } => self.connected(session_present, connection, notify),
             Incoming::Down { why } => {
                 warn!(
                     why,
@@ -303,10 +303,10 @@ impl EventLoop {
         }
     }
 
-    fn connected(&mut self, session_present: bool, epoch: u64, notify: &Notify) {
+    fn connected(&mut self, session_present: bool, connection: u64, notify: &Notify) {
         let is_session_lost = !session_present && self.pair.is_none();
         if is_session_lost {
-            self.task.journal.session_lost(epoch);
+            self.task.journal.session_lost(connection);
         }
         if self.pair.is_some() {
             info!(session_present, "connected to the broker as an observer");
@@ -343,14 +343,14 @@ impl EventLoop {
             mut command,
             ack_token,
             redelivery,
-            epoch,
+            connection,
             topic,
             payload,
             identity: _,
         } = inbound;
         let mut received = self.received(&command, topic, payload);
         received.packet = Some(ack_token.packet());
-        let entry = self.task.journal.receive(received, epoch, redelivery);
+        let entry = self.task.journal.receive(received, connection, redelivery);
         let seq = match &entry {
             JournalEntry::New(seq) => Some(*seq),
             JournalEntry::Pending | JournalEntry::Answered(_) => None,

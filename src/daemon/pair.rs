@@ -368,10 +368,10 @@ impl EventLoop {
         let Some(node) = &mut self.pair else {
             return;
         };
-        if node.is_serving && node.connection == Some(command.epoch) {
+        if node.is_serving && node.connection == Some(command.connection) {
             return self.process(*command);
         }
-        if node.is_current(command.epoch) && node.held.len() < MAX_HELD {
+        if node.is_current(command.connection) && node.held.len() < MAX_HELD {
             node.held.push(HeldCommand::Received(command));
         }
     }
@@ -381,9 +381,9 @@ impl EventLoop {
         let Some(node) = &mut self.pair else {
             return;
         };
-        if node.is_serving && node.connection == Some(refused.epoch) {
+        if node.is_serving && node.connection == Some(refused.connection) {
             self.answer_refused(*refused);
-        } else if node.is_current(refused.epoch) && node.held.len() < MAX_HELD {
+        } else if node.is_current(refused.connection) && node.held.len() < MAX_HELD {
             node.held.push(HeldCommand::Refused(refused));
         }
     }

@@ -73,10 +73,10 @@ impl PairNode {
 
     /// Returns whether a command of this connection may be processed. One of a connection that has
     /// ended is sent again.
-    pub(super) fn is_current(&self, epoch: u64) -> bool {
+    pub(super) fn is_current(&self, number: u64) -> bool {
         match self.connection {
-            Some(connection) => epoch == connection,
-            None => epoch > self.last_connection,
+            Some(connection) => number == connection,
+            None => number > self.last_connection,
         }
     }
 
@@ -90,8 +90,8 @@ impl HeldCommand {
     /// Returns the number of the connection it was received on.
     pub(super) fn connection(&self) -> u64 {
         match self {
-            Self::Received(command) => command.epoch,
-            Self::Refused(refused) => refused.epoch,
+            Self::Received(command) => command.connection,
+            Self::Refused(refused) => refused.connection,
         }
     }
 }

@@ -78,7 +78,7 @@ pub enum Incoming {
         /// False if the broker had lost the session: the messages it held for us are gone.
         session_present: bool,
         /// Number of the connection.
-        epoch: u64,
+        connection: u64,
     },
     /// The broker is not connected. Reported once, and again when the cause changes.
     Down {
@@ -98,7 +98,7 @@ pub struct InboundCommand {
     /// Whether it may have been received before.
     pub redelivery: Redelivery,
     /// Number of the connection it was received on, beginning with 1.
-    pub epoch: u64,
+    pub connection: u64,
     /// The topic it was received on.
     pub topic: String,
     /// The payload as received, for the journal.
@@ -119,7 +119,7 @@ pub struct RefusedCommand {
     /// Whether it may have been received before.
     pub redelivery: Redelivery,
     /// Number of the connection it was received on.
-    pub epoch: u64,
+    pub connection: u64,
     /// Identity by which both nodes of a pair know the command.
     pub identity: CommandIdentity,
 }
@@ -135,7 +135,7 @@ impl InboundCommand {
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "an unacknowledged message holds back the acknowledgements of later ones"]
 pub struct AckToken {
-    pub(super) epoch: u64,
+    pub(super) connection: u64,
     /// The MQTT packet id; 0 if there is nothing to acknowledge (`QoS` 0).
     pub(super) pkid: u16,
 }
@@ -537,9 +537,12 @@ mod tests {
         Box::new(InboundCommand {
             identity: None,
             command,
-            ack_token: AckToken { epoch: 1, pkid: 1 },
+            ack_token: AckToken {
+                connection: 1,
+                pkid: 1,
+            },
             redelivery: Redelivery::No,
-            epoch: 1,
+            connection: 1,
             topic: String::new(),
             payload: Bytes::new(),
         })
@@ -662,7 +665,7 @@ mod tests {
         for _ in 0..1000 {
             sender.connection(Incoming::Up {
                 session_present: true,
-                epoch: 1,
+                connection: 1,
             });
             sender.connection(Incoming::Down {
                 why: "gone".to_owned(),

@@ -461,7 +461,10 @@ impl Outbox {
                 self.counters.replies_sent.increment();
                 Ok(())
             }
-            Err(token) => Err(token.unwrap_or(AckToken { epoch: 0, pkid: 0 })),
+            Err(token) => Err(token.unwrap_or(AckToken {
+                connection: 0,
+                pkid: 0,
+            })),
         }
     }
 
@@ -789,7 +792,17 @@ mod tests {
         };
         let reply = Reply::refused("1".into(), "".into(), &busy);
         let later = now() + Duration::from_mins(1);
-        let reject = || outbox.reject(&reply, &to, later, AckToken { epoch: 1, pkid: 0 });
+        let reject = || {
+            outbox.reject(
+                &reply,
+                &to,
+                later,
+                AckToken {
+                    connection: 1,
+                    pkid: 0,
+                },
+            )
+        };
         let accepted = (0..6).filter(|_| reject().is_ok()).count();
         assert_eq!(accepted, 4);
         let _kept = [(); 4].map(|()| outbox.publish(message("done")).unwrap());

@@ -71,7 +71,7 @@ struct ModelWorld {
     received_by_device: Vec<[Vec<usize>; DEVICES.len()]>,
     journal: Journal,
     order: DeviceOrder,
-    epoch: u64,
+    connection: u64,
     /// The commands that wait for a model.
     waiting: Vec<(Seq, usize)>,
 }
@@ -88,7 +88,7 @@ impl ModelWorld {
             received_by_device: vec![Default::default()],
             journal,
             order: DeviceOrder::default(),
-            epoch: 1,
+            connection: 1,
             waiting,
         }
     }
@@ -130,7 +130,7 @@ impl ModelWorld {
 
     fn reconnects(&mut self) {
         self.connected = true;
-        self.epoch += 1;
+        self.connection += 1;
         for n in self.unacknowledged.clone() {
             self.receives(n, true);
         }
@@ -140,7 +140,7 @@ impl ModelWorld {
     fn crashes(&mut self) {
         self.journal = Journal::in_memory(MINUTE);
         let (journal, recovered) = open_journal(&self.store);
-        (self.journal, self.order, self.epoch) = (journal, DeviceOrder::default(), 0);
+        (self.journal, self.order, self.connection) = (journal, DeviceOrder::default(), 0);
         self.waiting.clear();
         self.received_by_device.push(Default::default());
         for (device, seq) in recovered.commanded {
@@ -173,7 +173,8 @@ impl ModelWorld {
         } else {
             Redelivery::No
         };
-        if let JournalEntry::New(seq) = self.journal.receive(received, self.epoch, redelivery) {
+        if let JournalEntry::New(seq) = self.journal.receive(received, self.connection, redelivery)
+        {
             self.begins(seq, n);
         }
     }

@@ -58,7 +58,7 @@ pub(super) enum Position {
 pub(super) struct BreakerPermit {
     /// State changes before it was given: the result of a call from before the last change does not
     /// count.
-    epoch: u64,
+    generation: u64,
 }
 
 /// The result of a call, as far as the server is concerned.
@@ -103,7 +103,7 @@ pub(super) struct Breaker {
     openings: u32,
     /// The end of the open time in which the present probe was forced.
     forced_before: Option<Instant>,
-    epoch: u64,
+    generation: u64,
 }
 
 impl Default for Breaker {
@@ -115,7 +115,7 @@ impl Default for Breaker {
             failures_in_a_row: 0,
             openings: 0,
             forced_before: None,
-            epoch: 0,
+            generation: 0,
         }
     }
 }
@@ -128,7 +128,7 @@ impl Breaker {
 
     /// Returns the number of the state change that opened it, while it is open.
     pub(super) fn opened(&self) -> Option<u64> {
-        matches!(self.position, Position::Open { .. }).then_some(self.epoch)
+        matches!(self.position, Position::Open { .. }).then_some(self.generation)
     }
 
     /// Keeps an open breaker open until `until`, because the server is known to be away; never
@@ -170,7 +170,9 @@ impl Breaker {
                 }
             }
         }
-        Ok(BreakerPermit { epoch: self.epoch })
+        Ok(BreakerPermit {
+            generation: self.generation,
+        })
     }
 
     /// Returns permission for a call in any state, if no other provider is left. It counts as a
@@ -192,7 +194,9 @@ impl Breaker {
                 }
             }
         }
-        BreakerPermit { epoch: self.epoch }
+        BreakerPermit {
+            generation: self.generation,
+        }
     }
 
     /// Records the result of a call. `chance` is drawn evenly from 0 to 1, for the jitter.
@@ -203,7 +207,7 @@ impl Breaker {
         now: Instant,
         chance: f64,
     ) -> Option<Change> {
-        if permit.epoch != self.epoch {
+        if permit.generation != self.generation {
             return None;
         }
         match (self.position, result) {
@@ -280,7 +284,7 @@ impl Breaker {
 
     fn change(&mut self, position: Position) {
         self.position = position;
-        self.epoch += 1;
+        self.generation += 1;
         self.calls.clear();
         self.failures_in_a_row = 0;
     }

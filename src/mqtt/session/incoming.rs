@@ -58,7 +58,7 @@ impl Session {
     pub(super) fn received(&mut self, publish: &Publish, now: Instant) {
         self.acks.received(publish.pkid);
         let token = AckToken {
-            epoch: self.epoch,
+            connection: self.connection,
             pkid: publish.pkid,
         };
         let topic = str::from_utf8(&publish.topic).unwrap_or_default();
@@ -130,7 +130,7 @@ impl Session {
                     command,
                     ack_token: token,
                     redelivery,
-                    epoch: self.epoch,
+                    connection: self.connection,
                     topic: topic.to_owned(),
                     payload: Bytes::copy_from_slice(&publish.payload),
                 };
@@ -237,7 +237,7 @@ impl Session {
                     reply_to,
                     ack_token,
                     redelivery,
-                    epoch: self.epoch,
+                    connection: self.connection,
                     identity,
                 }));
             }
@@ -265,7 +265,7 @@ impl Session {
             true if is_in_pair => Redelivery::Certain,
             true if self.continues_earlier_run => Redelivery::Marked,
             // The process before this one may have received it, or the other node of a pair.
-            false if is_early && self.resumed && (self.epoch == 1 || is_in_pair) => {
+            false if is_early && self.resumed && (self.connection == 1 || is_in_pair) => {
                 Redelivery::Possible
             }
             _ => Redelivery::No,
@@ -303,7 +303,7 @@ impl Session {
     /// until then it is not lost.
     fn reject(&mut self, reply: Reply, to: ReplyTo, token: AckToken, now: Instant) {
         // A command of an earlier connection comes again on this one.
-        if token.epoch != self.epoch && token.pkid != 0 {
+        if token.connection != self.connection && token.pkid != 0 {
             return;
         }
         self.rejections.push_back((reply, to, token));

@@ -88,7 +88,7 @@ impl Session {
             unacked: UnackedPublishes::new(0),
             acks: PendingAcks::default(),
             phase: Phase::Down,
-            epoch: 0,
+            connection: 0,
             last_packet: now,
             began: now,
             resumed: false,
@@ -260,7 +260,7 @@ impl Session {
             .unwrap_or(MAX_PACKET)
             .min(MAX_PACKET);
         self.unacked = UnackedPublishes::new(usize::from(window));
-        self.epoch += 1;
+        self.connection += 1;
         self.began = now;
         self.resumed = answer.session_present;
         if properties.and_then(|p| p.retain_available) == Some(0) {
@@ -291,15 +291,15 @@ impl Session {
             self.publish_status("online", now);
         }
         self.outbox.shared.set_up(true);
-        let (session_present, epoch) = (self.resumed, self.epoch);
+        let (session_present, connection) = (self.resumed, self.connection);
         let up = Incoming::Up {
             session_present,
-            epoch,
+            connection,
         };
         match &self.role {
             SessionRole::Alone => self.inbox.connection(up),
             SessionRole::Leader(pair) => pair.on(PairEvent::Connected {
-                connection: epoch,
+                connection,
                 session_present,
             }),
             SessionRole::Observer { pair, .. } => {
@@ -321,7 +321,7 @@ impl Session {
     fn acknowledge(&mut self, now: Instant) {
         for token in self.outbox.shared.take_ack_tokens(now) {
             // On another connection the same number is another message.
-            if token.epoch == self.epoch {
+            if token.connection == self.connection {
                 self.acks.ready(token.pkid);
             }
         }

@@ -47,7 +47,7 @@ pub(in crate::mqtt) struct Session {
     pub(super) acks: PendingAcks,
     pub(super) phase: Phase,
     /// Number of the connection; 0 before the first.
-    pub(super) epoch: u64,
+    pub(super) connection: u64,
     /// Time of the last received packet.
     pub(super) last_packet: Instant,
     /// Time at which this connection began.

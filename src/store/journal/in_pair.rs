@@ -34,7 +34,7 @@ impl Journal {
         let mut record = JournalRecord::new(received, now);
         record.crashes = crashes;
         let reception = Reception {
-            epoch: ANY_CONNECTION,
+            connection: ANY_CONNECTION,
             may_be_suspect: false,
             is_written: false,
             is_logged: false,

@@ -97,7 +97,7 @@ pub(super) enum EarlierEntry {
 /// Circumstances under which a command was received.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reception {
-    pub(super) epoch: u64,
+    pub(super) connection: u64,
     /// It may have been received before, in another run that it ended.
     pub(super) may_be_suspect: bool,
     pub(super) is_written: bool,
@@ -117,17 +117,17 @@ impl Index {
     pub(super) fn earlier(
         &mut self,
         (received, keys): (&Received, &DuplicateKeys),
-        epoch: u64,
+        connection: u64,
         redelivery: Redelivery,
     ) -> Option<EarlierEntry> {
         let found = if received.is_named() {
             keys.iter().find_map(|key| self.newest_first(key).next())?
         } else {
-            self.earlier_equal((received, keys), epoch, redelivery)?
+            self.earlier_equal((received, keys), connection, redelivery)?
         };
         let known = self.known.get_mut(&found)?;
         let is_sent_again = may_be_sent_again(known, redelivery);
-        known.epoch = epoch;
+        known.connection = connection;
         // A redelivery gets the reply again.
         if !is_sent_again && known.is_put_off() {
             let until = known.until();
@@ -142,13 +142,13 @@ impl Index {
         with_key.rev().map(|(_, number)| *number)
     }
 
-    /// Notes in all records of connections before `epoch` that their packets will not be sent
+    /// Notes in all records of connections before this one that their packets will not be sent
     /// again; returns the changed ones. A later run would otherwise take a new command for an equal
     /// one whose packet had the same identifier in the lost session.
-    pub(super) fn end_session(&mut self, epoch: u64) -> Vec<u64> {
+    pub(super) fn end_session(&mut self, connection: u64) -> Vec<u64> {
         let mut changed = Vec::new();
         for (number, known) in &mut self.known {
-            if known.epoch < epoch && known.end_session() {
+            if known.connection < connection && known.end_session() {
                 changed.push(*number);
             }
         }
@@ -159,7 +159,7 @@ impl Index {
     fn earlier_equal(
         &self,
         (received, keys): (&Received, &DuplicateKeys),
-        epoch: u64,
+        connection: u64,
         redelivery: Redelivery,
     ) -> Option<u64> {
         if redelivery == Redelivery::No {
@@ -167,7 +167,7 @@ impl Index {
         }
         self.newest_first(keys.first()?).find(|number| {
             self.known.get(number).is_some_and(|known| {
-                known.epoch != epoch
+                known.connection != connection
                     && is_same_packet(known, received)
                     && may_be_sent_again(known, redelivery)
                     && !self.is_packet_reused(*number, (received, keys))
@@ -181,7 +181,7 @@ impl Index {
         received.packet.is_some()
             && self.known.iter().any(|(other, known)| {
                 *other > number
-                    && known.epoch == 0
+                    && known.connection == 0
                     && known.packet() == received.packet
                     && known.keys.first() != keys.first()
             })
@@ -226,7 +226,7 @@ impl Index {
             self.open.insert(number, reception.is_written);
         }
         let is_finished = record.reply_acked;
-        let mut remembered = RememberedCommand::new((record, keys), reception.epoch);
+        let mut remembered = RememberedCommand::new((record, keys), reception.connection);
         remembered.note_suspect(reception.may_be_suspect.then_some(self.changes + 1));
         remembered.is_written = reception.is_written;
         if reception.is_logged {
@@ -550,7 +550,7 @@ impl Index {
     pub(super) fn set_aside(&mut self, is_earlier: bool) -> usize {
         let mut count = 0;
         for (number, known) in &mut self.known {
-            let is_meant = !is_earlier || known.epoch == 0;
+            let is_meant = !is_earlier || known.connection == 0;
             if is_meant && !known.is_finished() && !known.is_set_aside {
                 known.is_set_aside = true;
                 self.open.remove(*number);
@@ -618,8 +618,8 @@ impl Index {
 fn may_be_sent_again(known: &RememberedCommand, redelivery: Redelivery) -> bool {
     match redelivery {
         Redelivery::No => false,
-        Redelivery::Possible => known.epoch == 0 && !known.has_ack(),
-        Redelivery::Marked => known.epoch == 0,
+        Redelivery::Possible => known.connection == 0 && !known.has_ack(),
+        Redelivery::Marked => known.connection == 0,
         Redelivery::Certain => true,
     }
 }

@@ -151,22 +151,27 @@ impl Journal {
         self.clock.now().saturating_add(millis(left))
     }
 
-    /// Records a command received on connection `epoch`, or recognises it as a duplicate. Without
-    /// an id and correlation data a command is a duplicate only of an equal one that the broker may
-    /// send again.
-    pub fn receive(&self, received: Received, epoch: u64, redelivery: Redelivery) -> JournalEntry {
+    /// Records a command received on the connection of this number, or recognises it as a
+    /// duplicate. Without an id and correlation data a command is a duplicate only of an equal one
+    /// that the broker may send again.
+    pub fn receive(
+        &self,
+        received: Received,
+        connection: u64,
+        redelivery: Redelivery,
+    ) -> JournalEntry {
         let now = self.clock.now();
         let mut record = JournalRecord::new(received, now);
         let keys = record.keys();
         let mut index = self.lock();
         index.forget_old(now);
-        match index.earlier((&record.received, &keys), epoch, redelivery) {
+        match index.earlier((&record.received, &keys), connection, redelivery) {
             Some(EarlierEntry::Known(entry)) => return entry,
             Some(EarlierEntry::PutOff { until }) => record.received.limit(until),
             Some(EarlierEntry::SetAside { .. }) | None => {}
         }
         let reception = Reception {
-            epoch,
+            connection,
             may_be_suspect: redelivery != Redelivery::No,
             is_written: false,
             is_logged: false,
@@ -183,11 +188,11 @@ impl Journal {
         self.dirty.notify_one();
     }
 
-    /// Notes that the broker had lost the session when connection `epoch` was made: it sends
+    /// Notes that the broker had lost the session when this connection was made: it sends
     /// nothing again that it sent before, and has begun to count its packets again.
-    pub fn session_lost(&self, epoch: u64) {
+    pub fn session_lost(&self, connection: u64) {
         let mut index = self.lock();
-        for number in index.end_session(epoch) {
+        for number in index.end_session(connection) {
             self.changed(&mut index, number);
         }
     }

@@ -165,7 +165,7 @@ impl Journal {
             self.changed(&mut index, number);
         }
         let reception = Reception {
-            epoch: 0,
+            connection: 0,
             may_be_suspect: true,
             is_written: true,
             is_logged: found.is_logged,

@@ -20,7 +20,7 @@ pub(super) struct RememberedCommand {
     pub(super) keys: DuplicateKeys,
     /// The connection it was last received on; 0 for an earlier run. Each equal payload of another
     /// connection stands for one.
-    pub(super) epoch: u64,
+    pub(super) connection: u64,
     /// Bytes of it that are counted.
     pub(super) bytes: usize,
     /// Number of devices that have received a message for it, and none for a later command.
@@ -134,7 +134,7 @@ impl FinishedRecord {
 
 impl RememberedCommand {
     /// Makes a command in memory of its record, and the keys of that.
-    pub(super) fn new((record, keys): (JournalRecord, DuplicateKeys), epoch: u64) -> Self {
+    pub(super) fn new((record, keys): (JournalRecord, DuplicateKeys), connection: u64) -> Self {
         let record = OpenRecord {
             record,
             suspect: None,
@@ -142,7 +142,7 @@ impl RememberedCommand {
         Self {
             record: CommandRecord::Open(Box::new(record)),
             keys,
-            epoch,
+            connection,
             bytes: 0,
             newest_of: 0,
             is_ack_sent: false,

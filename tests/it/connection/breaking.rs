@@ -34,7 +34,7 @@ async fn an_unacknowledged_command_comes_again_and_an_acknowledged_one_does_not(
     speaker.publish("sayso/command/hall", "first").await;
     speaker.publish("sayso/command/hall", "second").await;
     let (first, second) = (sayso.command().await, sayso.command().await);
-    assert_eq!((first.epoch, first.redelivery), (1, Redelivery::No));
+    assert_eq!((first.connection, first.redelivery), (1, Redelivery::No));
     sayso.outbox.acknowledge(first.ack_token);
     speaker.subscribe("out").await;
     sayso
@@ -49,7 +49,11 @@ async fn an_unacknowledged_command_comes_again_and_an_acknowledged_one_does_not(
     tap.mend();
     let again = sayso.command().await;
     assert_eq!(
-        (again.command.text.as_str(), again.epoch, again.redelivery),
+        (
+            again.command.text.as_str(),
+            again.connection,
+            again.redelivery
+        ),
         ("second", 2, Redelivery::Certain)
     );
     sayso.outbox.acknowledge(second.ack_token);
@@ -65,7 +69,7 @@ async fn an_unacknowledged_command_comes_again_and_an_acknowledged_one_does_not(
     tap.mend();
     let again = sayso.command().await;
     assert_eq!(
-        (again.command.text.as_str(), again.epoch),
+        (again.command.text.as_str(), again.connection),
         ("second", 3),
         "an old receipt acknowledges nothing"
     );

@@ -68,7 +68,7 @@ async fn a_receipt_of_an_earlier_connection_acknowledges_nothing() {
     broker.deliver("sayso/command/hall", b"new", 1).await;
     let new = sayso.command().await;
     assert_eq!(
-        (new.command.text.as_str(), new.epoch, new.redelivery),
+        (new.command.text.as_str(), new.connection, new.redelivery),
         ("new", 2, Redelivery::No)
     );
     sayso.outbox.acknowledge(old.ack_token);
