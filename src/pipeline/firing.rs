@@ -490,7 +490,7 @@ impl Pipeline {
             json!({
                 "timer": timer.id.to_string(),
                 "condition": timer.condition,
-                "repeats": timer.repeat.as_ref().map(|repeat| repeat.rule),
+                "repeats": timer.repeat.as_ref().map(|repeat| repeat.recurrence),
                 "source": timer.source,
                 "id": timer.command_id,
                 "text": timer.text,

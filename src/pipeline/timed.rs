@@ -42,7 +42,7 @@ pub(super) struct DueTime {
     pub(super) wall: Option<Zoned>,
     /// The time from now.
     pub(super) wait: Duration,
-    /// The rule, where it is the first one of several.
+    /// The recurrence, where it is the first one of several.
     pub(super) repeat: Option<Repeat>,
     /// The state to wait for, where it is no time.
     pub(super) condition: Option<Condition>,
@@ -384,23 +384,23 @@ impl Pipeline {
         due_time(timing, &clocks, location).map_err(|fault| fault_in_words(fault, timing, speech))
     }
 
-    /// Returns a due time in words, with the rule of a repeated command: "every day at 07:00, the
+    /// Returns a due time in words, with the recurrence of a repeated command: "every day at 07:00, the
     /// next time tomorrow at 07:00".
     pub(super) fn due_in_words(&self, speech: &Speech, due: &DueTime) -> String {
         if let Some(condition) = &due.condition {
-            return self.rule_to_words(speech, condition, &due.due);
+            return self.rule_in_words(speech, condition, &due.due);
         }
         let next = self.time_in_words(speech, due);
         let Some(repeat) = &due.repeat else {
             return next;
         };
         let end = repeat.end_ms.and_then(|end| self.end_in_words(speech, end));
-        let every = rule_in_words(speech, repeat.rule, end.as_deref());
+        let every = recurrence_in_words(speech, repeat.recurrence, end.as_deref());
         let places = [("every", every.as_str()), ("time", next.as_str())];
         fill(&speech.time.repeated, &places)
     }
 
-    fn rule_to_words(&self, speech: &Speech, condition: &Condition, due: &Due) -> String {
+    fn rule_in_words(&self, speech: &Speech, condition: &Condition, due: &Due) -> String {
         let state = condition_in_words(condition, &self.home(), speech);
         let form = match condition.mode {
             ConditionMode::Always => &speech.condition.always,
@@ -456,7 +456,7 @@ fn scheduled(task: &Task, due: &DueTime) -> Scheduled {
         id: None,
         due: due.wall.as_ref().map(rfc3339),
         seconds: due.wait.as_secs(),
-        repeats: due.repeat.as_ref().map(|repeat| repeat.rule),
+        repeats: due.repeat.as_ref().map(|repeat| repeat.recurrence),
         condition: due.condition.clone(),
         actions: actions.map(ActionReport::from).collect(),
         replaced: None,
@@ -509,7 +509,7 @@ pub(super) fn due_time(
                 condition: None,
             })
         }
-        Timing::Every(rule) => first_of(*rule, clocks, location),
+        Timing::Every(recurrence) => first_of(*recurrence, clocks, location),
         Timing::After(span) | Timing::For(span) => {
             let now = wall.ok_or(TimeFault::ClockUnset)?;
             Ok(at_wall(moment::after(*span, &now)?, &now))
@@ -523,7 +523,7 @@ pub(super) fn due_time(
 
 /// Returns the first due time of a repeated command.
 fn first_of(
-    rule: Recurrence,
+    recurrence: Recurrence,
     clocks: &Clocks,
     location: &HomeLocation,
 ) -> Result<DueTime, TimeFault> {
@@ -532,13 +532,13 @@ fn first_of(
         let now = wall.clone().ok_or(TimeFault::ClockUnset)?;
         moment::next(until, &now, location)
     };
-    match rule {
+    match recurrence {
         Recurrence::Days { days, time } => {
             let now = wall.ok_or(TimeFault::ClockUnset)?;
             let next = DayRule { days, time }.next_after(now.timestamp(), location)?;
             let at = next.to_zoned(location.zone.clone());
             Ok(DueTime {
-                repeat: Some(Repeat::new(rule, None)),
+                repeat: Some(Repeat::new(recurrence, None)),
                 ..at_wall(at, &now)
             })
         }
@@ -556,7 +556,7 @@ fn first_of(
             }
             let end_ms = end.map(|end| end.timestamp().as_millisecond());
             Ok(DueTime {
-                repeat: Some(Repeat::new(rule, end_ms)),
+                repeat: Some(Repeat::new(recurrence, end_ms)),
                 ..first
             })
         }
@@ -605,7 +605,7 @@ fn clock_in_words(time: TimeOfDay) -> String {
     }
 }
 
-/// Returns a time or a rule with how long the command lasts then.
+/// Returns a time, a recurrence or a rule with how long the command lasts then.
 pub(super) fn lasting_in_words(speech: &Speech, lasting: Option<Span>, time: String) -> String {
     let Some(Span { days, seconds }) = lasting else {
         return time;
@@ -616,8 +616,8 @@ pub(super) fn lasting_in_words(speech: &Speech, lasting: Option<Span>, time: Str
     fill(&speech.time.lasting, &places)
 }
 
-/// Returns the sentences of a command for later, with its time or rule. Those about devices that
-/// are left out follow.
+/// Returns the sentences of a command for later, with its time, recurrence or rule. Those about
+/// devices that are left out follow.
 pub(super) fn scheduled_in_words(speech: &Speech, plan: &Plan, time: &str) -> String {
     let (what, rest) = match plan.changes_and_notes() {
         ("", notes) => (notes.trim_end_matches('.'), ""),
@@ -627,10 +627,10 @@ pub(super) fn scheduled_in_words(speech: &Speech, plan: &Plan, time: &str) -> St
     format!("{sentence}. {rest}").trim_end().to_owned()
 }
 
-/// Returns the rule of a repeated command in words: "on weekdays at 07:00", "every 2 h".
-fn rule_in_words(speech: &Speech, rule: Recurrence, end: Option<&str>) -> String {
+/// Returns the recurrence of a repeated command in words: "on weekdays at 07:00", "every 2 h".
+fn recurrence_in_words(speech: &Speech, recurrence: Recurrence, end: Option<&str>) -> String {
     let forms = &speech.time;
-    match rule {
+    match recurrence {
         Recurrence::Days { days, time } => {
             let days = days_in_words(speech, days);
             let time = time_of_day_in_words(speech, time);

@@ -378,8 +378,8 @@ fn changed_timing(timer: &Timer, timing: &Timing) -> Option<Timing> {
     if timer.condition.is_some() {
         return None;
     }
-    let rule = timer.repeat.as_ref().map(|repeat| repeat.rule);
-    match (rule, timing) {
+    let recurrence = timer.repeat.as_ref().map(|repeat| repeat.recurrence);
+    match (recurrence, timing) {
         (Some(Recurrence::Days { days, .. }), Timing::At(point)) if point.day == Day::Next => {
             let time = point.time;
             Some(Timing::Every(Recurrence::Days { days, time }))

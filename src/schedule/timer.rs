@@ -362,7 +362,7 @@ pub struct Timer {
     /// The event, once everything but its delivery is done.
     #[serde(default)]
     pub event: Option<serde_json::Value>,
-    /// The rule, for a command that is repeated.
+    /// The recurrence, for a command that is repeated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeat: Option<Repeat>,
     /// The state that a rule waits for.
@@ -392,11 +392,12 @@ impl Timer {
     }
 }
 
-/// The rule of a repeated command.
+/// The recurrence of a repeated command, and how far it has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repeat {
     /// Rule from which the next occurrence is computed.
-    pub rule: Recurrence,
+    #[serde(rename = "rule")]
+    pub recurrence: Recurrence,
     /// The last moment, in milliseconds since 1970.
     pub end_ms: Option<i64>,
     /// The last occurrence, in milliseconds since 1970.
@@ -405,22 +406,22 @@ pub struct Repeat {
 }
 
 impl Repeat {
-    /// Makes a rule that has had no occurrence yet.
-    pub fn new(rule: Recurrence, end_ms: Option<i64>) -> Self {
+    /// Makes a recurrence that has had no occurrence yet.
+    pub fn new(recurrence: Recurrence, end_ms: Option<i64>) -> Self {
         Self {
-            rule,
+            recurrence,
             end_ms,
             last_ms: None,
         }
     }
 
     fn is_same(&self, other: &Self) -> bool {
-        (self.rule, self.end_ms) == (other.rule, other.end_ms)
+        (self.recurrence, self.end_ms) == (other.recurrence, other.end_ms)
     }
 }
 
-/// Returns whether two timers are repeated by the same rule, or both are not.
-fn have_same_rule(one: &Timer, other: &Timer) -> bool {
+/// Returns whether two timers have the same recurrence, or both are not.
+fn have_same_recurrence(one: &Timer, other: &Timer) -> bool {
     match (&one.repeat, &other.repeat) {
         (Some(one), Some(other)) => one.is_same(other),
         (None, None) => true,
@@ -581,7 +582,7 @@ impl Timers {
             !is_due(other)
                 && other.source == timer.source
                 && other.task == timer.task
-                && have_same_rule(other, &timer)
+                && have_same_recurrence(other, &timer)
                 && other.condition == timer.condition
                 && other.occurrence_of.is_none()
                 && !timer.task.is_signal()
@@ -693,7 +694,7 @@ impl Timers {
         Some(timer)
     }
 
-    /// Changes the due time of a timer, and its rule.
+    /// Changes the due time of a timer, and its recurrence.
     pub fn reschedule(&mut self, id: TimerId, due: Due, repeat: Option<Repeat>) {
         if let Some(timer) = self.pending.get_mut(&id) {
             timer.due = due;
@@ -964,7 +965,7 @@ fn earlier_after_step(
     place: &HomeLocation,
 ) -> Option<Due> {
     let Some(Repeat {
-        rule: Recurrence::Days { days, time },
+        recurrence: Recurrence::Days { days, time },
         ..
     }) = &timer.repeat
     else {
@@ -1013,7 +1014,7 @@ fn occurrence(
         }
         _ => Duration::ZERO,
     };
-    match repeat.rule {
+    match repeat.recurrence {
         Recurrence::Days { days, time } => {
             let rule = DayRule { days, time };
             let now_wall = now.wall.unwrap_or_default();
