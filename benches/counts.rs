@@ -349,7 +349,7 @@ impl Stage {
             return Err("taken for a duplicate".into());
         };
         command.seq = seq.number();
-        let answer = self.pipeline.answer_and_confirm(&command, Some(seq)).await;
+        let answer = self.pipeline.answer_in_full(&command, Some(seq)).await;
         self.journal.record_reply_ack(seq);
         Ok(answer.payload)
     }

@@ -70,7 +70,7 @@ pub(super) fn pipeline_settings(config: &Config) -> PipelineSettings {
     PipelineSettings {
         order: config.daemon.order,
         model_timeout: config.ask.deadline,
-        confirm_by_device: config.replies.confirm,
+        awaits_reports: config.replies.confirm,
     }
 }
 

@@ -227,7 +227,7 @@ impl EventLoop {
     fn sweep(&mut self) {
         self.task.pipeline.sweep();
         self.task.journal.sweep();
-        self.task.confirmations.sweep();
+        self.task.report_waits.sweep();
         self.task.reply_faults.report_counted(now());
         let commands = self.task.counters.commands_received.value();
         self.memory.on_minute(commands);

@@ -16,7 +16,7 @@ use crate::daemon::pair_replica::PairReplica;
 use crate::daemon::reply_faults::{ReplyFault, ReplyFaults};
 use crate::delivery::Undelivered;
 use crate::mqtt::outbox::{OutboundMessage, Outbox};
-use crate::pipeline::{CommandAnswer, DeviceConfirmation, InProgress, Pipeline};
+use crate::pipeline::{CommandAnswer, InProgress, Pipeline, ReportWait};
 use crate::store::journal::{Journal, MAX_CRASHES, PlannedPublish, Seq};
 use crate::telemetry::counters::Counters;
 use crate::wire;
@@ -36,7 +36,7 @@ pub(super) struct CommandTask {
     pub(super) counters: Arc<Counters>,
     pub(super) liveness: Liveness,
     /// The commands whose devices have not reported yet.
-    pub(super) confirmations: Confirmations,
+    pub(super) report_waits: ReportWaits,
     /// The replies that did not reach their topic, for the log.
     pub(super) reply_faults: ReplyFaults,
     /// The topic of the list of timers.
@@ -49,9 +49,9 @@ pub(super) struct CommandTask {
 /// flight: neither a shutdown nor another command waits for them, and they end with the last clone.
 /// Their number is bounded by the pipeline.
 #[derive(Clone, Default)]
-pub(super) struct Confirmations(Arc<Mutex<JoinSet<()>>>);
+pub(super) struct ReportWaits(Arc<Mutex<JoinSet<()>>>);
 
-impl Confirmations {
+impl ReportWaits {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.sweep();
         self.0.lock().spawn(task);
@@ -77,18 +77,18 @@ impl CommandTask {
 
     async fn process(self, command: Command, seq: Seq, in_progress: InProgress) {
         let guard = self.liveness.begin(command.deadline);
-        let answer = self.pipeline.answer_and_confirm(&command, Some(seq));
+        let answer = self.pipeline.answer_in_full(&command, Some(seq));
         let CommandAnswer {
             payload,
-            confirmation,
+            report_wait,
             ..
         } = answer.await;
         drop((guard, in_progress));
         let reply_to = command.into_reply_to();
         self.send_reply(Some(seq), payload, &reply_to).await;
-        if let Some(confirmation) = confirmation {
-            let event = publish_event(confirmation, self.outbox.clone(), reply_to);
-            self.confirmations.spawn(event);
+        if let Some(report_wait) = report_wait {
+            let event = publish_event(report_wait, self.outbox.clone(), reply_to);
+            self.report_waits.spawn(event);
         }
     }
 
@@ -181,8 +181,8 @@ impl CommandTask {
 
 /// Publishes whether the devices confirmed a command, once that is known. Without room in the
 /// outbox the event is left out.
-async fn publish_event(confirmation: DeviceConfirmation, outbox: Outbox, reply_to: ReplyTo) {
-    let Some(event) = confirmation.wait().await else {
+async fn publish_event(report_wait: ReportWait, outbox: Outbox, reply_to: ReplyTo) {
+    let Some(event) = report_wait.wait().await else {
         return;
     };
     let (topic, payload) = wire::encode_event(&event, &reply_to);

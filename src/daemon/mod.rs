@@ -39,7 +39,7 @@ use crate::daemon::assembly::{publish_fn, stream_fn};
 use crate::daemon::background::Background;
 use crate::daemon::event_loop::{EventLoop, Parts};
 use crate::daemon::home_builder::HomeBuilder;
-use crate::daemon::in_flight::{CommandTask, Confirmations};
+use crate::daemon::in_flight::{CommandTask, ReportWaits};
 use crate::daemon::liveness::Liveness;
 use crate::daemon::pair_node::PairNode;
 use crate::daemon::pair_replica::PairReplica;
@@ -156,7 +156,7 @@ async fn serve<F: Future<Output = ()> + Send + 'static>(
         outbox,
         counters,
         liveness: Liveness::default(),
-        confirmations: Confirmations::default(),
+        report_waits: ReportWaits::default(),
         reply_faults: ReplyFaults::default(),
         timers_topic: format!("{}/timers", config.mqtt.prefix).into(),
         replica,

@@ -11,7 +11,6 @@ mod condition_speech;
 mod conditional;
 mod confirmation;
 mod delivery;
-mod device_confirmation;
 mod device_order;
 mod dialogue;
 mod dispatch;
@@ -32,6 +31,7 @@ mod questions;
 mod rehearsal;
 mod replica;
 mod reply;
+mod report_wait;
 mod rule_states;
 mod services;
 mod settings;
@@ -55,12 +55,12 @@ use std::time::Instant;
 use tracing::{Instrument, debug, debug_span, warn};
 
 pub use crate::pipeline::delivery::InProgress;
-pub use crate::pipeline::device_confirmation::DeviceConfirmation;
 pub use crate::pipeline::firing::TimerEvent;
 pub use crate::pipeline::handle::{Pipeline, StreamFn};
 pub use crate::pipeline::publish::{OutboundAction, PublishFn};
 pub use crate::pipeline::replica::Replica;
 pub use crate::pipeline::reply::CommandAnswer;
+pub use crate::pipeline::report_wait::ReportWait;
 pub use crate::pipeline::services::Services;
 pub use crate::pipeline::settings::{CommandOrder, PipelineSettings};
 
@@ -138,12 +138,12 @@ impl Pipeline {
 
     /// Processes a command and returns its one reply. `seq` is its entry in the journal, if any.
     pub async fn answer(&self, command: &Command, seq: Option<Seq>) -> Reply {
-        self.answer_and_confirm(command, seq).await.reply
+        self.answer_in_full(command, seq).await.reply
     }
 
     /// Processes a command like [`answer`](Self::answer), and returns the encoded reply and the
     /// states to wait for as well.
-    pub async fn answer_and_confirm(&self, command: &Command, seq: Option<Seq>) -> CommandAnswer {
+    pub async fn answer_in_full(&self, command: &Command, seq: Option<Seq>) -> CommandAnswer {
         let phrase = Phrase::of(command);
         let pending = (!command.dry_run).then(|| self.pending(command));
         let stream = self.answer_stream(command, &phrase);
@@ -156,7 +156,7 @@ impl Pipeline {
             handled = handled.uncertain_where_refused();
         }
         handled = self.uncertain_where_late(command, handled);
-        let confirmation = handled.confirmation.take();
+        let report_wait = handled.report_wait.take();
         let durability = handled.durability;
         let earlier = std::mem::take(&mut handled.earlier);
         let reference = handled.reference.clone();
@@ -173,7 +173,7 @@ impl Pipeline {
         CommandAnswer {
             reply,
             payload,
-            confirmation,
+            report_wait,
         }
     }
 
@@ -294,12 +294,12 @@ impl Pipeline {
                 let earlier = self.states_before(&plan);
                 let since = now();
                 let dispatched = self.dispatch(command, seq, &plan, durability).await;
-                let confirmation = self.expected_states(command, (&plan, &dispatched), since);
+                let report_wait = self.expected_states(command, (&plan, &dispatched), since);
                 let speech = self.services.grammar.speech(request.phrase);
                 handled
                     .with_dispatched(plan, &dispatched, request.home, speech)
                     .with_earlier(earlier)
-                    .with_confirmation(confirmation)
+                    .with_report_wait(report_wait)
             }
         }
     }
@@ -311,12 +311,12 @@ impl Pipeline {
         command: &Command,
         published: (&Plan, &Dispatched),
         since: Instant,
-    ) -> Option<DeviceConfirmation> {
-        if !self.settings.confirm_by_device {
+    ) -> Option<ReportWait> {
+        if !self.settings.awaits_reports {
             return None;
         }
         let counters = &self.services.counters;
-        DeviceConfirmation::expected(&self.shared, counters, command, published, since)
+        ReportWait::expected(&self.shared, counters, command, published, since)
     }
 
     /// Finds the meaning of a command, from the cheapest source to the most expensive one.

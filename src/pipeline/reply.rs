@@ -6,10 +6,10 @@ use crate::command::Command;
 use crate::command::reply::{ActionIssue, ActionReport, Outcome, Refusal, Reply, Scheduled, Via};
 use crate::home::Home;
 use crate::home::permit::Plan;
-use crate::pipeline::device_confirmation::DeviceConfirmation;
 use crate::pipeline::dialogue::Earlier;
 use crate::pipeline::dispatch::Dispatched;
 use crate::pipeline::interpretation::{Interpretation, Reference};
+use crate::pipeline::report_wait::ReportWait;
 use crate::store::journal::{Durability, PlannedPublish};
 use crate::vocabulary::action::Action;
 use crate::vocabulary::speech::{Speech, fill, sentence};
@@ -21,7 +21,7 @@ pub struct CommandAnswer {
     /// The reply as it is sent.
     pub payload: Vec<u8>,
     /// The states of devices to wait for once it is sent, if any.
-    pub confirmation: Option<DeviceConfirmation>,
+    pub report_wait: Option<ReportWait>,
 }
 
 /// The success of a command, with the sentence for the speaker.
@@ -56,7 +56,7 @@ pub(super) struct Handled {
     /// The states before the command.
     pub(super) earlier: Vec<Earlier>,
     /// The states of devices to wait for once the reply is sent.
-    pub(super) confirmation: Option<DeviceConfirmation>,
+    pub(super) report_wait: Option<ReportWait>,
     /// The timer that the command has set.
     scheduled: Option<Box<Scheduled>>,
 }
@@ -72,7 +72,7 @@ impl Handled {
             durability: Durability::None,
             reference: Reference::default(),
             earlier: Vec::new(),
-            confirmation: None,
+            report_wait: None,
             scheduled: None,
         }
     }
@@ -116,9 +116,9 @@ impl Handled {
         Self { actions, ..self }
     }
 
-    pub(super) fn with_confirmation(self, confirmation: Option<DeviceConfirmation>) -> Self {
+    pub(super) fn with_report_wait(self, report_wait: Option<ReportWait>) -> Self {
         Self {
-            confirmation,
+            report_wait,
             ..self
         }
     }

@@ -20,5 +20,5 @@ pub struct PipelineSettings {
     /// The longest time a command waits for a model.
     pub model_timeout: Duration,
     /// Whether the states that devices report after a command are compared with the commanded ones.
-    pub confirm_by_device: bool,
+    pub awaits_reports: bool,
 }

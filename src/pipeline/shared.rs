@@ -30,7 +30,7 @@ use crate::schedule::timer::Timers;
 pub(super) const MAX_MODEL_REQUESTS: usize = 64;
 
 /// The most commands that wait for the states of their devices. Those beyond it have no event.
-const MAX_CONFIRMATIONS: usize = 256;
+const MAX_REPORT_WAITS: usize = 256;
 
 /// State shared by all pipelines from the first one to the one after the last reload.
 pub(super) struct Shared {
@@ -67,7 +67,7 @@ pub(super) struct Shared {
     /// Notified when a device has reported its state.
     pub(super) reported: Notify,
     /// Permits for commands that wait for the states of their devices.
-    pub(super) confirming: Arc<Semaphore>,
+    pub(super) report_waits: Arc<Semaphore>,
     /// True once no command may wait for a model any more.
     pub(super) stopping: watch::Sender<bool>,
     /// Hands messages to the broker connection.
@@ -98,7 +98,7 @@ impl Shared {
             aptitude: AptitudeTests::default(),
             model_waiters: ModelWaiters::default(),
             reported: Notify::new(),
-            confirming: Arc::new(Semaphore::new(MAX_CONFIRMATIONS)),
+            report_waits: Arc::new(Semaphore::new(MAX_REPORT_WAITS)),
             stopping: watch::Sender::new(false),
             publish,
         }

@@ -1,5 +1,5 @@
-//! The confirmation of a command by its devices. The reply is sent as soon as the broker has the
-//! messages; afterwards the state that each device reports is compared with the one it was
+//! The wait for the states of devices after a command. The reply is sent as soon as the broker has
+//! the messages; afterwards the state that each device reports is compared with the one it was
 //! commanded to.
 //!
 //! Knows no topics: the daemon publishes the event on the reply topic of the command.
@@ -33,8 +33,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// The most states that one command waits for. It is also the most an event lists.
 const MAX_STATES: usize = 64;
 
-/// The states that a command waits for.
-pub struct DeviceConfirmation {
+/// The wait for the states that devices report after a command.
+pub struct ReportWait {
     id: SharedStr,
     source: Source,
     seq: u64,
@@ -55,7 +55,7 @@ struct Expected {
     first: Option<f64>,
 }
 
-impl DeviceConfirmation {
+impl ReportWait {
     /// Returns the states to wait for after a plan was published at `since`; `None` where no device
     /// of the plan reports its state, or too many commands wait already.
     pub(super) fn expected(
@@ -65,7 +65,7 @@ impl DeviceConfirmation {
         (plan, dispatched): (&Plan, &Dispatched),
         since: Instant,
     ) -> Option<Self> {
-        let Ok(permit) = Arc::clone(&shared.confirming).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&shared.report_waits).try_acquire_owned() else {
             debug!(
                 command_id = command.id.as_str(),
                 "too many commands wait for their devices"
