@@ -54,8 +54,8 @@ enum CallResult<T> {
     Denied(Unavailable),
 }
 
-/// The calls at one provider.
-struct Attempt<T> {
+/// The calls of one request to one provider, of which one is in flight.
+struct ProviderCalls<T> {
     upstream: Arc<Upstream>,
     /// Attempts left at this provider, the one in flight included.
     attempts_left: u32,
@@ -74,7 +74,7 @@ struct Attempt<T> {
     call: CallFuture<T>,
 }
 
-impl<T> Attempt<T> {
+impl<T> ProviderCalls<T> {
     /// Returns whether the call is not late, or its answer has begun.
     fn may_answer(&self) -> bool {
         self.late_at > now() || self.has_begun.load(Ordering::Relaxed)
@@ -82,10 +82,9 @@ impl<T> Attempt<T> {
 }
 
 /// A wait for a slot, for the end of a probe or for the end of a rest.
-type PendingAttempt =
-    Pin<Box<dyn Future<Output = Option<(Arc<Upstream>, Option<CallSlot>)>> + Send>>;
+type PendingCall = Pin<Box<dyn Future<Output = Option<(Arc<Upstream>, Option<CallSlot>)>> + Send>>;
 
-enum AttemptEvent<T> {
+enum CallEvent<T> {
     Ended(usize, CallResult<T>),
     /// There is a slot at this provider, or its rest or probe has ended.
     Free(Arc<Upstream>, Option<CallSlot>),
@@ -116,8 +115,8 @@ pub(super) struct Failover<'a, T> {
     read: ReadAnswer<T>,
     end: Instant,
     untried: VecDeque<Arc<Upstream>>,
-    attempts: Vec<Attempt<T>>,
-    pending: Option<PendingAttempt>,
+    in_progress: Vec<ProviderCalls<T>>,
+    pending: Option<PendingCall>,
     /// Providers that were not available, and why.
     skipped: Vec<(Arc<Upstream>, Unavailable)>,
     /// Providers that were given up, and why, in order.
@@ -144,7 +143,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
             read,
             end,
             untried: order,
-            attempts: Vec::new(),
+            in_progress: Vec::new(),
             pending: None,
             skipped: Vec::new(),
             errors: Vec::new(),
@@ -169,15 +168,15 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
     pub(super) async fn run(mut self) -> Result<RoutedAnswer<T>, Refusal> {
         loop {
             let may_get_answer =
-                self.pending.is_some() || self.attempts.iter().any(Attempt::may_answer);
-            if !may_get_answer && !self.call_next() && self.attempts.is_empty() {
+                self.pending.is_some() || self.in_progress.iter().any(ProviderCalls::may_answer);
+            if !may_get_answer && !self.call_next() && self.in_progress.is_empty() {
                 self.report();
                 return Err(self.failure());
             }
             match self.event().await {
-                AttemptEvent::Ended(index, result) => {
-                    let attempt = self.attempts.swap_remove(index);
-                    if let Some(end) = self.handle_end(attempt, result) {
+                CallEvent::Ended(index, result) => {
+                    let calls = self.in_progress.swap_remove(index);
+                    if let Some(end) = self.handle_end(calls, result) {
                         if let Some(stream) = &self.stream {
                             stream.seal();
                         }
@@ -185,17 +184,17 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
                         return end;
                     }
                 }
-                AttemptEvent::Free(upstream, slot) => self.call_free(&upstream, slot),
-                AttemptEvent::NoneFree | AttemptEvent::Late => {}
+                CallEvent::Free(upstream, slot) => self.call_free(&upstream, slot),
+                CallEvent::NoneFree | CallEvent::Late => {}
             }
         }
     }
 
-    async fn event(&mut self) -> AttemptEvent<T> {
+    async fn event(&mut self) -> CallEvent<T> {
         let now = now();
-        let late_times = self.attempts.iter().map(|attempt| attempt.late_at);
+        let late_times = self.in_progress.iter().map(|calls| calls.late_at);
         let late_at = late_times.filter(|at| *at > now).min();
-        let attempts = &mut self.attempts;
+        let in_progress = &mut self.in_progress;
         let pending = &mut self.pending;
         let free = async {
             match pending {
@@ -211,15 +210,15 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         };
         tokio::select! {
             biased;
-            (result, index) = first_end(attempts) => AttemptEvent::Ended(index, result),
+            (result, index) = first_end(in_progress) => CallEvent::Ended(index, result),
             free = free => {
                 self.pending = None;
                 match free {
-                    Some((upstream, slot)) => AttemptEvent::Free(upstream, slot),
-                    None => AttemptEvent::NoneFree,
+                    Some((upstream, slot)) => CallEvent::Free(upstream, slot),
+                    None => CallEvent::NoneFree,
                 }
             }
-            () = late => AttemptEvent::Late,
+            () = late => CallEvent::Late,
         }
     }
 
@@ -243,7 +242,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
             return true;
         }
         let short_rest = self.context.settings.longest_pause;
-        self.attempts.is_empty()
+        self.in_progress.is_empty()
             && (self.wait_for_rest(short_rest)
                 || self.force()
                 || self.wait_for_rest(self.time_left())
@@ -419,9 +418,9 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
 
     /// Returns why the next provider in order is called.
     fn reason(&self) -> Reason {
-        let text = if self.attempts.iter().any(|attempt| attempt.is_hedged) {
+        let text = if self.in_progress.iter().any(|calls| calls.is_hedged) {
             "hedged"
-        } else if !self.attempts.is_empty() {
+        } else if !self.in_progress.is_empty() {
             "the provider before it is late"
         } else if !self.errors.is_empty() {
             "the provider before it failed"
@@ -444,11 +443,11 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         let begins = now();
         let permit = call.permit();
         self.log_start(&upstream, &call, &reason);
-        let is_parallel = !self.attempts.is_empty();
+        let is_parallel = !self.in_progress.is_empty();
         if is_parallel {
             self.context.shared.counters.provider_failovers.increment();
         }
-        if self.attempts.iter().any(|attempt| attempt.is_hedged) {
+        if self.in_progress.iter().any(|calls| calls.is_hedged) {
             self.context.shared.count_hedge();
         }
         let hedge_after = upstream.hedge_after().filter(|after| {
@@ -459,7 +458,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         let read = self.read;
         let (has_begun, tap) = self.tap();
         let call = Box::pin(async move { make(call, &prompt, within, tap, read).await });
-        self.attempts.push(Attempt {
+        self.in_progress.push(ProviderCalls {
             upstream,
             attempts_left: self.context.settings.attempts.get(),
             was_waited_for: reason.was_waited_for,
@@ -485,7 +484,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
             provider = &*upstream.name,
             because = reason.text,
             skipped = (!self.skipped.is_empty()).then(skipped),
-            beside = self.attempts.first().map(|first| &*first.upstream.name),
+            beside = self.in_progress.first().map(|first| &*first.upstream.name),
             after = self.last_error().map(tracing::field::display),
             within = ?self.time_left(),
             patience = ?permit.patience,
@@ -497,27 +496,27 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
     /// Ends the request, repeats the call, or gives the provider up.
     fn handle_end(
         &mut self,
-        mut attempt: Attempt<T>,
+        mut calls: ProviderCalls<T>,
         result: CallResult<T>,
     ) -> Option<Result<RoutedAnswer<T>, Refusal>> {
         let error = match result {
             CallResult::Answered(ReadCompletion { answer, usage }) => {
                 return Some(Ok(RoutedAnswer {
                     answer,
-                    provider: Arc::clone(&attempt.upstream.name),
-                    model: Arc::clone(&attempt.upstream.model),
+                    provider: Arc::clone(&calls.upstream.name),
+                    model: Arc::clone(&calls.upstream.model),
                     usage,
-                    trusted: attempt.upstream.settings.trusted,
-                    is_small: attempt.upstream.settings.is_small,
+                    trusted: calls.upstream.settings.trusted,
+                    is_small: calls.upstream.settings.is_small,
                 }));
             }
             CallResult::NotRepeated(error) => {
                 self.context.shared.refund_retry();
-                self.give_up(attempt, error);
+                self.give_up(calls, error);
                 return None;
             }
             CallResult::Denied(obstacle) => {
-                self.skip(attempt.upstream, obstacle);
+                self.skip(calls.upstream, obstacle);
                 return None;
             }
             CallResult::Failed(error) => error,
@@ -532,46 +531,46 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
             | Disposition::Unfit
             | Disposition::Skip
             | Disposition::Disable => {
-                self.give_up(attempt, error);
+                self.give_up(calls, error);
                 return None;
             }
         };
-        attempt.attempts_left -= 1;
-        let pause = after.max(attempt.backoff.next_jittered());
-        if self.should_repeat(&attempt, pause) && self.context.shared.may_retry() {
-            self.repeat(attempt, pause, error);
+        calls.attempts_left -= 1;
+        let pause = after.max(calls.backoff.next_jittered());
+        if self.should_repeat(&calls, pause) && self.context.shared.may_retry() {
+            self.repeat(calls, pause, error);
         } else {
-            self.give_up(attempt, error);
+            self.give_up(calls, error);
         }
         None
     }
 
-    fn should_repeat(&self, attempt: &Attempt<T>, pause: Duration) -> bool {
-        let took = now().saturating_duration_since(attempt.begins);
+    fn should_repeat(&self, calls: &ProviderCalls<T>, pause: Duration) -> bool {
+        let took = now().saturating_duration_since(calls.begins);
         let is_slow = took >= SLOW_FAILURE || pause > LONG_PAUSE;
-        let has_other = !self.attempts.is_empty() || self.is_any_available();
+        let has_other = !self.in_progress.is_empty() || self.is_any_available();
         let is_open = matches!(
-            attempt.upstream.unavailable(),
+            calls.upstream.unavailable(),
             Some(Unavailable::BreakerOpen(_))
         );
-        attempt.attempts_left > 0
+        calls.attempts_left > 0
             && !(is_slow && has_other)
             && !is_open
             && pause + SHORTEST_CALL <= self.time_left()
     }
 
-    fn repeat(&mut self, mut attempt: Attempt<T>, pause: Duration, error: ProviderError) {
-        debug!(provider = &*attempt.upstream.name, %error, ?pause, "calling provider again");
-        let upstream = Arc::clone(&attempt.upstream);
+    fn repeat(&mut self, mut calls: ProviderCalls<T>, pause: Duration, error: ProviderError) {
+        debug!(provider = &*calls.upstream.name, %error, ?pause, "calling provider again");
+        let upstream = Arc::clone(&calls.upstream);
         let prompt = Arc::clone(&self.prompt);
         let counters = Arc::clone(&self.context.shared.counters);
         let within = self.time_left().saturating_sub(pause);
         let read = self.read;
         let (has_begun, tap) = self.tap();
-        attempt.has_begun = has_begun;
-        attempt.begins = now() + pause;
-        attempt.late_at = attempt.begins + self.context.settings.patience;
-        attempt.call = Box::pin(async move {
+        calls.has_begun = has_begun;
+        calls.begins = now() + pause;
+        calls.late_at = calls.begins + self.context.settings.patience;
+        calls.call = Box::pin(async move {
             sleep(pause).await;
             match upstream.enter(&prompt, Override::Stall) {
                 Ok((slot, permit)) => {
@@ -582,7 +581,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
                 Err(_) => CallResult::NotRepeated(error),
             }
         });
-        self.attempts.push(attempt);
+        self.in_progress.push(calls);
     }
 
     /// Returns the receiver of the next call's parts, and the flag it sets.
@@ -597,18 +596,18 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         (has_begun, tap)
     }
 
-    fn give_up(&mut self, attempt: Attempt<T>, error: ProviderError) {
-        debug!(provider = &*attempt.upstream.name, %error, "provider given up for this request");
+    fn give_up(&mut self, calls: ProviderCalls<T>, error: ProviderError) {
+        debug!(provider = &*calls.upstream.name, %error, "provider given up for this request");
         if self.is_any_available() {
             self.context.shared.counters.provider_failovers.increment();
         }
-        let obstacle = attempt.upstream.unavailable();
+        let obstacle = calls.upstream.unavailable();
         if let Some(limit @ Unavailable::RateLimited(_)) = obstacle
-            && !attempt.was_waited_for
+            && !calls.was_waited_for
         {
-            self.skipped.push((Arc::clone(&attempt.upstream), limit));
+            self.skipped.push((Arc::clone(&calls.upstream), limit));
         }
-        self.errors.push((attempt.upstream, error));
+        self.errors.push((calls.upstream, error));
     }
 
     fn last_error(&self) -> Option<&ProviderError> {
@@ -624,9 +623,9 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
     /// Lets calls that have begun end by themselves.
     fn leave_late_calls(&mut self) {
         let now = now();
-        let begun = self.attempts.drain(..).filter(|call| call.begins <= now);
+        let begun = self.in_progress.drain(..).filter(|call| call.begins <= now);
         let calls: Vec<_> = begun
-            .map(|attempt| async move { drop(attempt.call.await) })
+            .map(|calls| async move { drop(calls.call.await) })
             .collect();
         self.context.shared.finish_in_background(calls);
     }
@@ -686,11 +685,11 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
 }
 
 /// Waits for the first call that ends; for ever where there is none.
-async fn first_end<T>(attempts: &mut [Attempt<T>]) -> (CallResult<T>, usize) {
-    if attempts.is_empty() {
+async fn first_end<T>(in_progress: &mut [ProviderCalls<T>]) -> (CallResult<T>, usize) {
+    if in_progress.is_empty() {
         return std::future::pending().await;
     }
-    let calls = attempts.iter_mut().map(|attempt| &mut attempt.call);
+    let calls = in_progress.iter_mut().map(|calls| &mut calls.call);
     let (result, index, _) = select_all(calls).await;
     (result, index)
 }
