@@ -40,7 +40,7 @@ pub(crate) fn start(
             .map_err(|error| error.to_string())?;
         let outside = Handles {
             notify: Notify::new(None),
-            told: received,
+            signals: received,
             log: Log::default(),
         };
         runtime

@@ -35,10 +35,10 @@ pub(super) fn run(location: &ConfigLocation) -> Result<Exit, Failure> {
         .map_err(|error| Failure::new(Exit::Internal, error))?;
     let ended: Result<(), Failure> = runtime.block_on(async {
         let signals = Signals::catch().map_err(|error| Failure::new(Exit::Internal, error))?;
-        let (tell, told) = mpsc::channel(8);
+        let (tell, receiver) = mpsc::channel(8);
         // The daemon is a task of its own: waking the outermost future costs a system call.
         let mut running = JoinSet::new();
-        running.spawn(daemon::run(config, Handles { notify, told, log }));
+        running.spawn(daemon::run(config, Handles { notify, signals: receiver, log }));
         tokio::select! {
             Some(ended) = running.join_next() => ended.map_err(|error| Failure::new(Exit::Internal, error))?.map_err(|error| Failure::new(exit_of(&error), error)),
             never = signals.forward(location, tell) => match never {},

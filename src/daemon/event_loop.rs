@@ -348,7 +348,7 @@ impl EventLoop {
             payload,
             identity: _,
         } = inbound;
-        let mut received = self.received(&command, topic, payload);
+        let mut received = self.journal_input(&command, topic, payload);
         received.packet = Some(ack_token.packet());
         let entry = self.task.journal.receive(received, connection, redelivery);
         let seq = match &entry {
@@ -357,7 +357,7 @@ impl EventLoop {
         };
         match entry {
             JournalEntry::New(seq) => {
-                self.number(&mut command, seq);
+                self.assign_seq(&mut command, seq);
                 debug!(
                     command_id = command.id.as_str(),
                     seq = command.seq,
@@ -387,7 +387,7 @@ impl EventLoop {
     }
 
     /// Notes the number of a command, and the deadline that it had when it was first received.
-    pub(super) fn number(&self, command: &mut Command, seq: Seq) {
+    pub(super) fn assign_seq(&self, command: &mut Command, seq: Seq) {
         command.seq = seq.number();
         if command.is_dated
             && let Some(left) = self.task.journal.remaining(seq)
@@ -397,7 +397,12 @@ impl EventLoop {
     }
 
     /// Returns the entry of a command for the journal.
-    pub(super) fn received(&self, command: &Command, topic: String, payload: Bytes) -> Received {
+    pub(super) fn journal_input(
+        &self,
+        command: &Command,
+        topic: String,
+        payload: Bytes,
+    ) -> Received {
         Received {
             topic,
             payload: payload.into(),

@@ -66,7 +66,7 @@ pub struct Handles {
     /// The service manager.
     pub notify: Notify,
     /// Requests to the daemon.
-    pub told: mpsc::Receiver<DaemonSignal>,
+    pub signals: mpsc::Receiver<DaemonSignal>,
     /// The log, whose filter a reload may change.
     pub log: Log,
 }
@@ -123,7 +123,7 @@ async fn serve<F: Future<Output = ()> + Send + 'static>(
 ) -> Result<(), DaemonError> {
     let Handles {
         notify,
-        told: mut signals,
+        mut signals,
         log,
     } = handles;
     let Storage {

@@ -543,11 +543,11 @@ impl EventLoop {
             ..
         } = inbound;
         let replica = Arc::clone(&self.pair.as_ref()?.replica);
-        let mut received = self.received(&command, topic, payload);
+        let mut received = self.journal_input(&command, topic, payload);
         received.identity = Some(identity.to_string());
         let entry = self.task.journal.receive_in_pair(received, redelivery);
         if let JournalEntry::New(seq) = entry {
-            self.number(&mut command, seq);
+            self.assign_seq(&mut command, seq);
             replica.track(seq, identity, Some(token));
             return Some((command, seq));
         }

@@ -95,7 +95,7 @@ pub(super) struct SimulatedHouse {
 }
 
 fn begin_life(folder: &Path, broker: SimulatedBroker) -> DaemonLife {
-    let (signals, told) = mpsc::channel(4);
+    let (signals, receiver) = mpsc::channel(4);
     let config = Config::load(&ConfigLocation::at(folder.join("sayso.toml"))).unwrap();
     let task = tokio::task::spawn_local(async move {
         let counters = Arc::new(Counters::default());
@@ -113,7 +113,7 @@ fn begin_life(folder: &Path, broker: SimulatedBroker) -> DaemonLife {
         };
         let handles = Handles {
             notify: Notify::new(None),
-            told,
+            signals: receiver,
             log: Log::default(),
         };
         let daemon = Box::pin(serve(config, handles, storage, finder, ends));

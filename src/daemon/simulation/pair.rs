@@ -60,7 +60,7 @@ pub(super) struct SimulatedPair {
 }
 
 fn begin_life(folder: &Path, broker: SimulatedBroker, node: usize) -> NodeLife {
-    let (signals, told) = mpsc::channel(4);
+    let (signals, receiver) = mpsc::channel(4);
     let config = Config::load(&ConfigLocation::at(folder.join("sayso.toml"))).unwrap();
     let settings = config.pair.clone().unwrap();
     let keep = config.mqtt.ttl + REMEMBERED_LONGER;
@@ -82,7 +82,7 @@ fn begin_life(folder: &Path, broker: SimulatedBroker, node: usize) -> NodeLife {
         let ends = pair_ends(connections.unwrap(), of_task, counters);
         let handles = Handles {
             notify: Notify::new(None),
-            told,
+            signals: receiver,
             log: Log::default(),
         };
         let daemon = Box::pin(serve(config, handles, storage, finder, ends));
