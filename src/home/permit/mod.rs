@@ -172,8 +172,10 @@ impl<'a> Gate<'a> {
         if action.op == Op::Query {
             let query = self.draft.state_query.as_ref();
             match resolved.both_targets(self.state, context.now) {
-                Some(targets) => targets.iter().for_each(|t| self.speech.answer(t, query)),
-                None => self.speech.answer(&resolved, query),
+                Some(targets) => targets
+                    .iter()
+                    .for_each(|t| self.speech.add_answer(t, query)),
+                None => self.speech.add_answer(&resolved, query),
             }
             return Ok(());
         }
@@ -181,7 +183,7 @@ impl<'a> Gate<'a> {
             TargetValue::Value(value) => Some(value),
             TargetValue::Unspecified => None,
             TargetValue::Unchanged(why) => {
-                self.speech.unchanged(resolved.device, why);
+                self.speech.add_unchanged(resolved.device, why);
                 return Ok(());
             }
         };
@@ -198,7 +200,8 @@ impl<'a> Gate<'a> {
             self.unconfirmed.push(change);
         }
         let power = self.power_on(&resolved, step.target_value.as_ref())?;
-        self.speech.done(&resolved, step.target_value.as_ref());
+        self.speech
+            .add_change(&resolved, step.target_value.as_ref());
         match power {
             Some((PowerOn::Before, power)) => self.plan.steps.extend([power, step]),
             Some((PowerOn::After, power)) => self.plan.steps.extend([step, power]),
@@ -280,7 +283,7 @@ impl<'a> Gate<'a> {
         let (Some(device), true) = (device, self.draft.scope > TargetScope::Named) else {
             return Err(denied);
         };
-        self.speech.left_out(device, &denied);
+        self.speech.add_left_out(device, &denied);
         self.first_denied.get_or_insert(denied);
         Ok(())
     }
@@ -298,7 +301,7 @@ impl<'a> Gate<'a> {
                 reported.is_some_and(|reported| reported == value)
             });
             if is_so != Some(true) {
-                self.speech.unfit(device, left.why);
+                self.speech.add_unfit(device, left.why);
             }
         }
     }
@@ -335,7 +338,7 @@ impl<'a> Gate<'a> {
         let (mut areas, mut risky) = (HashSet::new(), false);
         let mut names = Vec::new();
         for (step, device) in devices {
-            let starts = switches_on(step);
+            let starts = starts_something(step);
             if starts {
                 // Without an area nothing says that two devices are in one.
                 let place = device.area.as_ref().unwrap_or(&device.id);
@@ -356,7 +359,7 @@ impl<'a> Gate<'a> {
 }
 
 /// Returns whether a step starts, opens or heats something.
-fn switches_on(step: &Step) -> bool {
+fn starts_something(step: &Step) -> bool {
     match (&step.action.property, &step.target_value) {
         // A relative change turns nothing on.
         (Property::Brightness, _) if step.action.op != Op::Set => false,

@@ -65,7 +65,7 @@ pub(super) struct SpeechBuilder<'a> {
     /// Devices that have not reported a state.
     unheard: Vec<String>,
     /// Devices that were commanded while offline.
-    away: Vec<String>,
+    commanded_offline: Vec<String>,
     /// Devices that were asked about while offline.
     offline: Vec<String>,
     /// The actions not done, by sentence.
@@ -99,26 +99,26 @@ impl<'a> SpeechBuilder<'a> {
             findings: Vec::new(),
             unrecognized: Vec::new(),
             unheard: Vec::new(),
-            away: Vec::new(),
+            commanded_offline: Vec::new(),
             offline: Vec::new(),
             skipped: Groups::default(),
         }
     }
 
     /// Adds a change that will be published.
-    pub(super) fn done(&mut self, resolved: &Resolved<'a>, value: Option<&Value>) {
+    pub(super) fn add_change(&mut self, resolved: &Resolved<'a>, value: Option<&Value>) {
         let change = change_in_words(self.speech, resolved, value);
         self.done.add(change, resolved.device);
         // The command is published all the same: the report may be wrong, and the device may be
         // back at any moment.
         if resolved.is_offline {
             let name = the_device(self.speech, resolved.device);
-            push_once(&mut self.away, name);
+            push_once(&mut self.commanded_offline, name);
         }
     }
 
     /// Adds a relative change that changes nothing.
-    pub(super) fn unchanged(&mut self, device: &'a Device, why: Unchanged) {
+    pub(super) fn add_unchanged(&mut self, device: &'a Device, why: Unchanged) {
         let form = match why {
             Unchanged::Off => &self.speech.left_out.off,
             Unchanged::AtLimit => &self.speech.left_out.at_limit,
@@ -127,7 +127,7 @@ impl<'a> SpeechBuilder<'a> {
     }
 
     /// Adds a device that a collective phrase cannot command.
-    pub(super) fn left_out(&mut self, device: &'a Device, denied: &Denied) {
+    pub(super) fn add_left_out(&mut self, device: &'a Device, denied: &Denied) {
         let forms = &self.speech.left_out;
         let form = match denied {
             Denied::NotAllowed { .. } => &forms.not_allowed,
@@ -140,7 +140,7 @@ impl<'a> SpeechBuilder<'a> {
     }
 
     /// Adds a device that a collective phrase means and that cannot do it.
-    pub(super) fn unfit(&mut self, device: &'a Device, why: Unfit) {
+    pub(super) fn add_unfit(&mut self, device: &'a Device, why: Unfit) {
         let forms = &self.speech.left_out;
         let form = match why {
             Unfit::Incapable => &forms.incapable,
@@ -152,7 +152,7 @@ impl<'a> SpeechBuilder<'a> {
 
     /// Adds the answer to a question about one device. `query` is the form of a question about
     /// several.
-    pub(super) fn answer(&mut self, resolved: &Resolved<'_>, query: Option<&StateQuery>) {
+    pub(super) fn add_answer(&mut self, resolved: &Resolved<'_>, query: Option<&StateQuery>) {
         let device = resolved.device;
         if resolved.is_offline {
             push_once(&mut self.offline, the_device(self.speech, device));
@@ -207,7 +207,7 @@ impl<'a> SpeechBuilder<'a> {
         let forms = [
             (&speech.answer.unheard, &self.unheard),
             (&speech.state.offline, &self.offline),
-            (&speech.away, &self.away),
+            (&speech.away, &self.commanded_offline),
         ];
         for (form, devices) in forms {
             if !devices.is_empty() {
