@@ -171,9 +171,7 @@ impl Pipeline {
         let id = scheduled.id.as_ref().and_then(|id| id.parse().ok());
         if let (Some(id), Some(holds)) = (id, holds) {
             // From here on a change counts.
-            self.shared
-                .rule_states()
-                .became_true(id, holds, true, now());
+            self.shared.rule_states().begin(id, holds);
         }
         Ok((text, scheduled))
     }

@@ -33,14 +33,7 @@ impl RuleStates {
         at: Instant,
     ) -> bool {
         let Some(state) = self.0.get_mut(&id) else {
-            if self.0.len() >= MOST {
-                self.0.clear();
-            }
-            let state = RuleState {
-                was_true: is_true,
-                fired_at: None,
-            };
-            self.0.insert(id, state);
+            self.begin(id, is_true);
             return false;
         };
         let was_true = std::mem::replace(&mut state.was_true, is_true);
@@ -52,6 +45,23 @@ impl RuleStates {
             state.fired_at = Some(at);
         }
         fires
+    }
+
+    /// Notes whether the condition of a rule is true when the rule begins, so that the next change
+    /// fires it.
+    pub(super) fn begin(&mut self, id: TimerId, holds: bool) {
+        if let Some(known) = self.0.get_mut(&id) {
+            known.was_true = holds;
+            return;
+        }
+        if self.0.len() >= MOST {
+            self.0.clear();
+        }
+        let state = RuleState {
+            was_true: holds,
+            fired_at: None,
+        };
+        self.0.insert(id, state);
     }
 
     /// Forgets all states.
@@ -82,6 +92,11 @@ mod tests {
         assert!(states.became_true(1, true, false, at(21)));
         assert!(!states.became_true(1, false, false, at(30)));
         assert!(!states.became_true(1, true, true, at(40)), "retained");
+        states.begin(2, false);
+        assert!(
+            states.became_true(2, true, false, at(41)),
+            "after its begin"
+        );
         states.clear();
         assert!(
             !states.became_true(1, true, false, at(60)),
