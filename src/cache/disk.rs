@@ -210,7 +210,9 @@ impl Drafts {
             pages: Mutex::default(),
         };
         drafts.read_pages(millis(now)).map_err(io::Error::other)?;
-        drafts.take_over(store, now).map_err(io::Error::other)?;
+        drafts
+            .migrate_by_key(store, now)
+            .map_err(io::Error::other)?;
         Ok(drafts)
     }
 
@@ -499,7 +501,7 @@ impl Drafts {
     }
 
     /// Moves the drafts of an earlier version here, in the order of their times.
-    fn take_over(&self, store: &Store, now: SystemTime) -> sled::Result<()> {
+    fn migrate_by_key(&self, store: &Store, now: SystemTime) -> sled::Result<()> {
         let mut names = store.db.tree_names().into_iter();
         if !names.any(|name| name.as_ref() == TREE_BY_KEY.as_bytes()) {
             return Ok(());

@@ -49,7 +49,7 @@ impl EventLoop {
         if !self.declare(&new) {
             return;
         }
-        services.router.take_over();
+        services.router.apply_settings();
         let store = self.task.journal.store();
         let spending = store.and_then(|store| open_spending(&store));
         services.router.keep_spending(spending.as_ref());

@@ -96,7 +96,7 @@ impl Router {
 
     /// Puts the settings of this router into effect for the shared state. Providers that were
     /// disabled are called again.
-    pub fn take_over(&self) {
+    pub fn apply_settings(&self) {
         self.shared.spend.set_limits(self.settings.spend);
         for upstream in &self.upstreams {
             upstream.apply_reload(self.settings.patience);

@@ -785,7 +785,7 @@ async fn what_is_known_of_a_provider_outlives_a_reload_that_does_not_change_it()
             ..RouterSettings::default()
         })
         .unwrap();
-    renewed.take_over();
+    renewed.apply_settings();
     assert!(
         renewed
             .health()
@@ -1132,7 +1132,7 @@ async fn a_reload_ends_a_pause_but_not_a_rate_limit() {
             ..RouterSettings::default()
         })
         .unwrap();
-    renewed.take_over();
+    renewed.apply_settings();
     assert_eq!(&*ask(&renewed).await.unwrap().provider, "resting");
 }
 

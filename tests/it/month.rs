@@ -84,7 +84,7 @@ fn reloaded(router: &Router, providers: &[Settings], reloads: u32) -> Router {
         ..RouterSettings::default()
     };
     let renewed = router.renewed(settings).unwrap();
-    renewed.take_over();
+    renewed.apply_settings();
     renewed
 }
 

@@ -68,7 +68,7 @@ impl Adoption {
 
 /// Gives a declared device the capabilities of an announced one. It keeps its name, area, type and
 /// risks.
-pub(super) fn take_over(declared: &mut Device, announced: Device) {
+pub(super) fn bind(declared: &mut Device, announced: Device) {
     // A class of the operator's is more than a name that sounds like a gate.
     let is_guess = announced.is_door() && announced.class.is_none() && declared.class.is_some();
     let mut capabilities = announced.capabilities;

@@ -8,7 +8,7 @@ use crate::vocabulary::slug::Slug;
 
 use crate::discovery::announcement::{AnnouncedDevice, Origin};
 use crate::discovery::names;
-use crate::discovery::registry::adopt::{Adoption, take_over};
+use crate::discovery::registry::adopt::{Adoption, bind};
 use crate::discovery::registry::command_keys::{command_keys, command_roots};
 use crate::discovery::registry::compose::{DevicePart, KnownMembers, compose};
 use crate::discovery::registry::entry::RegistryEntry;
@@ -73,7 +73,7 @@ pub(super) fn assemble(
             continue;
         }
         let id = if let Some(index) = adoption.claim(&part, &devices, &mut conflicts) {
-            take_over(&mut devices[index], part.device);
+            bind(&mut devices[index], part.device);
             identifiers.place(&mut devices[index], part.area.as_deref());
             devices[index].id.clone()
         } else {

@@ -110,7 +110,7 @@ impl Journal {
                 is_logged: logged.contains(&number),
                 ..found
             };
-            self.take_over(found, last.running, shift, &mut recovered);
+            self.adopt_records(found, last.running, shift, &mut recovered);
         }
         for (number, record) in in_wal {
             let found = Found {
@@ -119,7 +119,7 @@ impl Journal {
                 is_changed: true,
                 is_logged: true,
             };
-            self.take_over(found, last.running, shift, &mut recovered);
+            self.adopt_records(found, last.running, shift, &mut recovered);
         }
         self.lock().has_recovered = true;
         recovered.unfinished.sort_by_key(|one| one.seq);
@@ -128,7 +128,13 @@ impl Journal {
     }
 
     /// Takes over one record. `running` is the command whose code ran when the earlier run ended.
-    fn take_over(&self, found: Found, running: Option<u64>, shift: i64, recovered: &mut Recovered) {
+    fn adopt_records(
+        &self,
+        found: Found,
+        running: Option<u64>,
+        shift: i64,
+        recovered: &mut Recovered,
+    ) {
         let Found {
             number, mut record, ..
         } = found;
