@@ -56,7 +56,7 @@ fn said_before(bench: &mut Criterion) {
     let key = |phrase| {
         recall.key(
             phrase,
-            composer.edition(&home),
+            composer.fingerprint(&home),
             rights_class(home.rights(), "panel"),
         )
     };

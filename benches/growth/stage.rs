@@ -83,7 +83,7 @@ fn fill(config: &Path, store: &Path, drafts: u32) -> Result<(), BenchError> {
     let on_disk = Drafts::open(&store, limits, SystemTime::now())?;
     let models = config.ask.models();
     let cache = DraftCache::new(&config.recall, models, Some(on_disk), Arc::default());
-    let fingerprint = Composer::default().edition(&config.home);
+    let fingerprint = Composer::default().fingerprint(&config.home);
     for draft in 0..drafts as usize {
         let phrase = Phrase::new(&draft_text(draft), None, None);
         let key = cache.key(&phrase, fingerprint, "*");

@@ -39,14 +39,14 @@ const LONGEST_PHRASE: usize = 512;
 const SEPARATOR: char = '\u{1f}';
 
 /// Digits of the fingerprint at the beginning of a key.
-const EDITION_LENGTH: usize = 16;
+const FINGERPRINT_LENGTH: usize = 16;
 
 /// Time for which drafts of an earlier home are kept: a device that is offline for an hour brings
 /// the same home back.
 const GRACE: Duration = Duration::from_hours(24);
 
 /// The most earlier homes remembered.
-const MOST_GENERATIONS: usize = 64;
+const MOST_FINGERPRINTS: usize = 64;
 
 /// Drafts on disk visited by one sweep, so that no command waits for it: all of 10,000 are visited
 /// within the hour.
@@ -65,7 +65,7 @@ pub struct DraftCache {
     /// The configured models, whose drafts are used.
     models: Mutex<Vec<String>>,
     tiers: DraftTiers,
-    generations: Mutex<HomeGenerations>,
+    fingerprints: Mutex<SeenFingerprints>,
     counters: Arc<Counters>,
 }
 
@@ -81,7 +81,7 @@ struct DraftTiers {
 
 /// Recent homes, and the position of the sweep of the disk.
 #[derive(Debug)]
-struct HomeGenerations {
+struct SeenFingerprints {
     begun: Instant,
     seen: HashMap<String, Instant>,
     cursor: u64,
@@ -109,7 +109,7 @@ impl DraftCache {
         counters: Arc<Counters>,
     ) -> Self {
         let memory = Mutex::new(Memory::new(settings.memory_entries, settings.memory_bytes));
-        let generations = Mutex::new(HomeGenerations {
+        let fingerprints = Mutex::new(SeenFingerprints {
             begun: Instant::now(),
             seen: HashMap::new(),
             cursor: 0,
@@ -122,7 +122,7 @@ impl DraftCache {
                 disk: Mutex::new(disk.map(Arc::new)),
                 remote: None,
             },
-            generations,
+            fingerprints,
             counters,
         }
     }
@@ -226,14 +226,14 @@ impl DraftCache {
 
     /// Returns the key of `phrase` from a source of the rights `class`, for the home with this
     /// fingerprint.
-    pub fn key(&self, phrase: &Phrase, edition: PromptFingerprint, class: &str) -> Key {
+    pub fn key(&self, phrase: &Phrase, fingerprint: PromptFingerprint, class: &str) -> Key {
         let area = phrase.area().unwrap_or_default();
         let language = phrase.language().unwrap_or_default();
         let parts = [class, area, language];
         let length: usize = parts.iter().map(|part| part.len() + 1).sum();
-        let mut key = String::with_capacity(EDITION_LENGTH + length + 1 + phrase.text().len());
+        let mut key = String::with_capacity(FINGERPRINT_LENGTH + length + 1 + phrase.text().len());
         // Writing to a string cannot fail.
-        let _ = write!(key, "{edition}");
+        let _ = write!(key, "{fingerprint}");
         for part in parts {
             key.push(SEPARATOR);
             key.extend(part.chars().map(|c| if c.is_control() { ' ' } else { c }));
@@ -335,7 +335,7 @@ impl DraftCache {
 
     /// Drops some of the drafts that have expired or belong to homes not seen for a day. Is called
     /// from time to time with the fingerprint of the present home.
-    pub fn sweep(&self, edition: PromptFingerprint) {
+    pub fn sweep(&self, fingerprint: PromptFingerprint) {
         let DraftTiers {
             memory,
             disk,
@@ -345,15 +345,15 @@ impl DraftCache {
         let now = Instant::now();
         memory.lock().expire(now);
         let Some(disk) = opened(disk) else { return };
-        let mut generations = self.generations();
-        generations.note(edition.to_string(), now);
-        let cursor = std::mem::take(&mut generations.cursor);
+        let mut fingerprints = self.fingerprints();
+        fingerprints.note(fingerprint.to_string(), now);
+        let cursor = std::mem::take(&mut fingerprints.cursor);
         let swept = disk.sweep_from(cursor, SWEPT_AT_ONCE, SystemTime::now(), |key| {
-            generations.was_seen(generation_of(key), now)
+            fingerprints.was_seen(fingerprint_of(key), now)
         });
         match swept {
             Ok(swept) => {
-                generations.cursor = swept.next.unwrap_or_default();
+                fingerprints.cursor = swept.next.unwrap_or_default();
                 if swept.dropped > 0 {
                     debug!(
                         dropped = swept.dropped,
@@ -456,8 +456,8 @@ impl DraftCache {
         self.models.lock()
     }
 
-    fn generations(&self) -> MutexGuard<'_, HomeGenerations> {
-        self.generations.lock()
+    fn fingerprints(&self) -> MutexGuard<'_, SeenFingerprints> {
+        self.fingerprints.lock()
     }
 
     fn fault(&self, error: &sled::Error) {
@@ -478,25 +478,25 @@ impl AsRef<str> for Key {
     }
 }
 
-impl HomeGenerations {
-    fn note(&mut self, generation: String, now: Instant) {
-        self.seen.insert(generation, now);
+impl SeenFingerprints {
+    fn note(&mut self, fingerprint: String, now: Instant) {
+        self.seen.insert(fingerprint, now);
         self.seen
             .retain(|_, at| now.saturating_duration_since(*at) < GRACE);
-        if self.seen.len() > MOST_GENERATIONS {
+        if self.seen.len() > MOST_FINGERPRINTS {
             let oldest = self
                 .seen
                 .iter()
                 .min_by_key(|(_, at)| **at)
-                .map(|(generation, _)| generation.clone());
-            oldest.and_then(|generation| self.seen.remove(&generation));
+                .map(|(fingerprint, _)| fingerprint.clone());
+            oldest.and_then(|fingerprint| self.seen.remove(&fingerprint));
         }
     }
 
     /// Returns whether the home was seen within the grace period. Within that period after the
     /// start, it returns true for every home, because an earlier run may have seen it.
-    fn was_seen(&self, generation: &str, now: Instant) -> bool {
-        self.seen.contains_key(generation) || now.saturating_duration_since(self.begun) < GRACE
+    fn was_seen(&self, fingerprint: &str, now: Instant) -> bool {
+        self.seen.contains_key(fingerprint) || now.saturating_duration_since(self.begun) < GRACE
     }
 }
 
@@ -556,7 +556,7 @@ fn is_in_words(draft: &Draft) -> bool {
     draft.speech.is_some() && draft.actions.is_empty()
 }
 
-fn generation_of(key: &str) -> &str {
+fn fingerprint_of(key: &str) -> &str {
     key.split(SEPARATOR).next().unwrap_or_default()
 }
 

@@ -378,7 +378,7 @@ impl Pipeline {
     /// Returns the key under which the draft of a phrase from `source` is cached.
     fn draft_key(&self, phrase: &Phrase, home: &Home, source: &str) -> Key {
         let class = rights_class(home.rights(), source);
-        let fingerprint = self.services.composer.edition(home);
+        let fingerprint = self.services.composer.fingerprint(home);
         self.services.cache.key(phrase, fingerprint, class)
     }
 
@@ -551,7 +551,7 @@ impl Pipeline {
     /// for a large home.
     pub fn prepare(&self, home: &Home) {
         self.services.grammar.prepare(home);
-        self.services.composer.edition(home);
+        self.services.composer.fingerprint(home);
     }
 
     /// Takes in a message from a state topic. States that cannot be read in time are unknown from
@@ -616,7 +616,7 @@ impl Pipeline {
 
     /// Removes expired entries from the cache; to be called from time to time.
     pub fn sweep(&self) {
-        let fingerprint = self.services.composer.edition(&self.home());
+        let fingerprint = self.services.composer.fingerprint(&self.home());
         self.services.cache.sweep(fingerprint);
     }
 }

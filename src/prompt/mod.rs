@@ -130,7 +130,7 @@ impl Composer {
     }
 
     /// Returns the fingerprint of `home`, computed once for each revision.
-    pub fn edition(&self, home: &Home) -> PromptFingerprint {
+    pub fn fingerprint(&self, home: &Home) -> PromptFingerprint {
         let known = *self.fingerprint.lock();
         match known {
             Some((revision, fingerprint)) if revision == home.revision() => fingerprint,
