@@ -190,7 +190,7 @@ impl DraftPages {
     }
 
     /// Begins the next page.
-    fn turn(&mut self) {
+    fn begin_next_page(&mut self) {
         self.open += 1;
         self.line_count = 0;
         self.lines.clear();
@@ -303,8 +303,8 @@ impl Drafts {
                 return Ok(SweepResult { next, dropped });
             }
             visited += records(&lines).count();
-            let is_over = |header: &DraftHeader| header.until <= now || !of_use(&header.key);
-            dropped += self.remove_from(page, &lines, is_over)?.len();
+            let is_dropped = |header: &DraftHeader| header.until <= now || !of_use(&header.key);
+            dropped += self.remove_from(page, &lines, is_dropped)?.len();
         }
         let next = None;
         Ok(SweepResult { next, dropped })
@@ -384,7 +384,7 @@ impl Drafts {
             self.write_open(&mut pages)?;
         }
         if is_full {
-            pages.turn();
+            pages.begin_next_page();
         }
         self.drop_oldest(&mut pages)
     }
@@ -415,14 +415,14 @@ impl Drafts {
         &self,
         page: u64,
         lines: &[u8],
-        is_over: impl Fn(&DraftHeader) -> bool,
+        is_dropped: impl Fn(&DraftHeader) -> bool,
     ) -> sled::Result<Vec<String>> {
         let headers = records(lines).filter_map(DraftHeader::of);
-        let mut over: Vec<_> = headers.filter(is_over).collect();
+        let mut dropped: Vec<_> = headers.filter(is_dropped).collect();
         let mut pages = self.pages.lock();
-        over.retain(|header| pages.forget(page, &header.key));
+        dropped.retain(|header| pages.forget(page, &header.key));
         self.rewrite(&mut pages, page)?;
-        let keys = over.into_iter().map(|header| header.key.into_owned());
+        let keys = dropped.into_iter().map(|header| header.key.into_owned());
         Ok(keys.collect())
     }
 
