@@ -196,7 +196,8 @@ impl Spans {
             .chain(own)
         {
             let (length, sense) = with_half(input, (length, sense), lexicon);
-            if length < longest {
+            let is_number = matches!(sense, Sense::Number(_));
+            if length < longest || is_number && is_half_of_nothing(input, length, lexicon) {
                 continue;
             }
             if length > longest {
@@ -379,6 +380,16 @@ fn distribute_name(input: &mut Vec<&str>, lexicon: &Lexicon, names: &Names) {
         }
         at += 1;
     }
+}
+
+/// Returns whether the first words are a half that is not followed by a unit: "medio grado" is one of
+/// a degree, and "medio volumen" is no number.
+fn is_half_of_nothing(input: &[&str], length: usize, lexicon: &Lexicon) -> bool {
+    let (half, behind) = input.split_at(length);
+    let number = lexicon.numbers.get(half.join(" ").as_str());
+    let is_half = number.is_some_and(|number| (number - 0.5).abs() < 0.01);
+    let is_unit = |(_, sense)| matches!(sense, Sense::Unit(_));
+    is_half && (behind.is_empty() || !lexicon.senses(behind).any(is_unit))
 }
 
 /// Returns a number of several words together with the half behind it: "dix-neuf et demi".
