@@ -291,6 +291,12 @@ impl<'f> Table<'f> {
         self.peek(key).is_some()
     }
 
+    /// Returns true if the key exists and its value is a table.
+    pub(super) fn has_table(&self, key: &str) -> bool {
+        self.peek(key)
+            .is_some_and(|value| value.get_ref().is_table())
+    }
+
     /// Marks every key as known, so that none is reported as unknown.
     pub(super) fn mark_all_known(&self) {
         self.known.borrow_mut().extend(

@@ -57,6 +57,8 @@ const SYSTEM_STATE: &str = "/var/lib/sayso";
 const READ_BEFORE: &str = "it was read before; put it back, or restart sayso without it";
 const HOME_ARGUMENT: &str =
     "it is given with --home; give the right path, or omit --home to use the one in the config";
+const HOME_TABLE: &str = "in this file it is the path of the home file, such as home = \
+    \"home.toml\": move the table [home] to that file";
 const HOME_KEY: &str = "it is set by `home` in the config; correct the path there, which is \
     relative to the config, or remove the key";
 
@@ -254,6 +256,11 @@ fn named_home(
 ) -> Option<PathBuf> {
     if location.needs.only_section().is_some() {
         return None;
+    }
+    if root.has_table("home") {
+        root.mark_known("home");
+        root.report("home", HOME_TABLE);
+        return location.home.clone();
     }
     let configured = root.text("home").map(|name| folders.beside.join(name));
     location.home.clone().or(configured)
