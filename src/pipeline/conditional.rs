@@ -16,7 +16,7 @@ use crate::home::state::Observation;
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::{Interpretation, Request};
 use crate::pipeline::reply::{Handled, Success};
-use crate::pipeline::timed::{DueTime, lasting_in_words, scheduled_in_words};
+use crate::pipeline::timed::{DueTime, lasting_in_words, scheduled_in_words, with_replaced};
 use crate::schedule::moment;
 use crate::schedule::sun::{SunEvent, sun};
 use crate::schedule::timer::{Due, Task};
@@ -168,6 +168,7 @@ impl Pipeline {
         let known = due.condition.as_ref();
         let holds = known.and_then(|condition| self.holds(condition, request.home));
         let scheduled = self.add_timer(request.command, task, due).await?;
+        let text = with_replaced(speech, text, &scheduled);
         let id = scheduled.id.as_ref().and_then(|id| id.parse().ok());
         if let (Some(id), Some(holds)) = (id, holds) {
             // From here on a change counts.

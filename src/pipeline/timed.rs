@@ -28,7 +28,7 @@ use crate::store::journal::Seq;
 use crate::vocabulary::action::{Action, Draft, Op, TargetScope};
 use crate::vocabulary::condition::{Condition, ConditionMode};
 use crate::vocabulary::shared_str::SharedStr;
-use crate::vocabulary::speech::{Speech, fill};
+use crate::vocabulary::speech::{Speech, fill, sentence};
 use crate::vocabulary::timing::{Recurrence, Span, TimeOfDay, TimePoint, Timing, Weekdays};
 use crate::vocabulary::{Property, Value};
 
@@ -87,9 +87,12 @@ impl Pipeline {
         let time = lasting_in_words(speech, interpretation.draft.lasting, time);
         let sentence = scheduled_in_words(speech, &plan, &time);
         match self.add_timer(request.command, task, due).await {
-            Ok(scheduled) => handled
-                .with_scheduled(scheduled)
-                .with_result(Ok(Success::Done(sentence))),
+            Ok(scheduled) => {
+                let text = with_replaced(speech, sentence, &scheduled);
+                handled
+                    .with_scheduled(scheduled)
+                    .with_result(Ok(Success::Done(text)))
+            }
             Err(refusal) => handled.with_result(Err(refusal)),
         }
     }
@@ -151,9 +154,10 @@ impl Pipeline {
         }
         self.shared.timers().release(timer);
         self.shared.timers_changed.notify_one();
+        let text = with_replaced(speech, sentence, &scheduled);
         handled
             .with_scheduled(scheduled)
-            .with_result(Ok(Success::Done(sentence)))
+            .with_result(Ok(Success::Done(text)))
     }
 
     /// Refuses a command for later that could not be taken back after its time.
@@ -625,6 +629,14 @@ pub(super) fn scheduled_in_words(speech: &Speech, plan: &Plan, time: &str) -> St
     };
     let sentence = fill(&speech.time.scheduled, &[("what", what), ("time", time)]);
     format!("{sentence}. {rest}").trim_end().to_owned()
+}
+
+/// Returns the text of a reply about a timer, with the sentence about the one that it replaces.
+pub(super) fn with_replaced(speech: &Speech, text: String, scheduled: &Scheduled) -> String {
+    match scheduled.replaced {
+        Some(_) => format!("{text} {}", sentence(&speech.time.replaced)),
+        None => text,
+    }
 }
 
 /// Returns the recurrence of a repeated command in words: "on weekdays at 07:00", "every 2 h".

@@ -40,6 +40,10 @@ const FIRST_UNRESTORED: TimerId = 1_000_000;
 /// A timer that fires so little late is not late.
 const PUNCTUAL: Duration = Duration::from_secs(2);
 
+/// The same words for a time of the clock, this much apart, mean the same time: "in two days" ends
+/// some seconds later the second time.
+const SAID_AGAIN: Duration = Duration::from_secs(60);
+
 /// The clocks at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clocks {
@@ -429,6 +433,25 @@ fn have_same_recurrence(one: &Timer, other: &Timer) -> bool {
     }
 }
 
+/// Returns whether a new timer has the due time of an earlier one. The same delay in the same words
+/// is begun again, also one of some days, which ends at a time of the clock. A timer of another time
+/// waits beside it. The end of "for ten minutes" is always moved: a device has one.
+fn have_same_due(earlier: &Timer, new: &Timer) -> bool {
+    let is_said_again = earlier.text == new.text;
+    match (&earlier.due, &new.due) {
+        _ if matches!(new.task, Task::Revert { .. }) => true,
+        // The next time of a rule depends on the moment at which it is set.
+        _ if new.repeat.is_some() => true,
+        (Due::State { .. }, Due::State { .. }) => true,
+        (Due::Delay { .. }, Due::Delay { .. }) => is_said_again,
+        (Due::At { wall_ms: earlier }, Due::At { wall_ms: new }) => {
+            let apart = earlier.abs_diff(*new);
+            apart == 0 || (is_said_again && u128::from(apart) < SAID_AGAIN.as_millis())
+        }
+        _ => false,
+    }
+}
+
 /// One occurrence of a repeated command, and the next one.
 struct Occurrence {
     due: Due,
@@ -566,8 +589,9 @@ impl Timers {
         all.find(|timer| timer.occurrence_of.is_none() && is_it(timer))
     }
 
-    /// Adds a timer. One of the same source for the same actions is replaced and returned, unless it
-    /// is due: it is carried out as soon as the disk allows, however soon the next one is set.
+    /// Adds a timer. One of the same source for the same actions at the same time is replaced and
+    /// returned, unless it is due: it is carried out as soon as the disk allows, however soon the
+    /// next one is set.
     ///
     /// # Errors
     /// When the source, or all together, have too many.
@@ -583,6 +607,7 @@ impl Timers {
                 && other.source == timer.source
                 && other.task == timer.task
                 && have_same_recurrence(other, &timer)
+                && have_same_due(other, &timer)
                 && other.condition == timer.condition
                 && other.occurrence_of.is_none()
                 && !timer.task.is_signal()
@@ -1193,6 +1218,36 @@ mod tests {
         }
         assert_eq!(add("e", "0"), Err(TooManyTimers::InTotal));
         assert_eq!(timers.pending.len(), MAX_TIMERS);
+    }
+
+    #[test]
+    fn a_timer_of_another_due_time_is_not_replaced() {
+        let mut timers = Timers::default();
+        let mut add = |text: &str, due: Due| {
+            let timer = Timer {
+                text: text.to_owned(),
+                ..timer("a", "0", due)
+            };
+            timers.add(timer, &now(SET, 50, "a")).unwrap()
+        };
+        let at = |seconds: i64| Due::At {
+            wall_ms: (SET + seconds) * 1000,
+        };
+        let after = |delay: u64, since: u64| {
+            let now = now(SET, 50 + since, "a");
+            Due::after(seconds(delay), &now)
+        };
+        assert_eq!(add("at six", at(6)), (1, None));
+        assert_eq!(add("at nine", at(900)), (2, None));
+        assert_eq!(add("once more at six", at(6)), (3, Some(1)));
+        assert_eq!(add("in ten minutes", after(600, 0)), (4, None));
+        assert_eq!(add("in ten minutes", after(600, 9)), (5, Some(4)));
+        assert_eq!(add("in twenty minutes", after(1200, 9)), (6, None));
+        assert_eq!(add("in two days", at(172_800)), (7, None));
+        assert_eq!(add("in two days", at(172_805)), (8, Some(7)));
+        // The same words on another day are another time.
+        assert_eq!(add("tomorrow at six", at(86_400)), (9, None));
+        assert_eq!(add("tomorrow at six", at(186_400)), (10, None));
     }
 
     #[test]

@@ -134,6 +134,8 @@ forms! {
         tomorrow = "tomorrow at {time}",
         /// A time of another day: `{date}`, `{time}`.
         on = "on {date} at {time}",
+        /// The command replaces an equal one that waits.
+        replaced = "It replaces the earlier command",
         /// The time is over.
         past = "That time is over already",
         /// The time is too far away: `{days}`.

@@ -204,10 +204,15 @@ async fn timers_are_listed_changed_and_cancelled() {
         pasta["scheduled"]["actions"].as_array().unwrap().is_empty(),
         "{pasta}"
     );
-    let again = scheduled(&mut stage, "turn off the kitchen light in two hours").await;
+    let again = scheduled(&mut stage, "turn off the kitchen light in one hour").await;
     assert_eq!(
         again["scheduled"]["replaced"], light_timer["scheduled"]["id"],
         "an equal command replaces its timer: {again}"
+    );
+    let speech = again["speech"].as_str().unwrap();
+    assert!(
+        speech.ends_with("It replaces the earlier command."),
+        "{again}"
     );
     let list = stage.say("list my timers").await;
     let speech = list["speech"].as_str().unwrap().to_lowercase();
