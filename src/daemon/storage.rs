@@ -89,17 +89,7 @@ fn open_store(settings: &store::Settings) -> Result<Option<Arc<Store>>, StoreErr
     };
     match store::open(settings, path) {
         Ok(store) => {
-            if let Some(aside) = &store.set_aside {
-                warn!(
-                    aside = %aside.display(),
-                    "the store could not be read: it is put aside, and an empty one is used"
-                );
-            } else if store.lost {
-                warn!(
-                    path = %path.display(),
-                    "nothing in the store could be read: an empty one is used"
-                );
-            }
+            store.log_losses();
             Ok(Some(Arc::new(store)))
         }
         Err(error @ StoreError::InUse { .. }) => Err(error),

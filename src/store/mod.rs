@@ -97,13 +97,15 @@ pub struct Store {
 static OPENING: Mutex<Option<PathBuf>> = Mutex::new(None);
 
 /// Sets a store aside if the process panics while it is opened, so that the next start does not end
-/// in the same way; returns where it is now. For the panic hook.
+/// in the same way; returns where it is now. A store on a full disk stays where it is: the next
+/// start does not open it. For the panic hook.
 pub fn set_aside_after_panic() -> Option<PathBuf> {
     set_aside_opening(&OPENING)
 }
 
 fn set_aside_opening(opening: &Mutex<Option<PathBuf>>) -> Option<PathBuf> {
     let path = opening.try_lock()?.take()?;
+    check_room_at(&path).ok()?;
     set_aside(&path).ok()
 }
 
@@ -133,6 +135,11 @@ pub fn open(settings: &Settings, path: &Path) -> Result<Store, StoreError> {
         path: path.to_owned(),
         source,
     })?;
+    // sled opened on a full disk loses what it has: a store without room is not touched.
+    check_room_at(path).map_err(|source| StoreError::Unusable {
+        path: path.to_owned(),
+        source,
+    })?;
     let had_data = fs::metadata(path.join("db")).is_ok_and(|file| file.len() > 0);
     match open_once(settings, path) {
         Ok(db) => Store::new(db, settings, path, had_data),
@@ -146,7 +153,9 @@ pub fn open(settings: &Settings, path: &Path) -> Result<Store, StoreError> {
             })
         }
         Err(_) => {
-            let aside = set_aside(path).map_err(|e| StoreError::Unusable {
+            // The disk may have filled meanwhile: then the store is not damaged.
+            let aside = check_room_at(path).and_then(|()| set_aside(path));
+            let aside = aside.map_err(|e| StoreError::Unusable {
                 path: path.to_owned(),
                 source: e,
             })?;
@@ -236,6 +245,25 @@ fn check_room(file: &fs::File, bytes: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// Checks that the disk of a folder, which need not exist yet, has room to open a store in it.
+///
+/// # Errors
+/// When it has not.
+fn check_room_at(path: &Path) -> io::Result<()> {
+    let existing = path.ancestors().find_map(|folder| {
+        let folder = match folder.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => folder,
+        };
+        fs::File::open(folder).ok()
+    });
+    match existing {
+        Some(folder) => check_room(&folder, 0),
+        // Opening the store reports what is wrong with the folder.
+        None => Ok(()),
+    }
+}
+
 /// Returns whether the disk of a store accepts data.
 fn is_writable(path: &Path) -> bool {
     let trial = path.join("trial");
@@ -282,6 +310,21 @@ impl Store {
             #[cfg(test)]
             timer_kill: Arc::default(),
         })
+    }
+
+    /// Logs what was lost when the store was opened.
+    pub(crate) fn log_losses(&self) {
+        if let Some(aside) = &self.set_aside {
+            tracing::warn!(
+                aside = %aside.display(),
+                "the store could not be read: it is put aside, and an empty one is used"
+            );
+        } else if self.lost {
+            tracing::warn!(
+                path = %self.path.display(),
+                "nothing in the store could be read: an empty one is used"
+            );
+        }
     }
 
     /// Returns the tree with this name. It may be kept: the store releases it when it fails.

@@ -139,3 +139,36 @@ async fn timers_of_the_time_without_a_store_survive_and_cancelled_ones_do_not_re
     assert!(has("pasta") && has("tea") && has("egg"), "{list}");
     assert!(!has("kitchen"), "a cancelled timer is back: {list}");
 }
+
+#[tokio::test]
+async fn a_store_that_is_opened_on_a_full_disk_keeps_its_timers() {
+    let Some(disk) = SmallDisk::mount("size=8m") else {
+        return;
+    };
+    let mut stage = Scene::new()
+        .without_store()
+        .with(&format!(
+            "[store]\npath = '{}'",
+            disk.path().join("store").display()
+        ))
+        .start()
+        .await;
+    let early = stage
+        .say("turn off the kitchen light every day at seven am")
+        .await;
+    assert!(early["scheduled"]["id"].is_string(), "{early}");
+    stage.daemon.signal("TERM");
+    stage.daemon.ended(PATIENCE).await;
+    disk.fill();
+    stage.daemon = Daemon::start(&stage.place);
+    stage.daemon.says("connected to the broker", PATIENCE).await;
+    disk.free();
+    stage.daemon.says("the store works again", PATIENCE).await;
+    let list = stage.say("list my timers").await;
+    let speech = list["speech"].as_str().unwrap_or_default();
+    assert!(speech.contains("kitchen light"), "{list}");
+    let entries = std::fs::read_dir(disk.path()).unwrap();
+    let names = entries.flatten().map(|entry| entry.file_name());
+    let broken = names.filter(|name| name.to_string_lossy().contains("broken"));
+    assert_eq!(broken.count(), 0, "{}", stage.daemon.log());
+}

@@ -114,6 +114,7 @@ async fn close(old: Disk) {
 /// are those of this run, which are written again now, or older.
 fn open_empty(settings: &Settings, path: &Path, is_first_time: bool) -> io::Result<Reopened> {
     let (store, was_copied) = open_again(settings, path).map_err(io::Error::other)?;
+    store.log_losses();
     let disk = Disk::new(Arc::new(store))?;
     if !is_first_time {
         disk.clear()?;
