@@ -45,6 +45,7 @@ impl TimerTask {
                 changed = self.pipeline.changed() => if changed.is_err() { return },
                 // Behind the write of a disk that hangs.
                 () = pipeline.write_timers(), if !is_written => {}
+                () = pipeline.until_write_is_repeated() => {}
             }
             is_written = pipeline.write_due_timers().await;
             for (timer, late) in pipeline.take_due() {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::timer_writes::TimerWrite;
@@ -18,6 +18,9 @@ const PATIENCE_OF_DUE: Duration = Duration::from_secs(2);
 /// Time after which a command no longer waits for a write: as long as it would wait for the
 /// journal.
 const PATIENCE_OF_COMMANDS: Duration = Duration::from_secs(5);
+
+/// Time after which a write that failed is repeated.
+const REPEAT_WRITE: Duration = Duration::from_secs(5);
 
 impl Pipeline {
     /// Writes the timers that have changed to the disk. Without a store they are in memory only, as
@@ -60,6 +63,16 @@ impl Pipeline {
         }
     }
 
+    /// Waits until timers that could not be written are to be written again: for ever where there
+    /// are none.
+    pub async fn until_write_is_repeated(&self) {
+        if self.shared.timer_writes.has_failed() {
+            tokio::time::sleep(REPEAT_WRITE).await;
+        } else {
+            std::future::pending().await
+        }
+    }
+
     /// Writes the timers that have changed, for a timer that is due; returns whether that is done.
     pub async fn write_due_timers(&self) -> bool {
         self.write_timers_within(PATIENCE_OF_DUE).await
@@ -78,9 +91,21 @@ impl Pipeline {
         let Some(write) = current else {
             return;
         };
-        if let Err(error) = self.shared.timer_writes.end(write).await {
-            warn!(%error, "a timer could not be written: it does not survive a restart");
-            self.shared.timers().mark_changed(write.timers.drain(..));
+        let writes = &self.shared.timer_writes;
+        match writes.end(write).await {
+            Ok(()) if writes.note_failed(false) => info!("the changed timers are written"),
+            Ok(()) => {}
+            Err(error) => {
+                if !writes.note_failed(true) {
+                    warn!(
+                        %error,
+                        "changed timers could not be written, and the write is repeated until it \
+                        succeeds: after a restart before that, new ones are missing, and cancelled \
+                        or finished ones are back"
+                    );
+                }
+                self.shared.timers().mark_changed(write.timers.drain(..));
+            }
         }
         *current = None;
     }

@@ -1,6 +1,7 @@
 //! The write of timers in progress, and the time since it began.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
@@ -15,6 +16,8 @@ pub(super) struct TimerWrites {
     /// The write in progress. It stays here where nobody waits for it any more, so that the next
     /// one does not pass it.
     pub(super) current: Mutex<Option<TimerWrite>>,
+    /// Whether the last write failed.
+    has_failed: AtomicBool,
     /// Time at which the write in progress began.
     began: watch::Sender<Option<Instant>>,
 }
@@ -42,6 +45,16 @@ impl TimerWrites {
         let written = (&mut write.task).await;
         self.began.send_replace(None);
         written.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+
+    /// Notes whether the last write failed; returns whether the one before it did.
+    pub(super) fn note_failed(&self, has_failed: bool) -> bool {
+        self.has_failed.swap(has_failed, Relaxed)
+    }
+
+    /// Returns whether the last write failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed.load(Relaxed)
     }
 
     /// Waits until the write in progress has taken longer than this.

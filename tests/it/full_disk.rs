@@ -172,3 +172,41 @@ async fn a_store_that_is_opened_on_a_full_disk_keeps_its_timers() {
     let broken = names.filter(|name| name.to_string_lossy().contains("broken"));
     assert_eq!(broken.count(), 0, "{}", stage.daemon.log());
 }
+
+#[tokio::test]
+async fn a_timer_that_is_cancelled_on_a_full_disk_does_not_return() {
+    let Some(disk) = SmallDisk::mount("size=8m") else {
+        return;
+    };
+    let mut stage = Scene::new()
+        .without_store()
+        .with(&format!(
+            "[store]\npath = '{}'",
+            disk.path().join("store").display()
+        ))
+        .start()
+        .await;
+    let early = stage
+        .say("turn off the kitchen light every day at seven am")
+        .await;
+    assert!(early["scheduled"]["id"].is_string(), "{early}");
+    disk.fill();
+    stage.say("cancel all timers").await;
+    disk.free();
+    // Nothing else happens to timers. Either their write fails, or the store as a whole.
+    let works_again = ["the changed timers are written", "the store works again"];
+    let end = tokio::time::Instant::now() + PATIENCE;
+    let mut log = stage.daemon.log();
+    while !works_again.iter().any(|line| log.contains(line)) {
+        assert!(tokio::time::Instant::now() < end, "{log}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        log = stage.daemon.log();
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    stage.daemon.signal("KILL");
+    stage.daemon.ended(PATIENCE).await;
+    stage.daemon = Daemon::start(&stage.place);
+    stage.daemon.says("connected to the broker", PATIENCE).await;
+    let list = stage.say("list my timers").await;
+    assert_eq!(list["speech"], "Nothing is scheduled.", "{list}");
+}
