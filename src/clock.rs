@@ -17,7 +17,7 @@ use tokio::io::unix::AsyncFd;
 
 /// The time from 1970 to 2025-01-01T00:00Z. A wall clock before it was never set: a gateway without
 /// a battery starts in 1970.
-pub const EARLIEST_BELIEVABLE: Duration = Duration::from_secs(1_735_689_600);
+pub const EARLIEST_BELIEVABLE: Duration = Duration::from_hours(482_136);
 
 /// Returns the current moment of the monotonic clock; a paused tokio runtime pauses it as well.
 pub fn now() -> Instant {

@@ -5,10 +5,11 @@
 //! direction. An action that such a word contradicts, or that sets a number which is not stated, is
 //! not executed without asking. The brightness of a light may be chosen freely.
 
-use crate::grammar::lexicon::Lexicon;
+use crate::grammar::lexicon::{Lexicon, UnsupportedMeaning};
 use crate::grammar::names::Names;
 use crate::grammar::sense::{Comparative, Level, Sense, StateWord, Verb};
 use crate::grammar::spans::Spans;
+use crate::grammar::tokens::words;
 use crate::home::Home;
 use crate::home::device::Device;
 use crate::vocabulary::action::{Action, Op};
@@ -37,6 +38,17 @@ const USUAL: [Property; 13] = [
 /// Shortest beginning of a comparative that is the same word: "loud" of "louder".
 const SHORTEST_STEM: usize = 4;
 
+/// Whether the devices and states that a phrase names are those of a change.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Stance {
+    #[default]
+    Affirmed,
+    /// Something is negated: "don't turn on".
+    Negated,
+    /// The phrase has an exception or a question: it names devices that are not to be changed.
+    OfOthers,
+}
+
 /// The words of a phrase that say something about a change, without those that name devices.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
@@ -54,6 +66,10 @@ pub(super) struct Evidence {
     complaints: Vec<(Vec<Property>, bool)>,
     /// Options of devices that are named.
     options: Vec<String>,
+    /// Colours that are named.
+    colors: Vec<String>,
+    /// Whether what the phrase names is to be changed.
+    stance: Stance,
     /// Whether a small change is asked for: "a bit".
     is_slight: bool,
     /// Whether something is to be opened or closed, which gives a position without a number.
@@ -74,7 +90,14 @@ impl Evidence {
             }
             _ => true,
         };
-        let mut evidence = Self::default();
+        let negation = lexicon.unsupported_in(&words(&plain), UnsupportedMeaning::Negation);
+        let mut evidence = Self {
+            stance: match negation {
+                Some(_) => Stance::Negated,
+                None => Stance::Affirmed,
+            },
+            ..Self::default()
+        };
         for (senses, run) in spans.iter().zip(tried.runs()) {
             let is_target = |sense: &Sense| {
                 matches!(sense, Sense::Name(..) | Sense::Noun(..) | Sense::Place(_))
@@ -85,7 +108,16 @@ impl Evidence {
             if senses.is_empty() {
                 evidence.complaints.extend(complaint(&run, lexicon));
             }
-            evidence.add(senses.iter().filter(|sense| is_said(sense)), names);
+            let said = || senses.iter().filter(|sense| is_said(sense));
+            evidence.add(said(), names);
+            if said().any(is_exception_or_question) {
+                evidence.stance = Stance::OfOthers;
+            }
+            let colors = said().filter_map(|sense| match sense {
+                Sense::Color(color) => lexicon.colors.get(usize::from(*color)),
+                _ => None,
+            });
+            evidence.colors.extend(colors.map(ToString::to_string));
         }
         let complained = evidence.complaints.iter().map(|(about, _)| about.clone());
         evidence.properties.extend(complained);
@@ -159,7 +191,8 @@ impl Evidence {
         if acting.clone().next().is_none() {
             return true;
         }
-        self.uses_all_numbers(actions)
+        self.stance != Stance::OfOthers
+            && self.uses_all_numbers(actions)
             && acting.all(|action| {
                 // An unknown device is refused elsewhere.
                 let device = home.device(&action.device);
@@ -169,6 +202,7 @@ impl Evidence {
 
     fn supports_one(&self, device: &Device, action: &Action) -> bool {
         self.states(action)
+            && self.has_color_of(action)
             && self.means(device, action)
             && self.is_strong(device, action)
             && self.has_direction_of(action)
@@ -192,6 +226,18 @@ impl Evidence {
         self.numbers.iter().any(is_same)
             || self.levels.iter().any(|level| is_level(&level))
             || (is_end && self.moves)
+    }
+
+    /// Returns whether a colour in words is one of those that are named, if any is.
+    fn has_color_of(&self, action: &Action) -> bool {
+        let Some(Value::Text(color)) = &action.value else {
+            return true;
+        };
+        let is_named = || self.colors.iter().any(|named| *named == color.as_str());
+        action.property != Property::Color
+            || self.colors.is_empty()
+            || color.as_str().starts_with('#')
+            || is_named()
     }
 
     /// Returns whether each number and part of a range in the phrase is the value of an action.
@@ -254,6 +300,11 @@ impl Evidence {
         let Some(direction) = direction_of(action) else {
             return true;
         };
+        // "Don't turn it on" asks for neither direction; "nobody cares for it" may ask for less.
+        let has_words = !(self.by_verb.is_empty() && self.by_state.is_empty());
+        if self.stance == Stance::Negated && (direction || has_words) {
+            return false;
+        }
         if matches!(action.op, Op::Increase | Op::Decrease) {
             let asks = |(about, too_much): &(Vec<Property>, bool)| {
                 about.contains(&action.property) && *too_much != direction
@@ -267,6 +318,20 @@ impl Evidence {
         };
         words.is_empty() || words.contains(&direction)
     }
+}
+
+fn is_exception_or_question(sense: &Sense) -> bool {
+    matches!(
+        sense,
+        Sense::Except
+            | Sense::What
+            | Sense::HowMany
+            | Sense::Whether
+            | Sense::BeAny
+            | Sense::Inverted
+            | Sense::Asking(_)
+            | Sense::How(_)
+    )
 }
 
 /// Returns whether a number is the level: an end of the range is full in either direction.
@@ -583,6 +648,47 @@ mod tests {
         for (language, phrase, draft) in CONTRADICTED {
             assert!(!supports(language, phrase, draft), "{phrase}: {draft}");
         }
+    }
+
+    #[test]
+    fn a_negation_supports_neither_direction() {
+        for (language, phrase) in [
+            (ENGLISH, "don't turn on the kettle"),
+            (ENGLISH, "i'd rather not switch the kettle on"),
+            (ENGLISH, "the kettle should never be on"),
+            (GERMAN, "schalte den kettle nicht ein"),
+            (GERMAN, "nie wieder den kettle anmachen"),
+            (FRENCH, "n'allume pas le kettle"),
+            (SPANISH, "no enciendas el kettle"),
+            (DUTCH, "doe de kettle niet aan"),
+        ] {
+            assert!(!supports(language, phrase, "kettle power on"), "{phrase}");
+        }
+        for phrase in ["don't turn on the kettle", "the kettle should never be on"] {
+            assert!(!supports(ENGLISH, phrase, "kettle power off"), "{phrase}");
+        }
+    }
+
+    #[test]
+    fn exceptions_and_questions_support_no_action() {
+        for (language, phrase) in [
+            (ENGLISH, "turn off everything but the kettle"),
+            (ENGLISH, "everything except the kettle should rest"),
+            (ENGLISH, "what would the kettle be doing on"),
+            (GERMAN, "alles außer dem kettle soll schlafen"),
+            (FRENCH, "tout sauf le kettle doit dormir"),
+            (SPANISH, "todo menos el kettle a dormir"),
+            (DUTCH, "alles behalve de kettle mag slapen"),
+        ] {
+            assert!(!supports(language, phrase, "kettle power off"), "{phrase}");
+        }
+    }
+
+    #[test]
+    fn another_color_than_the_one_named_contradicts() {
+        let phrase = "i want the fern lamp in a nice red tone";
+        assert!(!supports(ENGLISH, phrase, "fern_lamp color blue"));
+        assert!(supports(ENGLISH, phrase, "fern_lamp color red"));
     }
 
     #[test]

@@ -704,10 +704,25 @@ impl Lexicon {
         is_of(&self.no).then_some(false)
     }
 
-    /// Returns the phrases that express a meaning the grammar does not support, each as it is
-    /// compared and as it is written.
-    pub(super) fn unsupported(&self, meaning: UnsupportedMeaning) -> &[(String, String)] {
-        self.unsupported.get(&meaning).map_or(&[], Vec::as_slice)
+    /// Returns the first phrase among the words that expresses a meaning the grammar does not
+    /// support, as it is written. "If" in "if you can" is none.
+    pub(super) fn unsupported_in(
+        &self,
+        input: &[&str],
+        meaning: UnsupportedMeaning,
+    ) -> Option<String> {
+        let phrases = self.unsupported.get(&meaning)?;
+        (0..input.len()).find_map(|at| {
+            let found = phrases.iter().find(|(phrase, _)| {
+                let phrase = words(phrase);
+                let mut senses = self.senses(&input[at..]);
+                input[at..].starts_with(&phrase)
+                    && !senses.any(|(length, sense)| {
+                        length > phrase.len() && (sense.is_filler() || sense == Sense::Polite)
+                    })
+            });
+            found.map(|(_, written)| written.clone())
+        })
     }
 
     /// Returns whether the text contains a phrase that asks for a long answer.

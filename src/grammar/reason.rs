@@ -32,7 +32,10 @@ impl Interpreter<'_> {
         // A longer sentence is not a command, and its words are looked up one by one.
         let mut input = words(&plain);
         input.truncate(MOST_WORDS);
-        if let Some(words) = self.unsupported(&input, UnsupportedMeaning::Negation) {
+        if let Some(words) = self
+            .lexicon
+            .unsupported_in(&input, UnsupportedMeaning::Negation)
+        {
             return Some(Misunderstanding::Negation { words });
         }
         if let Some(dissected) = self.dissected(&plain) {
@@ -69,32 +72,19 @@ impl Interpreter<'_> {
 
     /// Returns the condition or time that the words announce, and that has no meaning.
     fn condition_or_time(&self, input: &[&str]) -> Option<Misunderstanding> {
-        if let Some(words) = self.unsupported(input, UnsupportedMeaning::Condition) {
+        if let Some(words) = self
+            .lexicon
+            .unsupported_in(input, UnsupportedMeaning::Condition)
+        {
             return Some(Misunderstanding::Condition { words });
         }
-        let time = self.unsupported(input, UnsupportedMeaning::Time);
+        let time = self.lexicon.unsupported_in(input, UnsupportedMeaning::Time);
         let clock = || {
             let clock = input.iter().find(|word| is_clock_time(word));
             clock.map(ToString::to_string)
         };
         let words = time.or_else(clock)?;
         Some(Misunderstanding::Time { words })
-    }
-
-    /// Returns the first phrase of a kind among the words. "If" in "if you can" is none.
-    fn unsupported(&self, input: &[&str], kind: UnsupportedMeaning) -> Option<String> {
-        let phrases = self.lexicon.unsupported(kind);
-        (0..input.len()).find_map(|at| {
-            let found = phrases.iter().find(|(phrase, _)| {
-                let phrase = words(phrase);
-                let mut senses = self.lexicon.senses(&input[at..]);
-                input[at..].starts_with(&phrase)
-                    && !senses.any(|(length, sense)| {
-                        length > phrase.len() && (sense.is_filler() || sense == Sense::Polite)
-                    })
-            });
-            found.map(|(_, written)| written.clone())
-        })
     }
 
     /// Returns the unknown name in a sentence that is a command or a question otherwise.
