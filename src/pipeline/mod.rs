@@ -361,7 +361,7 @@ impl Pipeline {
                 Ok(Interpretation {
                     is_doubtful,
                     // A draft that has to be confirmed is confirmed each time.
-                    model_draft: (!is_doubtful).then_some((key, answer.model)),
+                    model_draft: (!is_doubtful).then_some((key, answer.origin)),
                     ..Interpretation::new(answer.answer, Via::Provider(answer.provider))
                 })
             }

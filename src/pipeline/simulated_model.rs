@@ -57,7 +57,7 @@ pub(super) async fn answer(
     Some(draft.ok_or(Refusal::Declined).map(|answer| RoutedAnswer {
         answer,
         provider: "simulated".into(),
-        model: "simulated".into(),
+        origin: "simulated".into(),
         usage: crate::provider::Usage::default(),
         trusted: true,
         is_small: false,

@@ -239,6 +239,18 @@ impl Settings {
     pub fn may_need_aptitude_test(&self) -> bool {
         self.is_small && !self.trusted && self.aptitude_test == AptitudeTest::IfSmall
     }
+
+    /// Returns the origin under which drafts of this provider are cached: the model, and the
+    /// checks that they have passed. After a change of `trusted` or `small`, and on another gateway
+    /// that checks differently, a draft must not be used without the checks of there.
+    pub fn draft_origin(&self) -> String {
+        let checks = match (self.trusted, self.is_small) {
+            (true, _) => " (trusted)",
+            (false, true) => " (small)",
+            (false, false) => "",
+        };
+        format!("{}{checks}", self.model)
+    }
 }
 
 /// Time limits of one call. No wait is unbounded.

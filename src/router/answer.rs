@@ -12,8 +12,9 @@ pub struct RoutedAnswer<T> {
     pub answer: T,
     /// The provider's name.
     pub provider: Arc<str>,
-    /// Name of the model that answered.
-    pub model: Arc<str>,
+    /// The model that answered, with the checks that its drafts have to pass: see
+    /// [`draft_origin`](crate::provider::Settings::draft_origin).
+    pub origin: Arc<str>,
     /// Token counts.
     pub usage: Usage,
     /// Whether the provider is marked as trusted.

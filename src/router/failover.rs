@@ -504,7 +504,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
                 return Some(Ok(RoutedAnswer {
                     answer,
                     provider: Arc::clone(&calls.upstream.name),
-                    model: Arc::clone(&calls.upstream.model),
+                    origin: Arc::clone(&calls.upstream.draft_origin),
                     usage,
                     trusted: calls.upstream.settings.trusted,
                     is_small: calls.upstream.settings.is_small,

@@ -69,11 +69,11 @@ impl Default for RouterSettings {
 }
 
 impl RouterSettings {
-    /// Returns the models whose drafts may be used.
+    /// Returns the origins of the drafts that may be used.
     pub fn models(&self) -> Vec<String> {
         self.providers
             .iter()
-            .map(|provider| provider.model.clone())
+            .map(provider::Settings::draft_origin)
             .collect()
     }
 }

@@ -58,6 +58,8 @@ const NEWEST: f64 = 0.2;
 pub(super) struct Upstream {
     pub(super) name: Arc<str>,
     pub(super) model: Arc<str>,
+    /// The origin under which its drafts are cached.
+    pub(super) draft_origin: Arc<str>,
     /// As configured: a reload that changes nothing of it keeps the state.
     pub(super) settings: Settings,
     pub(super) endpoint: Endpoint,
@@ -332,6 +334,7 @@ impl Upstream {
         Ok(Self {
             name: settings.name.as_str().into(),
             model: settings.model.as_str().into(),
+            draft_origin: settings.draft_origin().into(),
             settings: settings.clone(),
             endpoint: Endpoint::new(settings, shared.trust.clone())?,
             slots: Arc::new(Semaphore::new(concurrency)),
