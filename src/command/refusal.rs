@@ -103,6 +103,8 @@ refusal_codes! {
     /// A newer question of the same source waits for its answer.
     QuestionOpen: "question_open", Refused,
         "Another question waits for your answer, say this again afterwards";
+    /// An answer, and no question is open.
+    NoQuestion: "no_question", Refused, "I have not asked you anything that is still open";
     /// The permission gate does not allow the command.
     NotPermitted: "not_permitted", Refused, "{why}";
     /// The program is stopping and did not execute the command.
@@ -187,6 +189,8 @@ pub enum Refusal {
     },
     /// See [`RefusalCode::QuestionOpen`].
     QuestionOpen,
+    /// See [`RefusalCode::NoQuestion`].
+    NoQuestion,
     /// See [`RefusalCode::NotPermitted`].
     NotPermitted {
         /// The reason, as a sentence in the speaker's language.
@@ -234,6 +238,7 @@ impl Refusal {
             | Self::UnknownLanguage { .. }
             | Self::Unclear { .. }
             | Self::QuestionOpen
+            | Self::NoQuestion
             | Self::NotPermitted { .. }
             | Self::Stopping
             | Self::Superseded
@@ -271,6 +276,7 @@ impl Refusal {
             Self::NotUnderstood { .. } => RefusalCode::NotUnderstood,
             Self::Unclear { .. } => RefusalCode::Unclear,
             Self::QuestionOpen => RefusalCode::QuestionOpen,
+            Self::NoQuestion => RefusalCode::NoQuestion,
             Self::NotPermitted { .. } => RefusalCode::NotPermitted,
             Self::Stopping => RefusalCode::Stopping,
             Self::Superseded => RefusalCode::Superseded,
@@ -296,6 +302,7 @@ impl Refusal {
             | Self::NotUnderstood { .. }
             | Self::Unclear { .. }
             | Self::QuestionOpen
+            | Self::NoQuestion
             | Self::NotPermitted { .. }
             | Self::Stopping
             | Self::Superseded
@@ -365,6 +372,7 @@ impl Refusal {
             | Self::OverBudget { .. }
             | Self::Declined
             | Self::QuestionOpen
+            | Self::NoQuestion
             | Self::Stopping
             | Self::Superseded
             | Self::BrokerRefused

@@ -2,6 +2,7 @@
 
 use crate::command::phrase::Phrase;
 use crate::grammar::lexicon::Lexicon;
+use crate::grammar::number::number;
 use crate::grammar::sense::{Place, Sense};
 use crate::grammar::tokens::words;
 use crate::vocabulary::action::{Action, Choice, Draft, LeftOut, TargetScope};
@@ -166,6 +167,33 @@ fn select(lexicon: &Lexicon, text: &str, choices: &[Choice]) -> Option<Selection
     }
 }
 
+/// Returns whether the text can only be an answer to a question: a yes, a no, a number, or a choice
+/// by its place in an order. Alone it means nothing.
+pub(super) fn is_bare_answer(lexicon: &Lexicon, text: &str) -> bool {
+    if lexicon.confirmation(text).is_some() {
+        return true;
+    }
+    let choosing = &lexicon.choosing;
+    let plain = lexicon.spelling.plain(text);
+    let input = telling(lexicon, &plain);
+    if input.is_empty() {
+        return false;
+    }
+    let order = choosing.order.iter().flatten();
+    let mut choices = order
+        .chain(&choosing.none)
+        .chain(&choosing.all)
+        .chain(&choosing.two)
+        .chain(&choosing.three)
+        .chain(&choosing.last);
+    if choices.any(|form| telling(lexicon, &lexicon.spelling.plain(form)) == input) {
+        return true;
+    }
+    let is_one = |word: &&str| choosing.one.iter().any(|one| one == word);
+    let counted: Vec<&str> = input.into_iter().filter(|word| !is_one(word)).collect();
+    number(lexicon, &counted).is_some_and(|(_, length)| length == counted.len())
+}
+
 /// Returns the words without articles, fillers and prepositions.
 fn telling<'a>(lexicon: &Lexicon, plain: &'a str) -> Vec<&'a str> {
     let is_filler = |word: &str| {
@@ -203,6 +231,11 @@ mod tests {
     fn lexicon() -> Lexicon {
         let english = include_str!("../../config/language/en.toml");
         english.parse().unwrap()
+    }
+
+    fn language_file(code: &str) -> Lexicon {
+        let path = format!("{}/config/language/{code}.toml", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).unwrap().parse().unwrap()
     }
 
     fn choices() -> [Choice; 3] {
@@ -249,6 +282,49 @@ mod tests {
     fn other_sentences_are_no_answers() {
         for text in ["the fourth one", "the kitchen light off", "one", "yes", ""] {
             assert_eq!(select(&lexicon(), text, &choices()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_a_question_is_recognized() {
+        for (language, texts) in [
+            (
+                "en",
+                ["yes", "no thanks", "the first one", "both", "20", "twenty"],
+            ),
+            (
+                "de",
+                ["ja", "nein danke", "das erste", "beide", "20", "zwanzig"],
+            ),
+            (
+                "fr",
+                ["oui", "non merci", "le premier", "les deux", "20", "vingt"],
+            ),
+            (
+                "es",
+                ["sí", "no gracias", "el primero", "los dos", "20", "veinte"],
+            ),
+            (
+                "nl",
+                ["ja", "nee bedankt", "de eerste", "allebei", "20", "twintig"],
+            ),
+        ] {
+            let lexicon = language_file(language);
+            let others = texts.iter().filter(|text| !is_bare_answer(&lexicon, text));
+            assert_eq!(others.collect::<Vec<_>>(), [&""; 0], "{language}");
+        }
+    }
+
+    #[test]
+    fn a_sentence_is_no_bare_answer() {
+        let lexicon = language_file("en");
+        for text in [
+            "",
+            "the kitchen light",
+            "20 degrees in the bedroom",
+            "make it cosy",
+        ] {
+            assert!(!is_bare_answer(&lexicon, text), "{text}");
         }
     }
 

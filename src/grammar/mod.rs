@@ -82,7 +82,7 @@ use crate::vocabulary::speech::Speech;
 
 use crate::grammar::awning::moves_an_awning;
 use crate::grammar::combine::{combine, explain_both};
-use crate::grammar::disambiguate::answer;
+use crate::grammar::disambiguate::{answer, is_bare_answer};
 use crate::grammar::evidence::Evidence;
 use crate::grammar::explain::Explanation;
 use crate::grammar::follow_up::{Antecedents, Continuation, FollowUp, Remembered};
@@ -504,6 +504,16 @@ impl LocalGrammar {
     pub fn confirmation(&self, phrase: &Phrase) -> Option<bool> {
         let phrase = sentence(phrase)?;
         self.lexicon_of_replies(phrase).confirmation(phrase.text())
+    }
+
+    /// Returns whether the phrase can only be an answer to a question, in any language: "yes", "the
+    /// first one".
+    pub fn is_bare_answer(&self, phrase: &Phrase) -> bool {
+        let Some(phrase) = sentence(phrase) else {
+            return false;
+        };
+        let mut languages = self.languages.values();
+        languages.any(|language| is_bare_answer(language.lexicon(), phrase.text()))
     }
 
     /// Returns whether the phrase asks for a long answer: "explain the heating".

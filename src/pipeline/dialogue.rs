@@ -8,8 +8,9 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use crate::command::Command;
 use crate::command::reply::{Outcome, Via};
-use crate::command::{Command, Source};
+use crate::pipeline::conversation::Conversation;
 use crate::vocabulary::Value;
 use crate::vocabulary::action::{Action, ActionList};
 use crate::vocabulary::shared_str::SharedStr;
@@ -28,9 +29,6 @@ const MAX_CONVERSATIONS: usize = 256;
 
 /// The most bytes of a text that are remembered.
 const MAX_TEXT: usize = 400;
-
-/// A conversation: a source, and the context that a command names.
-type Conversation = (Source, Option<String>);
 
 /// The state of one property before a command.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,10 +93,6 @@ struct History {
     used_at: Option<Instant>,
 }
 
-fn conversation(command: &Command) -> Conversation {
-    (command.source.clone(), command.context.clone())
-}
-
 /// Returns at most [`MAX_TEXT`] bytes of a text.
 pub(super) fn shortened(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_TEXT)]
@@ -126,7 +120,7 @@ impl Turn {
 impl Dialogue {
     /// Notes a command whose result is not known yet.
     pub(super) fn begin(&mut self, command: &Command, now: Instant) {
-        let key = conversation(command);
+        let key = Conversation::of(command);
         if !self.conversations.contains_key(&key) && self.conversations.len() >= MAX_CONVERSATIONS {
             self.forget_one(now);
         }
@@ -137,21 +131,21 @@ impl Dialogue {
 
     /// Notes that the result of a command is known, or will never be.
     pub(super) fn end(&mut self, command: &Command) {
-        if let Some(history) = self.conversations.get_mut(&conversation(command)) {
+        if let Some(history) = self.conversations.get_mut(&Conversation::of(command)) {
             history.pending.remove(&command.seq);
         }
     }
 
     /// Returns whether an earlier command of the conversation has no result yet.
     pub(super) fn has_earlier(&self, command: &Command) -> bool {
-        let history = self.conversations.get(&conversation(command));
+        let history = self.conversations.get(&Conversation::of(command));
         history.is_some_and(|history| history.pending.range(..command.seq).next().is_some())
     }
 
     /// Remembers a command with its result.
     pub(super) fn remember(&mut self, command: &Command, turn: Turn) {
         let now = turn.at;
-        let Some(history) = self.conversations.get_mut(&conversation(command)) else {
+        let Some(history) = self.conversations.get_mut(&Conversation::of(command)) else {
             return;
         };
         history
@@ -168,7 +162,7 @@ impl Dialogue {
 
     /// Returns the commands before this one, the last one first.
     fn turns(&self, command: &Command) -> impl Iterator<Item = &Turn> {
-        let history = self.conversations.get(&conversation(command));
+        let history = self.conversations.get(&Conversation::of(command));
         let turns = history
             .into_iter()
             .flat_map(|history| history.turns.iter().rev());
@@ -212,7 +206,7 @@ impl Dialogue {
 
     /// Notes that a command was undone.
     pub(super) fn mark_undone(&mut self, command: &Command, seq: u64) {
-        let history = self.conversations.get_mut(&conversation(command));
+        let history = self.conversations.get_mut(&Conversation::of(command));
         let turns = history.into_iter().flat_map(|history| &mut history.turns);
         for turn in turns.filter(|turn| turn.seq == seq) {
             turn.undone = true;

@@ -10,6 +10,7 @@ mod aptitude_run;
 mod condition_speech;
 mod conditional;
 mod confirmation;
+mod conversation;
 mod delivery;
 mod device_order;
 mod dialogue;
@@ -76,6 +77,7 @@ use crate::home::permit::{Denied, PermitContext, Plan};
 use crate::home::state::State;
 use crate::pipeline::dispatch::Dispatched;
 use crate::pipeline::interpretation::{Interpretation, Request, is_doubtful, is_doubtful_after};
+use crate::pipeline::questions::QuestionAnswer;
 use crate::pipeline::reply::{Handled, Success};
 use crate::pipeline::shared::Shared;
 use crate::pipeline::shared_result::ModelAnswer;
@@ -225,7 +227,8 @@ impl Pipeline {
             return Handled::refused(refusal);
         }
         let answer = self.answer_to_question(&request);
-        if self.services.grammar.when() != When::Never && answer.is_none() {
+        let is_known = matches!(answer, QuestionAnswer::Known(_));
+        if self.services.grammar.when() != When::Never && !is_known {
             if let Some(handled) = self.handle_examples(&request) {
                 return handled;
             }
@@ -237,8 +240,17 @@ impl Pipeline {
             }
         }
         let understood = match answer {
-            Some(answer) => answer,
-            None => self.understand(&request, stream).await,
+            QuestionAnswer::Known(answer) => *answer,
+            QuestionAnswer::ForModel(exchange) => {
+                self.understand(&request, Some(exchange), stream).await
+            }
+            QuestionAnswer::None => self.understand(&request, None, stream).await,
+        };
+        // The home may have changed while a model was asked: its rights and risks of now apply.
+        let home = self.home();
+        let request = Request {
+            home: &home,
+            ..request
         };
         let interpretation = match understood {
             Ok(interpretation) => self.choose_player(interpretation, &home),
@@ -254,18 +266,28 @@ impl Pipeline {
             question = interpretation.draft.question,
             "understood"
         );
+        self.execute(&request, interpretation, seq).await
+    }
+
+    /// Executes an interpretation now, or keeps it for its time or its condition.
+    async fn execute(
+        &self,
+        request: &Request<'_>,
+        interpretation: Interpretation,
+        seq: Option<Seq>,
+    ) -> Handled {
         if let Some(condition) = interpretation.draft.condition.clone()
             && interpretation.draft.question.is_none()
         {
-            let handled = self.handle_conditional(&request, interpretation, condition, seq);
+            let handled = self.handle_conditional(request, interpretation, condition, seq);
             return Box::pin(handled).await;
         }
         if let Some(timing) = interpretation.draft.timing.clone()
             && interpretation.draft.question.is_none()
         {
-            return Box::pin(self.handle_timed(&request, &interpretation, &timing, seq)).await;
+            return Box::pin(self.handle_timed(request, &interpretation, &timing, seq)).await;
         }
-        self.permit_and_dispatch(&request, &interpretation, seq)
+        self.permit_and_dispatch(request, &interpretation, seq)
             .await
     }
 
@@ -320,9 +342,11 @@ impl Pipeline {
     }
 
     /// Finds the meaning of a command, from the cheapest source to the most expensive one.
+    /// `exchange` is the open question of a model that the command may answer.
     async fn understand(
         &self,
         request: &Request<'_>,
+        exchange: Option<String>,
         stream: Option<&Arc<AnswerStream>>,
     ) -> Result<Interpretation, Refusal> {
         let Request {
@@ -337,7 +361,13 @@ impl Pipeline {
             services.counters.commands_understood_locally.increment();
             return understood;
         }
-        let earlier = self.earlier_for_model(request);
+        let earlier = match exchange {
+            Some(exchange) => vec![exchange],
+            None => self.earlier_for_model(request),
+        };
+        if earlier.is_empty() && services.grammar.is_bare_answer(phrase) {
+            return Err(Refusal::NoQuestion);
+        }
         if !earlier.is_empty() {
             return Box::pin(self.ask_about_earlier(request, &earlier, stream)).await;
         }
@@ -526,8 +556,8 @@ impl Pipeline {
         Arc::clone(&self.shared.home())
     }
 
-    /// Replaces the home. The state of devices that stay is kept; commands in progress finish in
-    /// the home they started in.
+    /// Replaces the home. The state of devices that stay is kept. A command that waits for a model
+    /// is permitted in the home at the time of the answer.
     pub fn replace_home(&self, home: Arc<Home>) {
         let old = self.home();
         let state = home.carry_over(&old, &self.shared.state());

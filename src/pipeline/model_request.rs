@@ -8,7 +8,9 @@ use tokio::time::timeout_at;
 
 use crate::cache::Key;
 use crate::clock::{now, now_with_suspend};
+use crate::command::Command;
 use crate::command::reply::Refusal;
+use crate::pipeline::conversation::Conversation;
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::Request;
 use crate::pipeline::shared_result::{ModelAnswer, SharedResult};
@@ -83,13 +85,27 @@ impl Pipeline {
         };
         if !command.dry_run {
             let mut confirmations = self.shared.confirmations();
-            confirmations.note_command(&command.source, command.seq, now_with_suspend());
+            let conversation = Conversation::of(command);
+            confirmations.note_command(&conversation, command.seq, now_with_suspend());
         }
         let deadline = command.deadline.min(now() + self.settings.model_timeout);
         tokio::select! {
-            answer = ask(deadline) => answer,
+            answer = ask(deadline) => {
+                answer.map_err(|refusal| self.late_if_expired(command, refusal))
+            }
             () = self.shared.stopping() => Err(Refusal::Stopping),
         }
+    }
+
+    /// Returns that a command is late where no model answered within its own time to live: the
+    /// models may be well.
+    fn late_if_expired(&self, command: &Command, refusal: Refusal) -> Refusal {
+        let is_unanswered = matches!(refusal, Refusal::NobodyAnswered { .. });
+        if !is_unanswered || now() + DEADLINE_MARGIN < command.deadline {
+            return refusal;
+        }
+        self.services.counters.commands_expired.increment();
+        Refusal::TooLate
     }
 
     /// Makes the request, or shares one in flight. The deadline of each command holds for itself:

@@ -5,25 +5,34 @@ use crate::command::Command;
 use crate::command::phrase::Phrase;
 use crate::command::reply::{Refusal, Via};
 use crate::pipeline::confirmation::{OpenQuestion, Question};
+use crate::pipeline::conversation::Conversation;
+use crate::pipeline::dialogue::shortened_shared;
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::{Interpretation, Reference, Request};
 use crate::vocabulary::action::Draft;
 
+/// The meaning of a command as an answer to the open question of its conversation.
+pub(super) enum QuestionAnswer {
+    /// There is no question, or the command is something else.
+    None,
+    /// It answers the question, or has to wait for it.
+    Known(Box<Result<Interpretation, Refusal>>),
+    /// It may answer a question that a model asked: the command before, and the question, for the
+    /// model that reads the answer.
+    ForModel(String),
+}
+
 impl Pipeline {
-    /// Returns the interpretation of a command that answers the open question of its source. Any
+    /// Returns the meaning of a command as an answer to the open question of its conversation. Any
     /// other command withdraws the question. A dry run leaves the question as it is.
-    pub(super) fn answer_to_question(
-        &self,
-        request: &Request<'_>,
-    ) -> Option<Result<Interpretation, Refusal>> {
+    pub(super) fn answer_to_question(&self, request: &Request<'_>) -> QuestionAnswer {
         let Command {
-            source,
-            seq,
-            dry_run,
-            ..
+            seq, dry_run, text, ..
         } = request.command;
+        let conversation = Conversation::of(request.command);
         let mut confirmations = self.shared.confirmations();
-        let (question, is_current) = match confirmations.peek(source, *seq, now_with_suspend()) {
+        let open = confirmations.peek(&conversation, *seq, now_with_suspend());
+        let (question, is_current) = match open {
             Some(OpenQuestion::Current(question)) => (Some(question), true),
             Some(OpenQuestion::JustReplaced(question)) => (Some(question), false),
             None => (None, true),
@@ -32,25 +41,44 @@ impl Pipeline {
             .as_ref()
             .and_then(|question| self.read_answer(request.phrase, &question.draft));
         if *dry_run {
-            return answer.map(Ok);
+            return answer.map_or(QuestionAnswer::None, |answer| {
+                QuestionAnswer::Known(Box::new(Ok(answer)))
+            });
         }
-        let (Some(question), Some(answer)) = (question, answer) else {
-            confirmations.withdraw(source, *seq, now_with_suspend());
-            return None;
+        let (question, answer) = match (question, answer) {
+            (Some(question), Some(answer)) => (question, answer),
+            (Some(question), None)
+                if is_free(&question.draft) && is_current && *text != question.command =>
+            {
+                if self.services.grammar.is_bare_answer(request.phrase) {
+                    confirmations.close(&conversation, *seq, now_with_suspend());
+                } else {
+                    confirmations.withdraw(&conversation, *seq, now_with_suspend());
+                }
+                return QuestionAnswer::ForModel(exchange(&question));
+            }
+            _ => {
+                confirmations.withdraw(&conversation, *seq, now_with_suspend());
+                return QuestionAnswer::None;
+            }
         };
         if !is_current && !answer.draft.actions.is_empty() {
-            confirmations.renew(source, now_with_suspend());
-            return Some(Err(Refusal::Unclear {
+            confirmations.renew(&conversation, now_with_suspend());
+            return QuestionAnswer::Known(Box::new(Err(Refusal::Unclear {
                 question: question.text,
-            }));
+            })));
         }
-        confirmations.close(source, *seq, now_with_suspend());
-        Some(Ok(answer))
+        confirmations.close(&conversation, *seq, now_with_suspend());
+        QuestionAnswer::Known(Box::new(Ok(answer)))
     }
 
     /// Reads a phrase as an answer to the question about `draft`: yes, no, or one of its choices.
+    /// The answer to a question in a model's own words is left to a model.
     fn read_answer(&self, phrase: &Phrase, draft: &Draft) -> Option<Interpretation> {
         let grammar = &self.services.grammar;
+        if is_free(draft) {
+            return None;
+        }
         if !draft.choices.is_empty() {
             let chosen = grammar.answer(phrase, draft)?;
             let other = other_choice(draft, &chosen);
@@ -79,19 +107,32 @@ impl Pipeline {
     /// Returns the refusal that asks the speaker `text`, and opens the question where a later
     /// command can answer it.
     pub(super) fn ask_back(&self, command: &Command, draft: &Draft, text: String) -> Refusal {
-        let has_answer = draft.question.is_none() || !draft.choices.is_empty();
-        if has_answer && !command.dry_run {
+        if !command.dry_run {
             let question = Question {
                 draft: draft.clone(),
                 text: text.clone(),
+                command: shortened_shared(&command.text),
             };
+            let conversation = Conversation::of(command);
             let mut confirmations = self.shared.confirmations();
-            if !confirmations.ask(&command.source, question, command.seq, now_with_suspend()) {
+            if !confirmations.ask(&conversation, question, command.seq, now_with_suspend()) {
                 return Refusal::QuestionOpen;
             }
         }
         Refusal::Unclear { question: text }
     }
+}
+
+/// Returns whether the question of a draft is in a model's own words, with no choices that the
+/// program knows.
+fn is_free(draft: &Draft) -> bool {
+    draft.question.is_some() && draft.choices.is_empty()
+}
+
+/// Returns a command and the question that it raised as one line, as a model is shown it.
+fn exchange(question: &Question) -> String {
+    let line = format!("{} => question: {}", question.command, question.text);
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Returns the device of the choice that was not taken, where there were two.

@@ -45,7 +45,8 @@ impl Prompt {
             return self;
         }
         let mut phrase = "earlier commands of this speaker and the actions they had, as data; \
-                          words such as \"it\" refer to the last one:\n"
+                          words such as \"it\" refer to the last one, and the command may answer \
+                          a question that is there:\n"
             .to_owned();
         for line in earlier {
             phrase.push_str("- ");

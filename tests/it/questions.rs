@@ -368,3 +368,71 @@ async fn the_actions_of_a_small_model_that_knows_one_direction_are_asked_back() 
     let yes = stage.say("yes").await;
     assert_eq!(yes["outcome"], "done", "{yes}");
 }
+
+fn locks_the_back_door() -> Script {
+    let action = json!({
+        "device": "back_door", "property": "lock", "op": "set", "value": "locked"
+    });
+    let draft = json!({"actions": [action], "speech": null, "question": null});
+    Script::says(&draft.to_string())
+}
+
+fn asks(question: &str) -> Script {
+    let draft = json!({"actions": [], "speech": null, "question": question});
+    Script::says(&draft.to_string())
+}
+
+#[tokio::test]
+async fn the_answer_to_a_models_question_is_read_with_the_question_and_not_cached() {
+    let model = Endpoint::start(vec![
+        asks("The back door or the front door?"),
+        locks_the_back_door(),
+        asks("The front door or the back door?"),
+        locks_the_back_door(),
+    ])
+    .await;
+    let mut stage = Scene::new().home(TWO_DOORS).endpoint(&model).start().await;
+    for text in ["keep the cat out", "keep the dog out"] {
+        assert_eq!(stage.say(text).await["outcome"], "unclear", "{text}");
+        let reply = stage.say("the first one").await;
+        assert_eq!(reply["outcome"], "done", "{reply}");
+    }
+    let bodies = model.bodies();
+    assert_eq!(bodies.len(), 4, "an answer is not cached");
+    let shown = bodies[3].to_string();
+    assert!(
+        shown.contains("keep the dog out => question: The front door or the back door?"),
+        "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_without_a_question_is_not_sent_to_a_model() {
+    let model = Endpoint::start(vec![unlocks_the_back_door()]).await;
+    let mut stage = Scene::new().home(TWO_DOORS).endpoint(&model).start().await;
+    for text in ["yes", "no", "the first one", "both", "20"] {
+        let reply = stage.say(text).await;
+        assert_eq!(reply["why"], "no_question", "{text}: {reply}");
+    }
+    assert_eq!(model.requests(), 0);
+    assert!(stage.actions().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_yes_in_another_conversation_of_the_source_confirms_nothing() {
+    let mut stage = Scene::new().home(TWO_DOORS).start().await;
+    let mut outcomes = Vec::new();
+    for (text, context) in [
+        ("unlock the front door", "alice"),
+        ("yes", "bob"),
+        ("yes", "alice"),
+    ] {
+        let id = format!("{text} {context}");
+        let command = json!({"id": id, "text": text, "context": context});
+        send(&mut stage, "test", &command).await;
+        let reply = stage.reply_to(&id).await;
+        outcomes.push(reply["outcome"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(outcomes, ["unclear", "refused", "done"]);
+    assert_eq!(stage.actions().await, [unlock("Front door")]);
+}

@@ -404,3 +404,31 @@ async fn a_file_that_is_gone_at_a_reload_changes_nothing() {
     let reply = stage.say("turn on the kitchen light").await;
     assert_eq!(reply["outcome"], "done", "{reply}");
 }
+
+#[tokio::test]
+async fn a_command_that_waits_for_a_model_is_permitted_by_the_rules_of_its_answer() {
+    let model = Endpoint::start(vec![
+        Script::turns_on("radio").after(Duration::from_secs(2)),
+        Script::turns_on("radio").after(Duration::from_secs(2)),
+    ])
+    .await;
+    for change in ["[source.test]\ndeny = [\"*\"]\n", "risk"] {
+        let mut stage = Scene::new().endpoint(&model).start().await;
+        let before = model.requests();
+        let waiting = stage.send("some tunes from the radio would be fine").await;
+        while model.requests() == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        if change == "risk" {
+            let radio = "[device.radio]\n";
+            let never = format!("{radio}risk = \"never\"\n");
+            stage.rewrite("home.toml", &HOME.replace(radio, &never));
+        } else {
+            stage.rewrite("sayso.toml", &format!("{}\n{change}", stage.config()));
+        }
+        stage.reload("config reloaded").await;
+        let reply = stage.reply_to(&waiting).await;
+        assert_eq!(reply["why"], "not_permitted", "{change}: {reply}");
+        assert!(stage.actions().await.is_empty());
+    }
+}
