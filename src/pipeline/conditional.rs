@@ -19,7 +19,7 @@ use crate::pipeline::reply::{Handled, Success};
 use crate::pipeline::timed::{DueTime, lasting_in_words, scheduled_in_words, with_replaced};
 use crate::schedule::moment;
 use crate::schedule::sun::{SunEvent, sun};
-use crate::schedule::timer::{Due, Task};
+use crate::schedule::timer::{Due, Task, WaitingRule};
 use crate::store::journal::Seq;
 use crate::vocabulary::Value;
 use crate::vocabulary::action::{Action, Draft, Op};
@@ -283,16 +283,21 @@ impl Pipeline {
     /// off: the two, or several, would never end.
     fn loops_with(&self, new: &Condition, actions: &[Action], home: &Home) -> Option<String> {
         let rules = self.shared.timers().rules();
-        let own = (String::new(), new.clone(), actions.to_vec());
-        let mut open: Vec<&(String, Condition, Vec<Action>)> = vec![&own];
+        let own = WaitingRule {
+            text: String::new(),
+            condition: new.clone(),
+            actions: actions.to_vec(),
+        };
+        let mut open: Vec<&WaitingRule> = vec![&own];
         let mut seen: Vec<&str> = Vec::new();
-        while let Some((text, _, actions)) = open.pop() {
-            if sets_off(actions, new, home) {
-                return Some(text.clone());
+        while let Some(cause) = open.pop() {
+            if sets_off(&cause.actions, new, home) {
+                return Some(cause.text.clone());
             }
             for rule in &rules {
-                if !seen.contains(&rule.0.as_str()) && sets_off(actions, &rule.1, home) {
-                    seen.push(&rule.0);
+                let is_new = !seen.contains(&rule.text.as_str());
+                if is_new && sets_off(&cause.actions, &rule.condition, home) {
+                    seen.push(&rule.text);
                     open.push(rule);
                 }
             }

@@ -452,6 +452,17 @@ fn have_same_due(earlier: &Timer, new: &Timer) -> bool {
     }
 }
 
+/// A command that waits for a state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WaitingRule {
+    /// Its text.
+    pub text: String,
+    /// The state that it waits for.
+    pub condition: Condition,
+    /// The actions that it will command.
+    pub actions: Vec<Action>,
+}
+
 /// One occurrence of a repeated command, and the next one.
 struct Occurrence {
     due: Due,
@@ -743,11 +754,14 @@ impl Timers {
         rules.collect()
     }
 
-    /// Returns the text, the condition and the actions of all rules.
-    pub fn rules(&self) -> Vec<(String, Condition, Vec<Action>)> {
+    /// Returns all rules.
+    pub fn rules(&self) -> Vec<WaitingRule> {
         let rules = self.pending.values().filter_map(|timer| {
-            let condition = timer.condition.clone()?;
-            Some((timer.text.clone(), condition, timer.task.actions().to_vec()))
+            Some(WaitingRule {
+                text: timer.text.clone(),
+                condition: timer.condition.clone()?,
+                actions: timer.task.actions().to_vec(),
+            })
         });
         rules.collect()
     }
