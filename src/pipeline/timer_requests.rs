@@ -250,18 +250,18 @@ impl Pipeline {
     }
 
     async fn cancel(&self, request: &Request<'_>, ids: &[TimerId], speech: &Speech) -> String {
-        let mut texts = Vec::new();
-        for id in ids {
-            let timer = if request.command.dry_run {
-                self.shared.timers().get(*id).cloned()
-            } else {
-                self.shared.timers().remove(*id)
-            };
-            texts.extend(timer.map(|timer| timer.text));
-        }
+        let cancelled: Vec<Timer> = if request.command.dry_run {
+            let timers = self.shared.timers();
+            ids.iter()
+                .filter_map(|id| timers.get(*id).cloned())
+                .collect()
+        } else {
+            self.remove_timers(ids)
+        };
         if !request.command.dry_run {
             self.store_changes().await;
         }
+        let texts: Vec<String> = cancelled.into_iter().map(|timer| timer.text).collect();
         let texts = speech.list_up_to(&texts, MOST_LISTED);
         fill(&speech.time.cancelled, &[("text", &texts)])
     }
