@@ -30,7 +30,7 @@ pub struct InProgress {
 impl Drop for InProgress {
     fn drop(&mut self) {
         self.shared.device_order().end(self.seq);
-        self.shared.earlier_run().end(self.seq);
+        self.shared.unfinished().end(self.seq);
     }
 }
 

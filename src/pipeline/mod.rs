@@ -16,8 +16,6 @@ mod device_order;
 mod dialogue;
 mod dispatch;
 mod dry_run;
-mod earlier_claims;
-mod earlier_run;
 mod examples;
 mod firing;
 mod follow_up;
@@ -49,7 +47,9 @@ mod timer_requests;
 mod timer_set;
 mod timer_store;
 mod timer_writes;
+mod uncertain;
 mod undo;
+mod unfinished_commands;
 
 use std::sync::Arc;
 use std::time::Instant;

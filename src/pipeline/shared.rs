@@ -14,7 +14,6 @@ use crate::pipeline::aptitude::AptitudeTests;
 use crate::pipeline::confirmation::PendingConfirmations;
 use crate::pipeline::device_order::DeviceOrder;
 use crate::pipeline::dialogue::Dialogue;
-use crate::pipeline::earlier_run::EarlierRun;
 use crate::pipeline::model_waiters::ModelWaiters;
 use crate::pipeline::publish::PublishFn;
 use crate::pipeline::rule_states::RuleStates;
@@ -23,6 +22,7 @@ use crate::pipeline::single_flight::SingleFlight;
 use crate::pipeline::source_order::SourceOrder;
 use crate::pipeline::state_budget::StateBudget;
 use crate::pipeline::timer_writes::TimerWrites;
+use crate::pipeline::unfinished_commands::UnfinishedCommands;
 use crate::schedule::timer::Timers;
 
 /// The most model requests in flight. One more is refused as busy; commands understood locally or
@@ -40,7 +40,7 @@ pub(super) struct Shared {
     state_budget: Mutex<StateBudget>,
     confirmations: Mutex<PendingConfirmations>,
     device_order: Mutex<DeviceOrder>,
-    earlier_run: Mutex<EarlierRun>,
+    unfinished: Mutex<UnfinishedCommands>,
     dialogue: Mutex<Dialogue>,
     timers: Mutex<Timers>,
     rule_states: Mutex<RuleStates>,
@@ -82,7 +82,7 @@ impl Shared {
             state_budget: Mutex::default(),
             confirmations: Mutex::default(),
             device_order: Mutex::default(),
-            earlier_run: Mutex::default(),
+            unfinished: Mutex::default(),
             dialogue: Mutex::default(),
             timers: Mutex::default(),
             rule_states: Mutex::default(),
@@ -136,8 +136,8 @@ impl Shared {
         self.device_order.lock()
     }
 
-    pub(super) fn earlier_run(&self) -> MutexGuard<'_, EarlierRun> {
-        self.earlier_run.lock()
+    pub(super) fn unfinished(&self) -> MutexGuard<'_, UnfinishedCommands> {
+        self.unfinished.lock()
     }
 
     /// Waits until no command may wait for a model any more.

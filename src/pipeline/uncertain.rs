@@ -1,7 +1,7 @@
-//! The devices of commands that an earlier run of the program received, and of which nothing but
-//! their beginning is known. That run may have published their absolute actions, which leave before
-//! anything of them is written. Once their time is over they are not carried out again; they still
-//! keep older commands from their devices.
+//! Commands of an earlier run whose effect is uncertain: that run may have published their absolute
+//! actions, which leave before anything of them is written. They claim their devices, so that no
+//! older command reaches these. Once their time is over they are not carried out again, and their
+//! reply says that the effect is uncertain.
 
 use crate::command::Command;
 use crate::command::phrase::Phrase;
@@ -18,14 +18,14 @@ impl Pipeline {
     /// Registers a command that an earlier run received, and may have carried out. To be called
     /// before it is started.
     pub fn begin_again(&self, command: &Command, seq: Seq) -> InProgress {
-        self.shared.earlier_run().begin(command, seq.number());
+        self.shared.unfinished().begin(command, seq.number());
         self.begin(seq)
     }
 
     /// Lets the commands of an earlier run behind this one claim their devices, where they may not
     /// be carried out behind it: the device would end in the older state.
     pub(super) fn claim_for_short(&self, seq: u64) {
-        let short = self.shared.earlier_run().take_short(seq);
+        let short = self.shared.unfinished().take_short(seq);
         for command in short {
             self.claim_unwritten(&command);
         }
@@ -43,7 +43,7 @@ impl Pipeline {
     /// Makes a command that an earlier run received uncertain, where its time was over when its turn
     /// came: that run may have carried it out.
     pub(super) fn uncertain_where_late(&self, command: &Command, handled: Handled) -> Handled {
-        if !handled.is_late() || !self.shared.earlier_run().contains(command.seq) {
+        if !handled.is_late() || !self.shared.unfinished().contains(command.seq) {
             return handled;
         }
         Handled::uncertain(&self.claim_unwritten(command))

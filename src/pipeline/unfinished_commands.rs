@@ -1,5 +1,5 @@
-//! Commands that an earlier run of the program received, and of which nothing but their beginning
-//! is known. Pure, but for the clock.
+//! The set of commands that an earlier run of the program began and did not finish. Pure, but for
+//! the clock.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,9 +14,9 @@ const SHORT: Duration = Duration::from_secs(4);
 /// Commands of an earlier run that have no reply, by number; `None` for those that have claimed
 /// their devices. They are bounded as the commands without a reply in the journal are.
 #[derive(Debug, Default)]
-pub(super) struct EarlierRun(BTreeMap<u64, Option<Command>>);
+pub(super) struct UnfinishedCommands(BTreeMap<u64, Option<Command>>);
 
-impl EarlierRun {
+impl UnfinishedCommands {
     /// Adds a command.
     pub(super) fn begin(&mut self, command: &Command, seq: u64) {
         self.0.insert(seq, Some(command.clone()));
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn only_newer_commands_whose_time_is_nearly_over_claim_their_devices_once() {
-        let (mut earlier, start) = (EarlierRun::default(), now());
+        let (mut earlier, start) = (UnfinishedCommands::default(), now());
         for (seq, left) in [(1, 0), (2, 40), (3, 0), (4, 3), (5, 40), (6, 2)] {
             let mut command = Command::for_test("hall", "turn on the lamp");
             command.deadline = start + Duration::from_secs(left);
