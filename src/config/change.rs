@@ -55,7 +55,7 @@ impl Config {
             local,
             store,
             recall,
-            admit,
+            limits,
             ask,
             redis,
             pair,
@@ -70,7 +70,7 @@ impl Config {
         compare_routers(ask, &new.ask, &mut changes);
         changes.live("[local]", *local != new.local);
         changes.live("[recall]", *recall != new.recall);
-        changes.live("[limits]", *admit != new.admit);
+        changes.live("[limits]", *limits != new.limits);
         changes.live("[replies]", *replies != new.replies);
         changes.live("[daemon]", *daemon != new.daemon);
         compare_logs(log, &new.log, &mut changes);

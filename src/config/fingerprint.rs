@@ -25,7 +25,7 @@ impl Config {
             local,
             store: _,
             recall: _,
-            admit,
+            limits,
             ask,
             redis: _,
             pair: _,
@@ -40,7 +40,7 @@ impl Config {
             ("local", language(local)),
             ("discovery", format!("{discovery:?}")),
             ("location", format!("{location:?}")),
-            ("limits", format!("{admit:?}")),
+            ("limits", format!("{limits:?}")),
             ("daemon.order", format!("{order:?}")),
             ("replies", format!("{replies:?}")),
         ];

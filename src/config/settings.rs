@@ -80,7 +80,7 @@ pub(super) fn read(root: &Table<'_>, folders: &Folders<'_>) -> Config {
         local: local(&root.table("local"), folders),
         store: store(&root.table("store"), folders),
         recall: recall(&root.table("recall")),
-        admit: admit(&root.table("limits")),
+        limits: admission_limits(&root.table("limits")),
         ask: ask(root, folders, mqtt.ttl),
         redis,
         pair,
@@ -365,7 +365,7 @@ fn recall(table: &Table<'_>) -> CacheSettings {
     }
 }
 
-fn admit(table: &Table<'_>) -> AdmissionSettings {
+fn admission_limits(table: &Table<'_>) -> AdmissionSettings {
     let default = AdmissionSettings::default();
     let limit = |key| table.whole(key, 1..=100_000).and_then(NonZeroU32::new);
     AdmissionSettings {

@@ -35,7 +35,7 @@ pub struct Config {
     /// Cache of understood commands.
     pub recall: CacheSettings,
     /// Rate limits of sources.
-    pub admit: AdmissionSettings,
+    pub limits: AdmissionSettings,
     /// Providers and failover between them.
     pub ask: RouterSettings,
     /// Redis, where several nodes share drafts and limits.

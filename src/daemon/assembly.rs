@@ -49,7 +49,7 @@ pub fn pipeline(
     let services = Services {
         grammar: Arc::new(LocalGrammar::new(&config.local)?),
         cache: Arc::new(cache),
-        admission: Arc::new(Admission::new(config.admit)),
+        admission: Arc::new(Admission::new(config.limits)),
         composer: Arc::new(Composer::default()),
         router: Arc::new(router),
         journal,

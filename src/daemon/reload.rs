@@ -121,8 +121,8 @@ impl EventLoop {
             location: Arc::clone(&new.location),
             ..current.clone()
         };
-        if old.admit != new.admit {
-            services.admission = Arc::new(Admission::new(new.admit));
+        if old.limits != new.limits {
+            services.admission = Arc::new(Admission::new(new.limits));
         }
         if old.recall != new.recall {
             let store = self.task.journal.store();

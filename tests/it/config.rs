@@ -63,7 +63,7 @@ fn the_shipped_files_load_and_say_the_defaults() {
     assert_eq!(shipped.mqtt, empty.mqtt);
     assert_eq!(shipped.discovery, empty.discovery);
     assert_eq!(shipped.recall, empty.recall);
-    assert_eq!(shipped.admit, empty.admit);
+    assert_eq!(shipped.limits, empty.limits);
     assert_eq!(shipped.ask, empty.ask);
     assert_eq!(shipped.daemon, empty.daemon);
     assert_eq!(empty.home.devices().len(), 0);
