@@ -19,7 +19,7 @@ use sayso::testing::command::phrase::Phrase;
 use sayso::testing::grammar::LocalGrammar;
 use sayso::testing::home::Home;
 use sayso::testing::home::device::{Area, Device, Kind};
-use sayso::testing::home::permit::PermitContext;
+use sayso::testing::home::permit::PermitRequest;
 use sayso::testing::home::rights::Rights;
 use sayso::testing::home::state::State;
 use sayso::testing::prompt::aptitude::{AptitudeScore, is_required, questions};
@@ -598,7 +598,7 @@ fn judge(case: &Case, draft: &Draft, judge: &Judge, phrase: &Phrase) -> Verdict 
             _ => Verdict::Silent,
         };
     }
-    let context = PermitContext {
+    let context = PermitRequest {
         source: "bench",
         command: "1",
         confirmed: true,

@@ -14,7 +14,7 @@ use sayso::testing::command::phrase::Phrase;
 use sayso::testing::grammar::{LocalGrammar, Settings};
 use sayso::testing::home::Home;
 use sayso::testing::home::device::{Device, Kind};
-use sayso::testing::home::permit::PermitContext;
+use sayso::testing::home::permit::PermitRequest;
 use sayso::testing::home::rights::Rights;
 use sayso::testing::home::state::State;
 use sayso::testing::prompt::{Composer, rights_class};
@@ -66,7 +66,7 @@ fn said_before(bench: &mut Criterion) {
     });
     let state = State::default();
     let local = LocalGrammar::new(&Settings::default()).expect("the built-in language is sound");
-    let asker = PermitContext {
+    let asker = PermitRequest {
         source: "panel",
         command: "c1",
         confirmed: false,

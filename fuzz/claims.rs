@@ -14,7 +14,7 @@ use sayso::testing::grammar::{LocalGrammar, Settings as Readings};
 use sayso::testing::home::Home;
 use sayso::testing::home::capability::Capability;
 use sayso::testing::home::device::{Area, Device, Kind};
-use sayso::testing::home::permit::{MOST_ACTIONS, PermitContext};
+use sayso::testing::home::permit::{MOST_ACTIONS, PermitRequest};
 use sayso::testing::home::rights::Rights;
 use sayso::testing::home::state::State;
 use sayso::testing::store::journal::JournalRecord;
@@ -129,7 +129,7 @@ fn command(home: &Home, device: &Device, capability: &Capability, value: Option<
 
 fn permit(home: &Home, draft: &Draft) {
     let speech = LOCAL.speech(&Phrase::new("", None, None));
-    let asker = PermitContext {
+    let asker = PermitRequest {
         source: "fuzz",
         command: "1",
         confirmed: true,

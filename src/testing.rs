@@ -82,7 +82,7 @@ pub mod home {
         pub use crate::home::device::{Area, Device, Kind};
     }
     pub mod permit {
-        pub use crate::home::permit::{MOST_ACTIONS, PermitContext};
+        pub use crate::home::permit::{MOST_ACTIONS, PermitRequest};
     }
     pub mod rights {
         pub use crate::home::rights::{Rights, Rules, Selector};

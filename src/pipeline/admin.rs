@@ -8,7 +8,7 @@ use crate::cache::Trace;
 use crate::clock::now;
 use crate::command::phrase::Phrase;
 use crate::grammar::When;
-use crate::home::permit::{Denied, PermitContext};
+use crate::home::permit::{Denied, PermitRequest};
 use crate::pipeline::handle::Pipeline;
 use crate::schedule::timer::TimerId;
 use crate::vocabulary::action::Draft;
@@ -225,7 +225,7 @@ impl Pipeline {
         if let Some(question) = &draft.question {
             return format!("it would be asked back: {question}");
         }
-        let context = PermitContext {
+        let context = PermitRequest {
             source,
             command: "show",
             confirmed: false,

@@ -3,7 +3,7 @@
 
 use crate::command::phrase::Phrase;
 use crate::home::device::Device;
-use crate::home::permit::{PermitContext, the_device};
+use crate::home::permit::{PermitRequest, the_device};
 use crate::pipeline::follow_up::aside;
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::Request;
@@ -140,7 +140,7 @@ impl Pipeline {
             timing: None,
             ..draft
         };
-        let context = PermitContext {
+        let context = PermitRequest {
             confirmed: true,
             ..self.permit_context(request, true)
         };

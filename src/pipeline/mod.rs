@@ -74,7 +74,7 @@ use crate::command::reply::{Outcome, Refusal, Reply, Via};
 use crate::grammar::When;
 use crate::grammar::explain::Explanation;
 use crate::home::Home;
-use crate::home::permit::{Denied, PermitContext, Plan};
+use crate::home::permit::{Denied, PermitRequest, Plan};
 use crate::home::state::State;
 use crate::pipeline::dispatch::Dispatched;
 use crate::pipeline::interpretation::{Interpretation, Request, is_doubtful, is_doubtful_after};
@@ -506,8 +506,8 @@ impl Pipeline {
         Err(self.ask_back(request.command, draft, question))
     }
 
-    fn permit_context<'a>(&'a self, request: &Request<'a>, confirmed: bool) -> PermitContext<'a> {
-        PermitContext {
+    fn permit_context<'a>(&'a self, request: &Request<'a>, confirmed: bool) -> PermitRequest<'a> {
+        PermitRequest {
             source: request.command.source.as_str(),
             command: &request.command.id,
             confirmed,

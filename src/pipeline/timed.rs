@@ -13,7 +13,7 @@ use crate::command::Command;
 use crate::command::phrase::Phrase;
 use crate::command::reply::{ActionReport, Refusal, Scheduled};
 use crate::home::capability::Risk;
-use crate::home::permit::{Denied, PermitContext, Plan, Step, is_opening};
+use crate::home::permit::{Denied, PermitRequest, Plan, Step, is_opening};
 use crate::pipeline::condition_speech::condition_in_words;
 use crate::pipeline::dialogue::{Earlier, shortened};
 use crate::pipeline::handle::Pipeline;
@@ -248,7 +248,7 @@ impl Pipeline {
 
     /// Refuses a draft that would open, unlock or disarm something at a later time.
     fn refuse_opening(&self, request: &Request<'_>, draft: &Draft) -> Result<(), Refusal> {
-        let context = PermitContext {
+        let context = PermitRequest {
             confirmed: true,
             ..self.permit_context(request, true)
         };
@@ -258,7 +258,7 @@ impl Pipeline {
             // The gate says why below.
             return Ok(());
         };
-        let unconfirmed = PermitContext {
+        let unconfirmed = PermitRequest {
             confirmed: false,
             ..context
         };

@@ -103,14 +103,14 @@ struct Reason {
 
 /// The parts of the router that a request needs.
 #[derive(Clone, Copy)]
-pub(super) struct FailoverContext<'a> {
+pub(super) struct RouterParts<'a> {
     pub(super) settings: &'a RouterSettings,
     pub(super) shared: &'a RouterShared,
 }
 
 /// One request under way.
 pub(super) struct Failover<'a, T> {
-    context: FailoverContext<'a>,
+    parts: RouterParts<'a>,
     prompt: Arc<Prompt>,
     read: ReadAnswer<T>,
     end: Instant,
@@ -131,14 +131,14 @@ pub(super) struct Failover<'a, T> {
 
 impl<'a, T: Send + 'static> Failover<'a, T> {
     pub(super) fn new(
-        context: FailoverContext<'a>,
+        parts: RouterParts<'a>,
         order: VecDeque<Arc<Upstream>>,
         prompt: &Prompt,
         end: Instant,
         read: ReadAnswer<T>,
     ) -> Self {
         Self {
-            context,
+            parts,
             prompt: Arc::new(prompt.clone()),
             read,
             end,
@@ -241,7 +241,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         if self.wait_for_slot() {
             return true;
         }
-        let short_rest = self.context.settings.longest_pause;
+        let short_rest = self.parts.settings.longest_pause;
         self.in_progress.is_empty()
             && (self.wait_for_rest(short_rest)
                 || self.force()
@@ -330,7 +330,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         let Some(index) = soonest.map(|(index, _)| index) else {
             return false;
         };
-        if !self.context.shared.may_retry() {
+        if !self.parts.shared.may_retry() {
             return false;
         }
         let reason = Reason {
@@ -340,7 +340,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         let Err(obstacle) = self.call_skipped(index, Override::Breaker, reason) else {
             return true;
         };
-        self.context.shared.refund_retry();
+        self.parts.shared.refund_retry();
         // Another request probes it now, or its limits do not allow the call.
         !obstacle.can_be_forced() && self.wait_for_slot()
     }
@@ -427,7 +427,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         } else if !self.skipped.is_empty() {
             "the providers before it are not available"
         } else {
-            match self.context.settings.order {
+            match self.parts.settings.order {
                 ProviderOrder::Priority => "first in order",
                 ProviderOrder::Fastest => "fastest",
             }
@@ -445,14 +445,14 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         self.log_start(&upstream, &call, &reason);
         let is_parallel = !self.in_progress.is_empty();
         if is_parallel {
-            self.context.shared.counters.provider_failovers.increment();
+            self.parts.shared.counters.provider_failovers.increment();
         }
         if self.in_progress.iter().any(|calls| calls.is_hedged) {
-            self.context.shared.count_hedge();
+            self.parts.shared.count_hedge();
         }
         let hedge_after = upstream.hedge_after().filter(|after| {
-            let is_enabled = self.context.settings.hedge && !is_parallel;
-            is_enabled && *after < permit.patience && self.context.shared.may_hedge()
+            let is_enabled = self.parts.settings.hedge && !is_parallel;
+            is_enabled && *after < permit.patience && self.parts.shared.may_hedge()
         });
         let prompt = Arc::clone(&self.prompt);
         let read = self.read;
@@ -460,9 +460,9 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         let call = Box::pin(async move { make(call, &prompt, within, tap, read).await });
         self.in_progress.push(ProviderCalls {
             upstream,
-            attempts_left: self.context.settings.attempts.get(),
+            attempts_left: self.parts.settings.attempts.get(),
             was_waited_for: reason.was_waited_for,
-            backoff: Backoff::new(FIRST_PAUSE, self.context.settings.longest_pause),
+            backoff: Backoff::new(FIRST_PAUSE, self.parts.settings.longest_pause),
             begins,
             late_at: begins + hedge_after.unwrap_or(permit.patience),
             is_hedged: hedge_after.is_some(),
@@ -511,7 +511,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
                 }));
             }
             CallResult::NotRepeated(error) => {
-                self.context.shared.refund_retry();
+                self.parts.shared.refund_retry();
                 self.give_up(calls, error);
                 return None;
             }
@@ -522,7 +522,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
             CallResult::Failed(error) => error,
         };
         if matches!(error, ProviderError::Malformed { .. }) {
-            self.context.shared.counters.invalid_answers.increment();
+            self.parts.shared.counters.invalid_answers.increment();
         }
         let after = match error.disposition() {
             Disposition::Retry { after } => after.unwrap_or_default(),
@@ -537,7 +537,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         };
         calls.attempts_left -= 1;
         let pause = after.max(calls.backoff.next_jittered());
-        if self.should_repeat(&calls, pause) && self.context.shared.may_retry() {
+        if self.should_repeat(&calls, pause) && self.parts.shared.may_retry() {
             self.repeat(calls, pause, error);
         } else {
             self.give_up(calls, error);
@@ -563,13 +563,13 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         debug!(provider = &*calls.upstream.name, %error, ?pause, "calling provider again");
         let upstream = Arc::clone(&calls.upstream);
         let prompt = Arc::clone(&self.prompt);
-        let counters = Arc::clone(&self.context.shared.counters);
+        let counters = Arc::clone(&self.parts.shared.counters);
         let within = self.time_left().saturating_sub(pause);
         let read = self.read;
         let (has_begun, tap) = self.tap();
         calls.has_begun = has_begun;
         calls.begins = now() + pause;
-        calls.late_at = calls.begins + self.context.settings.patience;
+        calls.late_at = calls.begins + self.parts.settings.patience;
         calls.call = Box::pin(async move {
             sleep(pause).await;
             match upstream.enter(&prompt, Override::Stall) {
@@ -599,7 +599,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
     fn give_up(&mut self, calls: ProviderCalls<T>, error: ProviderError) {
         debug!(provider = &*calls.upstream.name, %error, "provider given up for this request");
         if self.is_any_available() {
-            self.context.shared.counters.provider_failovers.increment();
+            self.parts.shared.counters.provider_failovers.increment();
         }
         let obstacle = calls.upstream.unavailable();
         if let Some(limit @ Unavailable::RateLimited(_)) = obstacle
@@ -627,7 +627,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         let calls: Vec<_> = begun
             .map(|calls| async move { drop(calls.call.await) })
             .collect();
-        self.context.shared.finish_in_background(calls);
+        self.parts.shared.finish_in_background(calls);
     }
 
     /// Returns the time left for calls.

@@ -37,7 +37,7 @@ use crate::provider::model_size::stated_in;
 use crate::provider::{Prompt, ProviderError};
 use crate::redis::Redis;
 use crate::router::answer_stream::AnswerStream;
-use crate::router::failover::{Failover, FailoverContext};
+use crate::router::failover::{Failover, RouterParts};
 use crate::router::settings::{ProviderOrder, RouterSettings, Streaming};
 use crate::router::shared::RouterShared;
 use crate::router::spend_limit::{Moment, SpendLimit};
@@ -207,12 +207,12 @@ impl Router {
         if self.is_empty() {
             return Err(Refusal::NoModel);
         }
-        let context = FailoverContext {
+        let parts = RouterParts {
             settings: &self.settings,
             shared: &self.shared,
         };
         let end = deadline.min(now() + self.settings.deadline);
-        let failover = Failover::new(context, self.order(), prompt, end, read).streaming(stream);
+        let failover = Failover::new(parts, self.order(), prompt, end, read).streaming(stream);
         if !failover.has_time() {
             return Err(Refusal::TooLate);
         }
@@ -267,12 +267,12 @@ impl Router {
         read: ReadAnswer<T>,
     ) -> Result<RoutedAnswer<T>, Refusal> {
         let only: VecDeque<_> = self.upstream(name).cloned().into_iter().collect();
-        let context = FailoverContext {
+        let parts = RouterParts {
             settings: &self.settings,
             shared: &self.shared,
         };
         let end = now() + self.settings.deadline;
-        let failover = Failover::new(context, only, prompt, end, read);
+        let failover = Failover::new(parts, only, prompt, end, read);
         self.shared.counters.model_requests.increment();
         self.shared.count_request();
         failover.run().await

@@ -20,7 +20,7 @@ use sayso::testing::grammar::LocalGrammar;
 use sayso::testing::home::Home;
 use sayso::testing::home::capability::Capability;
 use sayso::testing::home::device::{Device, Kind};
-use sayso::testing::home::permit::PermitContext;
+use sayso::testing::home::permit::PermitRequest;
 use sayso::testing::home::rights::Rights;
 use sayso::testing::home::state::State;
 use sayso::testing::vocabulary::action::{Action, Draft, Op};
@@ -131,7 +131,7 @@ fn command(
 /// What is sent for the action: the topic and the payload; or why it may not be done.
 pub(crate) fn through_the_gate(home: &Home, action: Action) -> Result<(String, String), String> {
     let speech = LOCAL.speech(&Phrase::new("", None, None));
-    let asker = PermitContext {
+    let asker = PermitRequest {
         source: "test",
         command: "c1",
         confirmed: true,

@@ -106,6 +106,12 @@ fn a_type_name_is_defined_once() {
 }
 
 #[test]
+fn a_type_name_ends_in_a_word_with_a_meaning() {
+    let empty = names::empty(&sources());
+    assert!(empty.is_empty(), "type names that say nothing: {empty:#?}");
+}
+
+#[test]
 fn functions_fit_on_a_screen() {
     let long = functions::longer_than(FUNCTION_LINES, &sources());
     assert!(

@@ -489,7 +489,7 @@ fn no_message_moves_a_device_that_may_not_be_moved_that_way() {
             },
             ..Draft::default()
         };
-        let context = PermitContext {
+        let context = PermitRequest {
             source,
             command: "c",
             confirmed: world.confirmed,

@@ -7,11 +7,11 @@
 //! collective phrase ("all the lights"), where the others are executed and the reply names the
 //! omitted devices.
 
-mod context;
 mod denied;
 mod device_name;
 mod domain_text;
 mod plan;
+mod request;
 mod resolved;
 mod risk;
 mod speech;
@@ -23,11 +23,11 @@ use std::collections::{HashMap, HashSet};
 use serde_json::json;
 use smallvec::{SmallVec, smallvec};
 
-pub use crate::home::permit::context::PermitContext;
 pub use crate::home::permit::denied::{Denied, Unsupported};
 pub use crate::home::permit::device_name::the_device;
 use crate::home::permit::plan::PlanSpeech;
 pub use crate::home::permit::plan::{MOST_ACTIONS, Plan, Step};
+pub use crate::home::permit::request::PermitRequest;
 pub use crate::home::permit::risk::is_opening;
 pub use crate::home::permit::speech::is_so;
 
@@ -52,7 +52,7 @@ impl Home {
         &self,
         draft: &Draft,
         state: &State,
-        context: PermitContext<'_>,
+        context: PermitRequest<'_>,
     ) -> Result<Plan, Denied> {
         if draft.actions.len() > MOST_ACTIONS {
             return Err(Denied::TooMany {
@@ -156,7 +156,7 @@ struct Gate<'a> {
     home: &'a Home,
     draft: &'a Draft,
     state: &'a State,
-    context: PermitContext<'a>,
+    context: PermitRequest<'a>,
     plan: Plan,
     speech: SpeechBuilder<'a>,
     /// The changes that must be confirmed, in words.

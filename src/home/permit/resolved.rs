@@ -5,8 +5,8 @@ use std::time::Instant;
 use crate::home::Home;
 use crate::home::capability::Capability;
 use crate::home::device::Device;
-use crate::home::permit::context::PermitContext;
 use crate::home::permit::denied::{Denied, Unsupported};
+use crate::home::permit::request::PermitRequest;
 use crate::home::setpoint::{Setpoint, Targets, setpoint};
 use crate::home::state::{Observation, State};
 use crate::vocabulary::action::{Action, Draft, Op};
@@ -36,7 +36,7 @@ impl<'a> Resolved<'a> {
         home: &'a Home,
         (action, draft): (&'a Action, &Draft),
         state: &'a State,
-        context: PermitContext<'_>,
+        context: PermitRequest<'_>,
     ) -> Result<Self, Denied> {
         let device = home
             .device(&action.device)
@@ -115,7 +115,7 @@ fn mode<'a>(
     device: &Device,
     draft: &'a Draft,
     state: &'a State,
-    context: PermitContext<'_>,
+    context: PermitRequest<'_>,
 ) -> Option<&'a Value> {
     let mut actions = draft.actions.iter();
     let set = actions.find(|action| {

@@ -8,8 +8,8 @@ use crate::binding::Publication;
 use crate::home::Home;
 use crate::home::capability::{Capability, Risk};
 use crate::home::device::Device;
-use crate::home::permit::context::PermitContext;
 use crate::home::permit::denied::Denied;
+use crate::home::permit::request::PermitRequest;
 use crate::home::permit::resolved::Resolved;
 use crate::home::reach::Reached;
 use crate::home::state::{Observation, State};
@@ -38,7 +38,7 @@ impl Home {
         resolved: &Resolved<'_>,
         message: ProposedMessage<'_>,
         state: &State,
-        context: PermitContext<'_>,
+        context: PermitRequest<'_>,
     ) -> Result<Risk, Denied> {
         let Resolved {
             device, capability, ..
@@ -72,7 +72,7 @@ impl Home {
         reached: Reached,
         message: ProposedMessage<'_>,
         state: &State,
-        context: PermitContext<'_>,
+        context: PermitRequest<'_>,
     ) -> Result<Risk, Denied> {
         let device = &self.devices[reached.device];
         let allow = |property: &Property| {

@@ -8,10 +8,10 @@ use smallvec::{SmallVec, smallvec};
 use crate::home::capability::Capability;
 use crate::home::device::Device;
 use crate::home::is_no_state;
-use crate::home::permit::context::PermitContext;
 use crate::home::permit::denied::Denied;
 use crate::home::permit::device_name::the_device;
 use crate::home::permit::plan::{PlanSpeech, Step};
+use crate::home::permit::request::PermitRequest;
 use crate::home::permit::resolved::Resolved;
 use crate::home::permit::target::Unchanged;
 use crate::home::state::{Known, Observation};
@@ -57,7 +57,7 @@ struct Finding {
 /// sentence.
 pub(super) struct SpeechBuilder<'a> {
     speech: &'a Speech,
-    context: PermitContext<'a>,
+    context: PermitRequest<'a>,
     done: Groups<'a>,
     findings: Vec<Finding>,
     /// Sentences about devices whose state is no value, or has expired.
@@ -91,7 +91,7 @@ impl<'a> Groups<'a> {
 }
 
 impl<'a> SpeechBuilder<'a> {
-    pub(super) fn new(context: PermitContext<'a>) -> Self {
+    pub(super) fn new(context: PermitRequest<'a>) -> Self {
         Self {
             speech: context.speech,
             context,

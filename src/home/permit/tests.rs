@@ -71,8 +71,8 @@ fn action(device: &str, property: &str, op: Op, value: Option<Value>) -> Action 
     }
 }
 
-fn context<'a>() -> PermitContext<'a> {
-    PermitContext {
+fn context<'a>() -> PermitRequest<'a> {
+    PermitRequest {
         source: "cli",
         command: "c1",
         confirmed: false,
@@ -81,7 +81,7 @@ fn context<'a>() -> PermitContext<'a> {
     }
 }
 
-fn permit(actions: &[Action], state: &State, context: PermitContext<'_>) -> Result<Plan, Denied> {
+fn permit(actions: &[Action], state: &State, context: PermitRequest<'_>) -> Result<Plan, Denied> {
     home().permit(
         &Draft {
             actions: actions.to_vec(),
@@ -297,7 +297,7 @@ fn a_source_commands_only_what_its_rights_allow() {
         Some(Value::text("locked")),
     )];
     let lamp = [action("lamp", "power", Op::Set, Some(Value::text("on")))];
-    let panel = PermitContext {
+    let panel = PermitRequest {
         source: "panel",
         ..context()
     };
@@ -325,7 +325,7 @@ fn opening_must_be_confirmed_and_closing_need_not() {
         permit(
             &unlock,
             &State::default(),
-            PermitContext {
+            PermitRequest {
                 confirmed: true,
                 ..context()
             }
@@ -344,7 +344,7 @@ fn opening_must_be_confirmed_and_closing_need_not() {
         permit(
             &safe,
             &State::default(),
-            PermitContext {
+            PermitRequest {
                 confirmed: true,
                 ..context()
             }
@@ -525,19 +525,19 @@ fn a_message_that_opens_a_door_is_judged_as_such_under_any_name() {
         actions: vec![action("lamp", "power", Op::Set, Some(Value::text("on")))],
         ..Draft::default()
     };
-    let try_as = |context: PermitContext<'_>| {
+    let try_as = |context: PermitRequest<'_>| {
         home_with_a_hostile_lamp().permit(&draft, &State::default(), context)
     };
     assert!(matches!(try_as(context()), Err(Denied::Unconfirmed { .. })));
     assert!(matches!(
-        try_as(PermitContext {
+        try_as(PermitRequest {
             source: "panel",
             ..context()
         }),
         Err(Denied::NotAllowed { .. })
     ));
     assert_eq!(
-        try_as(PermitContext {
+        try_as(PermitRequest {
             confirmed: true,
             ..context()
         })

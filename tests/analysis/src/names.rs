@@ -1,4 +1,4 @@
-//! Type names that are defined more than once.
+//! Type names that are defined more than once, or say nothing.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +24,22 @@ pub fn duplicates(files: &[SourceFile]) -> BTreeMap<String, Vec<String>> {
         paths.len() > 1 && name != "Settings" && !is_symmetric
     });
     definitions
+}
+
+/// Ends of type names that say nothing. `CONTRIBUTING.md` forbids them.
+const EMPTY_WORDS: [&str; 5] = ["Manager", "Handler", "Context", "Info", "Data"];
+
+/// Type names that end in a word that says nothing, with the path of the file.
+pub fn empty(files: &[SourceFile]) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in files {
+        for name in definitions_of(&file.text) {
+            if EMPTY_WORDS.iter().any(|word| name.ends_with(word)) {
+                found.push(format!("{}: {name}", file.path.display()));
+            }
+        }
+    }
+    found
 }
 
 /// Items of modules and functions. Associated types of an `impl` or `trait` are none: they follow
@@ -74,6 +90,12 @@ mod tests {
                 vec!["a.rs".to_owned(), "b.rs".to_owned()]
             )]
         );
+    }
+
+    #[test]
+    fn a_name_that_says_nothing_is_found() {
+        let files = [file("a.rs", "struct GateContext;\nstruct Contexts;\n")];
+        assert_eq!(empty(&files), ["a.rs: GateContext"]);
     }
 
     #[test]

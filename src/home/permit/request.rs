@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use crate::vocabulary::speech::Speech;
 
-/// The circumstances in which the gate decides.
+/// The request to the gate: who commands, and the circumstances in which it decides.
 #[derive(Debug, Clone, Copy)]
-pub struct PermitContext<'a> {
+pub struct PermitRequest<'a> {
     /// The source of the command, which determines its rights.
     pub source: &'a str,
     /// The identifier of the command, for devices without a binding.
