@@ -48,7 +48,7 @@ impl EventLoop {
                 epoch,
                 connection,
                 session_present,
-            } => self.claim((epoch, is_after_silence), connection, session_present),
+            } => self.claim(epoch, is_after_silence, connection, session_present),
             PairEffect::Serve { is_confirmed } => self.serve_as_leader(is_confirmed),
             PairEffect::Announce => self.announce(),
             PairEffect::Answer => self.answer_operator(),
@@ -189,7 +189,8 @@ impl EventLoop {
     /// is known.
     fn claim(
         &mut self,
-        (epoch, is_after_silence): (u64, bool),
+        epoch: u64,
+        is_after_silence: bool,
         connection: u64,
         session_present: bool,
     ) {
@@ -412,8 +413,7 @@ impl EventLoop {
             }
         }
         self.spawn(async move {
-            let ends = (identity, ack_token);
-            replica.answer(&reply, &reply_to, ends).await;
+            replica.answer(&reply, &reply_to, identity, ack_token).await;
         });
     }
 
@@ -470,7 +470,7 @@ impl EventLoop {
         };
         let (reply_to, token) = (inbound.command.reply_to, inbound.ack_token);
         self.spawn(async move {
-            replica.answer(&reply, &reply_to, (identity, token)).await;
+            replica.answer(&reply, &reply_to, identity, token).await;
         });
     }
 
@@ -562,7 +562,7 @@ impl EventLoop {
                 let pipeline = Arc::clone(&self.task.pipeline);
                 self.spawn(async move {
                     pipeline.reply_persisted(&reply).await;
-                    replica.answer(&reply, &reply_to, (identity, token)).await;
+                    replica.answer(&reply, &reply_to, identity, token).await;
                 });
             }
             JournalEntry::Pending | JournalEntry::New(_) => {

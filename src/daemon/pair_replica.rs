@@ -153,7 +153,8 @@ impl PairReplica {
         &self,
         reply: &Reply,
         reply_to: &ReplyTo,
-        (identity, token): (CommandIdentity, AckToken),
+        identity: CommandIdentity,
+        token: AckToken,
     ) {
         let delivery = self
             .outbox

@@ -17,7 +17,7 @@ pub(super) fn condition_in_words(condition: &Condition, home: &Home, speech: &Sp
             is,
         } => {
             let name = home.device(device).map_or(device.as_str(), |d| &d.name);
-            let what = state_in_words(is, (device, property), home, speech);
+            let what = state_in_words(is, device, property, home, speech);
             fill(&speech.done, &[("devices", name), ("what", &what)])
         }
     };
@@ -32,7 +32,8 @@ pub(super) fn condition_in_words(condition: &Condition, home: &Home, speech: &Sp
 
 fn state_in_words(
     is: &ExpectedState,
-    (device, property): (&str, &Property),
+    device: &str,
+    property: &Property,
     home: &Home,
     speech: &Speech,
 ) -> String {

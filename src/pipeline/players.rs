@@ -23,7 +23,7 @@ impl Pipeline {
         if draft.question.is_none() || draft.choices.is_empty() {
             return interpretation;
         }
-        let chosen = only_active(&draft.choices, home, (&self.shared.state(), now()));
+        let chosen = only_active(&draft.choices, home, &self.shared.state(), now());
         let Some(choice) = chosen.cloned() else {
             return interpretation;
         };
@@ -46,7 +46,8 @@ impl Pipeline {
 fn only_active<'c>(
     choices: &'c [Choice],
     home: &Home,
-    (state, at): (&State, Instant),
+    state: &State,
+    at: Instant,
 ) -> Option<&'c Choice> {
     if !choices.iter().all(is_about_a_player) {
         return None;

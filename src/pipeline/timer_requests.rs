@@ -69,7 +69,7 @@ impl Pipeline {
                 self.change(request, own.last()?, &timing, speech).await
             }
             TimerRequest::ChangeBy(span, shift) => {
-                self.change_by(request, own.last()?, (span, shift)).await
+                self.change_by(request, own.last()?, span, shift).await
             }
         };
         let handled = match answer {
@@ -298,7 +298,8 @@ impl Pipeline {
         &self,
         request: &Request<'_>,
         timer: &Timer,
-        (span, shift): (Span, TimeShift),
+        span: Span,
+        shift: TimeShift,
     ) -> Result<String, Refusal> {
         let speech = self.services.grammar.speech(request.phrase);
         let length = Duration::from_secs(u64::from(span.days) * 86_400 + u64::from(span.seconds));

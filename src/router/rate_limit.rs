@@ -132,7 +132,8 @@ impl RateLimit {
     pub(super) fn check_share(
         &self,
         tokens: u32,
-        (percent, nodes): (u64, u32),
+        percent: u64,
+        nodes: u32,
         now: Instant,
     ) -> Result<(), Duration> {
         let mut used = self.used();

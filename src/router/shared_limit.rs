@@ -73,8 +73,10 @@ impl Upstream {
     /// Checks that the call is within this node's share of each limit.
     fn check_share(&self, permit: &CallPermit, nodes: u32) -> Result<(), Unavailable> {
         if nodes > 1 {
-            let share = (OFFLINE_RATE_PERCENT, nodes);
-            let rate = self.rate_limit.check_share(permit.tokens, share, now());
+            let percent = OFFLINE_RATE_PERCENT;
+            let rate = self
+                .rate_limit
+                .check_share(permit.tokens, percent, nodes, now());
             rate.map_err(Unavailable::RateLimited)?;
             let calls = (self.settings.concurrency.get() / nodes as usize).max(1);
             if self.calls_in_flight() > calls {

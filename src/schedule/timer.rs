@@ -938,7 +938,7 @@ impl Timers {
         let Some(repeat) = &timer.repeat else {
             return Some((timer, late));
         };
-        let occurrence = occurrence(&timer.due, repeat, late, (now, place));
+        let occurrence = occurrence(&timer.due, repeat, late, now, place);
         if let Some(next) = occurrence.next {
             let waiting = Timer {
                 due: next,
@@ -1039,7 +1039,8 @@ fn occurrence(
     due: &Due,
     repeat: &Repeat,
     late: Option<Duration>,
-    (now, place): (&Clocks, &HomeLocation),
+    now: &Clocks,
+    place: &HomeLocation,
 ) -> Occurrence {
     let is_over = |next: &Due| match (repeat.end_ms, next.wall()) {
         (Some(end), Some(next)) => next.as_millisecond() > end,

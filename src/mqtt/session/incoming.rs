@@ -54,6 +54,14 @@ fn answered_identity(properties: &PublishProperties) -> Option<&str> {
     Some(identity)
 }
 
+/// The packet of a command that goes no further.
+struct RefusedPacket {
+    ack_token: AckToken,
+    /// The identity of the command in a pair.
+    identity: Option<CommandIdentity>,
+    redelivery: Redelivery,
+}
+
 impl Session {
     pub(super) fn received(&mut self, publish: &Publish, now: Instant) {
         self.acks.received(publish.pkid);
@@ -152,8 +160,12 @@ impl Session {
                 entry.log();
                 let identity = self.identity(&inbound, token.pkid, false, "");
                 let reply = Reply::refused(rejected.id, rejected.text, &rejected.refusal);
-                let refused = (token, identity, redelivery);
-                self.refuse(reply, rejected.reply_to, refused, now);
+                let packet = RefusedPacket {
+                    ack_token: token,
+                    identity,
+                    redelivery,
+                };
+                self.refuse(reply, rejected.reply_to, packet, now);
             }
         }
     }
@@ -223,13 +235,12 @@ impl Session {
 
     /// Answers a command that goes no further. In a pair the event loop does so: the command may
     /// have an answer already.
-    fn refuse(
-        &mut self,
-        reply: Reply,
-        reply_to: ReplyTo,
-        (ack_token, identity, redelivery): (AckToken, Option<CommandIdentity>, Redelivery),
-        now: Instant,
-    ) {
+    fn refuse(&mut self, reply: Reply, reply_to: ReplyTo, packet: RefusedPacket, now: Instant) {
+        let RefusedPacket {
+            ack_token,
+            identity,
+            redelivery,
+        } = packet;
         match identity {
             Some(identity) if ack_token.is_expected() && self.inbox.has_room_for_refused() => {
                 self.inbox.refused(Box::new(RefusedCommand {
@@ -295,8 +306,12 @@ impl Session {
             ..
         } = *command;
         let reply = Reply::refused(command.id, command.text, &refusal);
-        let refused = (ack_token, identity, redelivery);
-        self.refuse(reply, command.reply_to, refused, now);
+        let packet = RefusedPacket {
+            ack_token,
+            identity,
+            redelivery,
+        };
+        self.refuse(reply, command.reply_to, packet, now);
     }
 
     /// Answers a command that goes no further. It is acknowledged once the broker has the answer:

@@ -40,7 +40,7 @@ impl Journal {
             is_logged: false,
         };
         let keys = record.keys();
-        JournalEntry::New(self.enter(&mut index, (record, keys), reception))
+        JournalEntry::New(self.enter(&mut index, record, keys, reception))
     }
 
     /// Sets the commands without a delivered reply aside, because the other node may finish them:

@@ -116,14 +116,15 @@ impl Index {
     /// Returns the earlier entry of a command of a single daemon. `keys` are those of the command.
     pub(super) fn earlier(
         &mut self,
-        (received, keys): (&Received, &DuplicateKeys),
+        received: &Received,
+        keys: &DuplicateKeys,
         connection: u64,
         redelivery: Redelivery,
     ) -> Option<EarlierEntry> {
         let found = if received.is_named() {
             keys.iter().find_map(|key| self.newest_first(key).next())?
         } else {
-            self.earlier_equal((received, keys), connection, redelivery)?
+            self.earlier_equal(received, keys, connection, redelivery)?
         };
         let known = self.known.get_mut(&found)?;
         let is_sent_again = may_be_sent_again(known, redelivery);
@@ -158,7 +159,8 @@ impl Index {
     /// Returns the newest equal command that the broker may send again.
     fn earlier_equal(
         &self,
-        (received, keys): (&Received, &DuplicateKeys),
+        received: &Received,
+        keys: &DuplicateKeys,
         connection: u64,
         redelivery: Redelivery,
     ) -> Option<u64> {
@@ -170,14 +172,14 @@ impl Index {
                 known.connection != connection
                     && is_same_packet(known, received)
                     && may_be_sent_again(known, redelivery)
-                    && !self.is_packet_reused(*number, (received, keys))
+                    && !self.is_packet_reused(*number, received, keys)
             })
         })
     }
 
     /// Returns whether a later command of an earlier run came in a packet with the same identifier:
     /// then the broker had the acknowledgement of the earlier one.
-    fn is_packet_reused(&self, number: u64, (received, keys): (&Received, &DuplicateKeys)) -> bool {
+    fn is_packet_reused(&self, number: u64, received: &Received, keys: &DuplicateKeys) -> bool {
         received.packet.is_some()
             && self.known.iter().any(|(other, known)| {
                 *other > number
@@ -218,7 +220,8 @@ impl Index {
     pub(super) fn remember(
         &mut self,
         number: u64,
-        (record, keys): (JournalRecord, DuplicateKeys),
+        record: JournalRecord,
+        keys: DuplicateKeys,
         reception: Reception,
     ) {
         self.by_key.extend(keys.iter().map(|key| (key, number)));
@@ -226,7 +229,7 @@ impl Index {
             self.open.insert(number, reception.is_written);
         }
         let is_finished = record.reply_acked;
-        let mut remembered = RememberedCommand::new((record, keys), reception.connection);
+        let mut remembered = RememberedCommand::new(record, keys, reception.connection);
         remembered.note_suspect(reception.may_be_suspect.then_some(self.changes + 1));
         remembered.is_written = reception.is_written;
         if reception.is_logged {
@@ -462,7 +465,7 @@ impl Index {
 
     /// Returns whether the time of a command is over at `now` that was received at `received_at`,
     /// and whose own time ends at `until`.
-    pub(super) fn is_over(&self, (received_at, until): (u64, u64), now: u64) -> bool {
+    pub(super) fn is_over(&self, received_at: u64, until: u64, now: u64) -> bool {
         let until = until.max(received_at.saturating_add(self.keep));
         until.saturating_add(GRACE_MS) < now
     }
@@ -478,7 +481,7 @@ impl Index {
             let Some(known) = self.known.get(&number) else {
                 continue;
             };
-            let is_over = self.is_over((known.received_at(), known.until()), now);
+            let is_over = self.is_over(known.received_at(), known.until(), now);
             let is_open = !known.is_finished() && !known.is_set_aside;
             if is_open || (is_over && self.keeps_order(number, known)) {
                 self.order.push_back(number);

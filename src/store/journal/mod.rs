@@ -165,7 +165,7 @@ impl Journal {
         let keys = record.keys();
         let mut index = self.lock();
         index.forget_old(now);
-        match index.earlier((&record.received, &keys), connection, redelivery) {
+        match index.earlier(&record.received, &keys, connection, redelivery) {
             Some(EarlierEntry::Known(entry)) => return entry,
             Some(EarlierEntry::PutOff { until }) => record.received.limit(until),
             Some(EarlierEntry::SetAside { .. }) | None => {}
@@ -176,7 +176,7 @@ impl Journal {
             is_written: false,
             is_logged: false,
         };
-        JournalEntry::New(self.enter(&mut index, (record, keys), reception))
+        JournalEntry::New(self.enter(&mut index, record, keys, reception))
     }
 
     /// Forgets commands whose time is over; to be called from time to time. While commands are
@@ -200,11 +200,12 @@ impl Journal {
     fn enter(
         &self,
         index: &mut Index,
-        entry: (JournalRecord, DuplicateKeys),
+        record: JournalRecord,
+        keys: DuplicateKeys,
         reception: Reception,
     ) -> Seq {
         let number = index.next;
-        index.remember(number, entry, reception);
+        index.remember(number, record, keys, reception);
         self.changed(index, number);
         Seq(number)
     }

@@ -110,7 +110,7 @@ impl Journal {
                 is_logged: logged.contains(&number),
                 ..found
             };
-            self.adopt_records(found, last.running, shift, &mut recovered);
+            self.adopt_record(found, last.running, shift, &mut recovered);
         }
         for (number, record) in in_wal {
             let found = Found {
@@ -119,7 +119,7 @@ impl Journal {
                 is_changed: true,
                 is_logged: true,
             };
-            self.adopt_records(found, last.running, shift, &mut recovered);
+            self.adopt_record(found, last.running, shift, &mut recovered);
         }
         self.lock().has_recovered = true;
         recovered.unfinished.sort_by_key(|one| one.seq);
@@ -128,7 +128,7 @@ impl Journal {
     }
 
     /// Takes over one record. `running` is the command whose code ran when the earlier run ended.
-    fn adopt_records(
+    fn adopt_record(
         &self,
         found: Found,
         running: Option<u64>,
@@ -142,8 +142,7 @@ impl Journal {
         let now = self.clock.now();
         let seq = Seq(number);
         let mut index = self.lock();
-        let times = (record.received_at, record.received.until);
-        if record.reply_acked && index.is_over(times, now) {
+        if record.reply_acked && index.is_over(record.received_at, record.received.until, now) {
             index.gone.insert(number);
             if found.is_logged {
                 index.notes.push((number, WalNote::Gone));
@@ -177,7 +176,7 @@ impl Journal {
             is_logged: found.is_logged,
         };
         let keys = record.keys();
-        index.remember(number, (record, keys), reception);
+        index.remember(number, record, keys, reception);
         if let Some(reply) = &reply {
             index.note_devices(number, reply);
         }

@@ -134,7 +134,7 @@ impl FinishedRecord {
 
 impl RememberedCommand {
     /// Makes a command in memory of its record, and the keys of that.
-    pub(super) fn new((record, keys): (JournalRecord, DuplicateKeys), connection: u64) -> Self {
+    pub(super) fn new(record: JournalRecord, keys: DuplicateKeys, connection: u64) -> Self {
         let record = OpenRecord {
             record,
             suspect: None,
