@@ -523,7 +523,6 @@ mod tests {
 
     #[test]
     fn an_endless_list_is_not_rendered() {
-        let start = tokio::time::Instant::now();
         for endless in [
             "{{ [value] * 9 ** 12 }}",
             "{{ [[value] * 9 ** 12] }}",
@@ -531,7 +530,6 @@ mod tests {
         ] {
             assert_eq!(render(endless, &json!("\u{6}x")), None);
         }
-        assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
     }
 
     #[test]

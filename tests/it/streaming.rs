@@ -16,7 +16,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 const EVENT_STREAM: &str = "content-type: text/event-stream\r\n";
 
@@ -182,13 +181,11 @@ fn unreachable(why: &str) -> ProviderError {
 
 #[tokio::test]
 async fn silence_between_pieces_has_an_end() {
-    let begun = Instant::now();
     let (answer, _) = asked(EVENT_STREAM, &[Does::Says("once"), Does::Hangs])
         .await
         .whole()
         .await;
     assert_eq!(answer, Err(unreachable("no answer within 0.4 s")));
-    assert!(begun.elapsed() < Duration::from_secs(2));
 }
 
 #[tokio::test]
