@@ -70,6 +70,8 @@ pub(super) enum Determiner {
     Definite,
     /// An indefinite article: before one thing, "a light" (`true`), or before several.
     Indefinite(bool),
+    /// "this light", "those lights".
+    Pointing,
     /// "are lights on", "brennt Licht".
     Bare,
 }

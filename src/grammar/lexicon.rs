@@ -11,7 +11,7 @@ use crate::grammar::example_words::ExampleWords;
 use crate::grammar::follow_up_words::FollowUpWords;
 use crate::grammar::phrase_filter::PhraseFilter;
 use crate::grammar::phrase_index::PhraseIndex;
-use crate::grammar::sense::{Comparative, Level, Place, Sense, StateWord, Verb};
+use crate::grammar::sense::{Comparative, Indefinite, Level, Place, Sense, StateWord, Verb};
 use crate::grammar::spelling::Spelling;
 use crate::grammar::time_words::TimeWords;
 use crate::grammar::timer_phrases::TimerPhrases;
@@ -196,6 +196,7 @@ enum FunctionWord {
     Article,
     Indefinite,
     Some,
+    Pointing,
     All,
     Any,
     Both,
@@ -238,8 +239,9 @@ impl FunctionWord {
             Self::Reason => Sense::Reason,
             Self::Polite => Sense::Polite,
             Self::Article => Sense::Article,
-            Self::Indefinite => Sense::Indefinite(true),
-            Self::Some => Sense::Indefinite(false),
+            Self::Indefinite => Sense::Indefinite(Indefinite::One),
+            Self::Some => Sense::Indefinite(Indefinite::Some),
+            Self::Pointing => Sense::Indefinite(Indefinite::Pointing),
             Self::All => Sense::All,
             Self::Any => Sense::Any,
             Self::Both => Sense::Both,

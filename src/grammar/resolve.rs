@@ -711,7 +711,10 @@ impl Resolver<'_> {
         if !plural && !target.all && self.lacks_in_a_place(request, target, &candidates) {
             return None;
         }
-        let is_open = target.determiner == Determiner::Indefinite(!plural);
+        let is_open = match target.determiner {
+            Determiner::Pointing => !plural,
+            other => other == Determiner::Indefinite(!plural),
+        };
         let is_one_of_several = is_open && !target.all && !target.both;
         if is_one_of_several && !is_question {
             let able = self.able(request, &candidates, self.mode(noun));

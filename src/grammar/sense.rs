@@ -210,6 +210,17 @@ pub(super) enum Place {
     House,
 }
 
+/// How a word leaves open which device is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Indefinite {
+    /// "a light"
+    One,
+    /// "some lights"
+    Some,
+    /// "that light", which points at one of several.
+    Pointing,
+}
+
 /// One meaning a phrase can have.
 ///
 /// The value is small and `Copy`: anything long is an index into the lexicon or the names.
@@ -226,8 +237,8 @@ pub(super) enum Sense {
     /// A polite request in the form of a question: "can you".
     Polite,
     Article,
-    /// An article that picks any one of several, "a lamp" (`true`), or some of them, "some lamps".
-    Indefinite(bool),
+    /// An article that leaves open which of several devices is meant.
+    Indefinite(Indefinite),
     All,
     Any,
     Both,

@@ -2,7 +2,7 @@
 
 use crate::grammar::clause::{Determiner, Head, Target};
 use crate::grammar::parse::Parser;
-use crate::grammar::sense::{Place, Sense, StateWord, Verb};
+use crate::grammar::sense::{Indefinite, Place, Sense, StateWord, Verb};
 
 impl Parser<'_> {
     pub(super) fn place(&mut self, at: usize, place: Place) -> Option<()> {
@@ -193,8 +193,12 @@ impl Parser<'_> {
                 Sense::Filler | Sense::Hesitation => {}
                 Sense::In if of_place => return Determiner::Bare,
                 Sense::Place(_) if found == Determiner::Bare => of_place = true,
-                Sense::Indefinite(one) if found == Determiner::Bare => {
-                    found = Determiner::Indefinite(*one);
+                Sense::Indefinite(which) if found == Determiner::Bare => {
+                    found = match which {
+                        Indefinite::One => Determiner::Indefinite(true),
+                        Indefinite::Some => Determiner::Indefinite(false),
+                        Indefinite::Pointing => Determiner::Pointing,
+                    };
                 }
                 Sense::Article if found == Determiner::Bare => found = Determiner::Definite,
                 Sense::All | Sense::Any | Sense::Both | Sense::Possessive => {
