@@ -70,7 +70,8 @@ pub(super) fn setpoint<'a>(
     }
 }
 
-/// Whether the mode of the device decides what a command for this capability sets.
+/// Returns whether the mode of the device selects the target that a command for this
+/// capability sets.
 pub fn is_selected_by_mode(device: &Device, capability: &Capability) -> bool {
     let has_own = capability.command_topics().next().is_some();
     capability.property == Property::Temperature && !has_own && targets(device).is_some()

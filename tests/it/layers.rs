@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use sayso_analysis::{SourceFile, functions, imports, names};
+use sayso_analysis::{SourceFile, functions, imports, names, prose};
 
 /// The layers, lowest first. Modules of one layer do not import each other.
 const LAYERS: [&[&str]; 11] = [
@@ -109,6 +109,12 @@ fn a_type_name_is_defined_once() {
 fn a_type_name_ends_in_a_word_with_a_meaning() {
     let empty = names::empty(&sources());
     assert!(empty.is_empty(), "type names that say nothing: {empty:#?}");
+}
+
+#[test]
+fn the_doc_of_a_function_begins_with_a_verb() {
+    let others = prose::without_verb(&sources());
+    assert!(others.is_empty(), "without a verb: {others:#?}");
 }
 
 #[test]

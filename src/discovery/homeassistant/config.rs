@@ -175,7 +175,7 @@ impl EntityConfig {
         usable.take(MAX_OPTIONS).collect()
     }
 
-    /// Whether the option is a list with more entries than are used.
+    /// Returns whether the option is a list with more entries than are used.
     pub(super) fn has_long_list(&self, key: &str) -> bool {
         let list = self.options.get(key).and_then(Json::as_array);
         list.is_some_and(|list| list.len() > MAX_OPTIONS)

@@ -59,6 +59,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     writeln!(
         out,
+        "{:>6}  docs of functions that do not begin with a verb",
+        prose::without_verb(&files).len()
+    )?;
+    writeln!(
+        out,
         "{:>6}  public items of the library",
         surface::public_items(&files)
     )?;
