@@ -121,6 +121,20 @@ impl ProviderError {
         }
     }
 
+    /// Returns the error with its words replaced by what `map` makes of them.
+    pub(super) fn map_words(mut self, map: impl FnOnce(String) -> String) -> Self {
+        match &mut self {
+            Self::Unreachable { why, .. }
+            | Self::ServerError { why, .. }
+            | Self::Malformed { why, .. }
+            | Self::Unusable { why }
+            | Self::Rejected { why }
+            | Self::Filtered { why, .. } => *why = map(std::mem::take(why)),
+            Self::Truncated { .. } | Self::Limited { .. } | Self::Declined { .. } => {}
+        }
+        self
+    }
+
     /// Returns the tokens to bill for a failed call, where some may be billed; `reserved` where the
     /// answer had no count.
     pub fn billed(&self, reserved: Usage) -> Option<Usage> {

@@ -191,8 +191,21 @@ impl Endpoint {
     ) -> Result<Completion, ProviderError> {
         let limit = CallLimit::from_now(self.timeouts.total.min(within));
         let request = self.encode(prompt, false);
-        let response = self.send(request, limit).await?;
-        self.redact.outcome(self.read(response, limit, None).await)
+        self.exchange(request, limit, None).await
+    }
+
+    /// Sends a request and reads its answer; neither has the key in it.
+    async fn exchange(
+        &self,
+        request: HttpRequest,
+        limit: CallLimit,
+        pieces: Option<Sender<AnswerPiece>>,
+    ) -> Result<Completion, ProviderError> {
+        let outcome = match self.send(request, limit).await {
+            Ok(response) => self.read(response, limit, pieces).await,
+            Err(error) => Err(error),
+        };
+        self.redact.outcome(outcome)
     }
 
     /// Sends `prompt` once, like [`call`](Self::call), and measures the times.
@@ -231,9 +244,7 @@ impl Endpoint {
     ) -> Result<Completion, ProviderError> {
         let limit = CallLimit::from_now(self.timeouts.total.min(within));
         let request = self.encode(prompt, true);
-        let response = self.send(request, limit).await?;
-        self.redact
-            .outcome(self.read(response, limit, Some(pieces)).await)
+        self.exchange(request, limit, Some(pieces)).await
     }
 
     /// Reads an answer, whole or in parts, whichever the server sends.

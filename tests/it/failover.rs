@@ -141,6 +141,34 @@ async fn a_text_that_a_filter_refuses_is_declined_and_the_next_one_is_not() {
     assert_eq!(only.requests(), 2);
 }
 
+/// The key of [`provider`] as programs write it within JSON.
+const ESCAPED_KEYS: [&str; 3] = [
+    r"sk\u002dscripted",
+    r"\u0073\u006B-scripted",
+    r"sk\\u002dscripted",
+];
+
+#[tokio::test]
+async fn a_key_that_a_server_escapes_is_not_repeated() {
+    for key in ESCAPED_KEYS {
+        for status in [200, 302, 400, 401, 403, 404, 429, 500] {
+            let error = format!(r#"{{"error":{{"message":"the key {key} is bad"}}}}"#);
+            let only = Endpoint::start([Script::status(status, error)]).await;
+            let (asked, _) = asking(vec![provider("only", only.url())]);
+            let refusal = ask(&asked).await.unwrap_err();
+            let shown = format!("{refusal:?} {:?}", asked.health());
+            for part in ["scripted is bad", key] {
+                assert!(!shown.contains(part), "{status}: {shown}");
+            }
+        }
+        let speech = format!(r#"{{"actions":[],"question":null,"speech":"It is {key}."}}"#);
+        let only = Endpoint::start([Script::says(&speech)]).await;
+        let (asked, _) = asking(vec![provider("only", only.url())]);
+        let answer = ask(&asked).await.unwrap().answer;
+        assert_eq!(answer.speech.as_deref(), Some("It is (key)."));
+    }
+}
+
 #[tokio::test]
 async fn an_answer_that_missed_the_schema_by_chance_is_asked_for_again() {
     let missed = json!({"error": {
