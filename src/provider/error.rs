@@ -59,6 +59,13 @@ pub enum ProviderError {
         /// The remedy.
         why: String,
     },
+    /// Access was denied (403) without a stated cause: the key may lack a right, or the text of this
+    /// request may be blocked.
+    #[error("{why}")]
+    Denied {
+        /// The provider's own words.
+        why: String,
+    },
     /// This request is not accepted by this provider; another one may accept it.
     #[error("the request was rejected: {why}")]
     Rejected {
@@ -99,6 +106,9 @@ pub enum Disposition {
     Unfit,
     /// Try the next provider at once: the error concerns this request at this provider only.
     Skip,
+    /// Try the next provider at once; this one is disabled if a free probe is denied as well, because
+    /// one sentence must not take a provider from all others.
+    Doubt,
     /// Try the next provider at once; this one is disabled for a while.
     Disable,
     /// Stop: the model or a filter refused, and no other model is asked to do it.
@@ -116,6 +126,7 @@ impl ProviderError {
             Self::Malformed { .. } => Disposition::Unfit,
             Self::Limited { retry_after } => Disposition::Rest { rest: *retry_after },
             Self::Truncated { .. } | Self::Rejected { .. } => Disposition::Skip,
+            Self::Denied { .. } => Disposition::Doubt,
             Self::Unusable { .. } => Disposition::Disable,
             Self::Filtered { .. } | Self::Declined { .. } => Disposition::GiveUp,
         }
@@ -128,6 +139,7 @@ impl ProviderError {
             | Self::ServerError { why, .. }
             | Self::Malformed { why, .. }
             | Self::Unusable { why }
+            | Self::Denied { why }
             | Self::Rejected { why }
             | Self::Filtered { why, .. } => *why = map(std::mem::take(why)),
             Self::Truncated { .. } | Self::Limited { .. } | Self::Declined { .. } => {}

@@ -195,6 +195,7 @@ pub(super) fn assert_errors(api: &'static ApiSpec, file: &str, least: usize) {
             "cool_key_failover" => Disposition::Rest { rest: wait },
             "disabled" => Disposition::Disable,
             "next_provider" => Disposition::Skip,
+            "doubt" => Disposition::Doubt,
             "decline" => Disposition::GiveUp,
             other => panic!("{other}"),
         };

@@ -9,6 +9,42 @@ use crate::provider::error::{ErrorBody, ErrorCause, ProviderError, ProviderFault
 use crate::provider::headers;
 use crate::provider::spec::ApiSpec;
 
+/// Words of a 403 by which a filter refused the text: of xAI, `OpenRouter`'s guardrails, and
+/// gateways. Their bodies state no code that says so.
+const FILTER_WORDS: [&str; 10] = [
+    "usage guidelines",
+    "safety_check",
+    "guardrail",
+    "prompt injection",
+    "prompt blocked",
+    "content policy",
+    "content filter",
+    "content violates",
+    "moderation",
+    "was flagged",
+];
+
+/// Words of a 403 that is about the key, its rights, or the place of the caller.
+const RIGHTS_WORDS: [&str; 17] = [
+    "permission",
+    "forbidden",
+    "key",
+    "credential",
+    "unauthorized",
+    "authorized",
+    "authentication",
+    "have access",
+    "no access",
+    "region",
+    "country",
+    "location",
+    "ip address",
+    "account",
+    "organization",
+    "project",
+    "billing",
+];
+
 /// Source of an error: the API, and the model of the provider.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ErrorSource<'a> {
@@ -87,6 +123,7 @@ impl ErrorSource<'_> {
             }
             Some(ErrorCause::Chance) => return server_error(words.clone()),
             Some(ErrorCause::Fault(fault)) => Some(fault),
+            None if status == 403 => return self.denial(words),
             None => fault_of(status),
         };
         if let Some(fault) = fault {
@@ -104,6 +141,28 @@ impl ErrorSource<'_> {
             _ => ProviderError::Rejected {
                 why: format!("status {status}{words}"),
             },
+        }
+    }
+
+    /// Returns the error of a 403 by the words of its body: most are about the key or the region, and
+    /// others about the text.
+    fn denial(self, words: &str) -> ProviderError {
+        let lowercase = words.to_lowercase();
+        let has_any = |all: &[&str]| all.iter().any(|part| lowercase.contains(part));
+        if has_any(&FILTER_WORDS) {
+            return ProviderError::Filtered {
+                status: 403,
+                why: words.to_owned(),
+            };
+        }
+        if has_any(&RIGHTS_WORDS) {
+            let remedy = self.remedy(ProviderFault::Forbidden);
+            return ProviderError::Unusable {
+                why: format!("{remedy} (status 403{words})"),
+            };
+        }
+        ProviderError::Denied {
+            why: format!("access was denied (status 403{words})"),
         }
     }
 
@@ -137,7 +196,6 @@ fn fault_of(status: u16) -> Option<ProviderFault> {
         300..=399 => Some(ProviderFault::Redirect),
         401 => Some(ProviderFault::Key),
         402 => Some(ProviderFault::Credit),
-        403 => Some(ProviderFault::Forbidden),
         404 => Some(ProviderFault::Model),
         _ => None,
     }

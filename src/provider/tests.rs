@@ -631,7 +631,8 @@ fn a_status_is_classified_alike_by_every_api() {
             );
             let page = response_error(spec, status, &HeaderMap::new(), html);
             let expected = match status {
-                300..=399 | 401..=404 => "Disable",
+                300..=399 | 401 | 402 | 404 => "Disable",
+                403 => "Doubt",
                 408 | 409 | 425 | 498 | 500.. => "Retry",
                 429 => "Rest",
                 _ => "Skip",

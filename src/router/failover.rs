@@ -530,6 +530,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
             Disposition::Rest { .. }
             | Disposition::Unfit
             | Disposition::Skip
+            | Disposition::Doubt
             | Disposition::Disable => {
                 self.give_up(calls, error);
                 return None;

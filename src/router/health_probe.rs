@@ -8,6 +8,7 @@ use tracing::{debug, info};
 
 use crate::backoff::Backoff;
 use crate::clock::now;
+use crate::provider::ProviderError;
 use crate::provider::http::Presence;
 use crate::router::upstream::Upstream;
 
@@ -17,7 +18,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// The longest pause between two probes.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// Probes a provider whenever its breaker is open or it is disabled. Never returns.
+/// Probes a provider whenever its breaker is open, it is disabled, or it denied a call. Never
+/// returns.
 pub(super) async fn watch(upstream: &Upstream) {
     let mut state_changes = upstream.state_changes.subscribe();
     // The opening of the breaker that was probed last.
@@ -26,6 +28,8 @@ pub(super) async fn watch(upstream: &Upstream) {
         let opened = upstream.breaker_opened();
         if upstream.disabled_until().is_some() {
             probe_disabled(upstream).await;
+        } else if let Some(error) = upstream.take_doubt() {
+            probe_denied(upstream, &error).await;
         } else if opened.is_some() && opened != probed {
             probe_until_back(upstream).await;
             probed = opened;
@@ -33,6 +37,20 @@ pub(super) async fn watch(upstream: &Upstream) {
             // The sender lives in the upstream, so this cannot fail.
             let _ = state_changes.changed().await;
         }
+    }
+}
+
+/// Disables a provider that denied a call if it denies a free probe too: then it was not the text of
+/// that call.
+async fn probe_denied(upstream: &Upstream, error: &ProviderError) {
+    let presence = upstream.endpoint.presence().await;
+    debug!(
+        provider = &*upstream.name,
+        ?presence,
+        "probed a provider that denied a call"
+    );
+    if presence == Presence::Denied {
+        upstream.confirm_doubt(error);
     }
 }
 

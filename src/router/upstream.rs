@@ -82,6 +82,8 @@ struct UpstreamState {
     breaker: Breaker,
     rest: Option<Rest>,
     disabled: Option<Disabled>,
+    /// A call was denied, and it is not known whether others would be.
+    doubt: Option<ProviderError>,
     last_error: Option<String>,
     /// The causes of lost requests that are logged, and when.
     losses: Vec<(LossCause, Instant)>,
@@ -665,6 +667,7 @@ impl Upstream {
         let mean = state.mean_ms.unwrap_or(ms);
         state.mean_ms = Some(mean * (1.0 - NEWEST) + ms * NEWEST);
         state.last_error = None;
+        state.doubt = None;
         let is_recent = |at: Instant| now.saturating_duration_since(at) < LOSS_PAUSE;
         state.losses.retain(|(_, at)| is_recent(*at));
         state.rest = None;
@@ -712,13 +715,16 @@ impl Upstream {
                 self.disable(state, error, now);
                 Verdict::Unknown
             }
-            Disposition::Skip => {
+            Disposition::Skip | Disposition::Doubt => {
                 if is_new {
                     warn!(
                         provider = &*self.name,
                         why = %error,
                         "provider did not accept a request"
                     );
+                }
+                if error.disposition() == Disposition::Doubt {
+                    state.doubt = Some(error.clone());
                 }
                 Verdict::Good
             }
@@ -764,7 +770,7 @@ impl Upstream {
         let disposition = error.map(ProviderError::disposition);
         let is_visible = matches!(
             disposition,
-            Some(Disposition::Rest { .. } | Disposition::Disable)
+            Some(Disposition::Rest { .. } | Disposition::Doubt | Disposition::Disable)
         );
         if change.is_some() || is_visible {
             self.state_changes.send_replace(());
@@ -853,6 +859,17 @@ impl Upstream {
     /// Records that a free probe found the server away, and when the next probe comes.
     pub(super) fn note_away(&self, next: Instant) {
         self.state().breaker.keep_open(next);
+    }
+
+    /// Takes the error of a call that was denied without a stated cause since the last time.
+    pub(super) fn take_doubt(&self) -> Option<ProviderError> {
+        self.state().doubt.take()
+    }
+
+    /// Disables the provider for this error, which a free probe has confirmed.
+    pub(super) fn confirm_doubt(&self, error: &ProviderError) {
+        self.disable(&mut self.state(), error, now());
+        self.state_changes.send_replace(());
     }
 
     /// Returns when a disabled provider is tried next.

@@ -170,6 +170,37 @@ async fn a_key_that_a_server_escapes_is_not_repeated() {
 }
 
 #[tokio::test]
+async fn a_denial_without_a_cause_does_not_disable_the_provider() {
+    let denied = Script::status(403, r#"{"error":{"message":"Request blocked","code":403}}"#);
+    let only = Endpoint::start([denied, Script::turns_on("lamp")]).await;
+    let (asked, _) = asking(vec![provider("only", only.url())]);
+    assert!(ask(&asked).await.is_err());
+    assert_eq!(asked.health()[0].state, ProviderState::Up);
+    assert!(ask(&asked).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_denial_that_a_free_probe_confirms_disables_the_provider() {
+    let denied = || Script::status(403, r#"{"error":{"message":"Request blocked","code":403}}"#);
+    let only = Endpoint::start([denied(), denied()]).await;
+    let (asked, _) = asking(vec![Settings {
+        probe: true,
+        ..provider("only", only.url())
+    }]);
+    assert!(ask(&asked).await.is_err());
+    let disabled = async {
+        while asked.health()[0].state != ProviderState::Out {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        () = disabled => {}
+        () = asked.probe_providers() => {}
+        () = tokio::time::sleep(Duration::from_secs(5)) => panic!("{:?}", asked.health()),
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_missed_the_schema_by_chance_is_asked_for_again() {
     let missed = json!({"error": {
         "message": "Failed to generate JSON.",
