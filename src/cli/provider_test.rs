@@ -205,8 +205,13 @@ fn advice(error: &ProviderError) -> &'static str {
             ": correct what the message names; `api`, `api_version`, `structure` and `headers` \
              determine the request"
         }
+        ProviderError::Denied { .. } => {
+            ": the key may lack a right, or a filter blocks requests: see the message"
+        }
         ProviderError::Filtered { .. } | ProviderError::Declined { .. } => ": use another model",
-        ProviderError::Unreachable { .. } | ProviderError::Unusable { .. } => "",
+        ProviderError::Unreachable { .. }
+        | ProviderError::CutOff { .. }
+        | ProviderError::Unusable { .. } => "",
     }
 }
 

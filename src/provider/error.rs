@@ -22,6 +22,12 @@ pub enum ProviderError {
         /// Whether the request may have reached the model, and so may be billed.
         sent: bool,
     },
+    /// The time of the command ended before the answer came, which says nothing about the provider.
+    #[error("no answer within {:.1} s, which was left to the command", .within.as_secs_f64())]
+    CutOff {
+        /// The time the call had.
+        within: Duration,
+    },
     /// The server is in trouble (408, 409, 425, 5xx), or a proxy answered in its place.
     #[error("status {status}{why}")]
     ServerError {
@@ -125,7 +131,9 @@ impl ProviderError {
             },
             Self::Malformed { .. } => Disposition::Unfit,
             Self::Limited { retry_after } => Disposition::Rest { rest: *retry_after },
-            Self::Truncated { .. } | Self::Rejected { .. } => Disposition::Skip,
+            Self::Truncated { .. } | Self::Rejected { .. } | Self::CutOff { .. } => {
+                Disposition::Skip
+            }
             Self::Denied { .. } => Disposition::Doubt,
             Self::Unusable { .. } => Disposition::Disable,
             Self::Filtered { .. } | Self::Declined { .. } => Disposition::GiveUp,
@@ -142,7 +150,10 @@ impl ProviderError {
             | Self::Denied { why }
             | Self::Rejected { why }
             | Self::Filtered { why, .. } => *why = map(std::mem::take(why)),
-            Self::Truncated { .. } | Self::Limited { .. } | Self::Declined { .. } => {}
+            Self::CutOff { .. }
+            | Self::Truncated { .. }
+            | Self::Limited { .. }
+            | Self::Declined { .. } => {}
         }
         self
     }
@@ -154,7 +165,7 @@ impl ProviderError {
             Self::Malformed { usage, .. }
             | Self::Truncated { usage }
             | Self::Declined { usage } => Some(usage.or_reserved(reserved)),
-            Self::Unreachable { sent: true, .. } => Some(reserved),
+            Self::Unreachable { sent: true, .. } | Self::CutOff { .. } => Some(reserved),
             // An error status is not billed.
             _ => None,
         }

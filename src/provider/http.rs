@@ -91,14 +91,29 @@ pub struct Endpoint {
 struct CallLimit {
     within: Duration,
     end: Instant,
+    /// Whether the provider could have had more time, had the command not been short of it.
+    is_cut: bool,
 }
 
 impl CallLimit {
-    fn from_now(within: Duration) -> Self {
+    /// Returns the limit of a call that may take `longest`, for a command that has `left`.
+    fn from_now(longest: Duration, left: Duration) -> Self {
+        let within = longest.min(left);
         Self {
             within,
             end: Instant::now() + within,
+            is_cut: left < longest,
         }
+    }
+
+    /// Returns the error of a call that was not over at the end.
+    fn exceeded(self) -> ProviderError {
+        if self.is_cut {
+            return ProviderError::CutOff {
+                within: self.within,
+            };
+        }
+        too_late(self.within)
     }
 }
 
@@ -189,7 +204,7 @@ impl Endpoint {
         prompt: &Prompt,
         within: Duration,
     ) -> Result<Completion, ProviderError> {
-        let limit = CallLimit::from_now(self.timeouts.total.min(within));
+        let limit = CallLimit::from_now(self.timeouts.total, within);
         let request = self.encode(prompt, false);
         self.exchange(request, limit, None).await
     }
@@ -211,7 +226,7 @@ impl Endpoint {
     /// Sends `prompt` once, like [`call`](Self::call), and measures the times.
     pub async fn probe(&self, prompt: &Prompt) -> Probe {
         let begun = Instant::now();
-        let limit = CallLimit::from_now(self.timeouts.total);
+        let limit = CallLimit::from_now(self.timeouts.total, Duration::MAX);
         let mut first_byte = None;
         let mut clock = None;
         let answer = async {
@@ -242,7 +257,7 @@ impl Endpoint {
         within: Duration,
         pieces: Sender<AnswerPiece>,
     ) -> Result<Completion, ProviderError> {
-        let limit = CallLimit::from_now(self.timeouts.total.min(within));
+        let limit = CallLimit::from_now(self.timeouts.total, within);
         let request = self.encode(prompt, true);
         self.exchange(request, limit, Some(pieces)).await
     }
@@ -265,7 +280,7 @@ impl Endpoint {
                     let mut piece = reader.push(&body.finish()?);
                     piece.push_str(&reader.end());
                     if let Some(pieces) = &pieces {
-                        pass_on(pieces, redacted.pass(piece), limit.end).await?;
+                        pass_on(pieces, redacted.pass(piece), limit).await?;
                     }
                     return reader.finish();
                 }
@@ -275,7 +290,7 @@ impl Endpoint {
             };
             let piece = reader.push(&bytes);
             if let Some(pieces) = &pieces {
-                pass_on(pieces, redacted.pass(piece), limit.end).await?;
+                pass_on(pieces, redacted.pass(piece), limit).await?;
             }
             if reader.is_over() {
                 patience = LINGER;
@@ -313,7 +328,7 @@ impl Endpoint {
             return Ok(None);
         };
         let patience = PROBE_TIMEOUT.min(self.timeouts.first_byte);
-        let limit = CallLimit::from_now(patience);
+        let limit = CallLimit::from_now(patience, Duration::MAX);
         let request = self.client()?.get(format!("{}{path}", self.base_url));
         let sending = request.headers(self.headers.clone()).send();
         let mut response = match timeout_at(limit.end, sending).await {
@@ -364,11 +379,12 @@ impl Endpoint {
             .headers(self.headers.clone())
             .body(request.body)
             .send();
-        let first_byte = self.timeouts.first_byte.min(limit.within);
+        let first_byte = self.timeouts.first_byte;
         let response = match timeout_at(limit.end.min(Instant::now() + first_byte), sending).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(unreachable(&error)),
-            Err(_) => return Err(too_late(first_byte)),
+            Err(_) if first_byte < limit.within => return Err(too_late(first_byte)),
+            Err(_) => return Err(limit.exceeded()),
         };
         let remaining = (self.spec.read_limits)(response.headers());
         if remaining != Remaining::default() {
@@ -414,7 +430,7 @@ impl Endpoint {
             Ok(Ok(bytes)) => Ok(bytes),
             Ok(Err(error)) => Err(unreachable(&error)),
             Err(_) if next < limit.end => Err(too_late(patience)),
-            Err(_) => Err(too_late(limit.within)),
+            Err(_) => Err(limit.exceeded()),
         }
     }
 
@@ -511,16 +527,16 @@ impl Body {
 async fn pass_on(
     pieces: &Sender<AnswerPiece>,
     piece: AnswerPiece,
-    end: Instant,
+    limit: CallLimit,
 ) -> Result<(), ProviderError> {
     if piece.is_empty() {
         return Ok(());
     }
-    match timeout_at(end, pieces.send(piece)).await {
+    match timeout_at(limit.end, pieces.send(piece)).await {
         Ok(Ok(()) | Err(_)) => Ok(()),
-        Err(_) => Err(ProviderError::Unreachable {
-            why: "the parts of the answer were not taken in time".to_owned(),
-            sent: true,
+        // It is not the provider that was late.
+        Err(_) => Err(ProviderError::CutOff {
+            within: limit.within,
         }),
     }
 }

@@ -19,6 +19,16 @@ pub type ReadAnswer<T> = fn(&str) -> Result<T, String>;
 /// Parts of an answer that may wait to be read.
 const PARTS_QUEUED: usize = 16;
 
+/// The command's time limits for one call.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CallTime {
+    /// The time left to the command.
+    pub(super) within: Duration,
+    /// The time that a command has at most: a provider that is silent for so long is of no use to
+    /// any.
+    pub(super) longest: Duration,
+}
+
 /// Receives the answer while it comes.
 #[derive(Clone)]
 pub(super) struct ChunkTap {
@@ -76,10 +86,11 @@ impl UpstreamCall {
     pub(super) async fn make<T>(
         mut self,
         prompt: &Prompt,
-        within: Duration,
+        time: CallTime,
         tap: Option<&ChunkTap>,
         read: ReadAnswer<T>,
     ) -> Result<ReadCompletion<T>, ProviderError> {
+        let CallTime { within, longest } = time;
         let begun = now();
         self.is_sent = true;
         let (result, first_part) = match tap {
@@ -92,6 +103,13 @@ impl UpstreamCall {
         let result = result.and_then(|Completion { body, usage }| {
             let answer = read(&body).map_err(|why| ProviderError::Malformed { why, usage })?;
             Ok(ReadCompletion { answer, usage })
+        });
+        let result = result.map_err(|error| match error {
+            ProviderError::CutOff { .. } if within >= longest => ProviderError::Unreachable {
+                why: error.to_string(),
+                sent: true,
+            },
+            error => error,
         });
         match &result {
             Ok(_) => self.upstream.widen(),

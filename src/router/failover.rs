@@ -19,7 +19,7 @@ use crate::command::reply::Refusal;
 use crate::provider::{Disposition, Prompt, ProviderError};
 use crate::router::answer::{RoutedAnswer, refusal_of};
 use crate::router::answer_stream::AnswerStream;
-use crate::router::attempt::{ChunkTap, ReadAnswer, ReadCompletion, UpstreamCall};
+use crate::router::attempt::{CallTime, ChunkTap, ReadAnswer, ReadCompletion, UpstreamCall};
 use crate::router::settings::{ProviderOrder, RouterSettings};
 use crate::router::shared::RouterShared;
 use crate::router::upstream::{CallSlot, Override, Unavailable, Upstream};
@@ -227,7 +227,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         if !self.has_time() {
             return false;
         }
-        while let Some(upstream) = self.untried.pop_front() {
+        while let Some(upstream) = self.next_untried() {
             match upstream.enter(&self.prompt, Override::Nothing) {
                 Ok((slot, permit)) => {
                     let reason = self.reason();
@@ -247,6 +247,21 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
                 || self.force()
                 || self.wait_for_rest(self.time_left())
                 || self.exceed_stated_limit())
+    }
+
+    /// Takes the next provider that usually answers in the time left. One that needs more is called
+    /// only where no other is left or in flight.
+    fn next_untried(&mut self) -> Option<Arc<Upstream>> {
+        let time_left = self.time_left();
+        let is_quick = |upstream: &Arc<Upstream>| {
+            let typical = upstream.typical_latency();
+            typical.is_none_or(|typical| typical <= time_left)
+        };
+        match self.untried.iter().position(is_quick) {
+            Some(index) => self.untried.remove(index),
+            None if self.in_progress.is_empty() => self.untried.pop_front(),
+            None => None,
+        }
     }
 
     fn skip(&mut self, upstream: Arc<Upstream>, obstacle: Unavailable) {
@@ -439,7 +454,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
     }
 
     fn start(&mut self, upstream: Arc<Upstream>, call: UpstreamCall, reason: Reason) {
-        let within = self.time_left();
+        let time = self.call_time(Duration::ZERO);
         let begins = now();
         let permit = call.permit();
         self.log_start(&upstream, &call, &reason);
@@ -457,7 +472,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         let prompt = Arc::clone(&self.prompt);
         let read = self.read;
         let (has_begun, tap) = self.tap();
-        let call = Box::pin(async move { make(call, &prompt, within, tap, read).await });
+        let call = Box::pin(async move { make(call, &prompt, time, tap, read).await });
         self.in_progress.push(ProviderCalls {
             upstream,
             attempts_left: self.parts.settings.attempts.get(),
@@ -565,7 +580,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         let upstream = Arc::clone(&calls.upstream);
         let prompt = Arc::clone(&self.prompt);
         let counters = Arc::clone(&self.parts.shared.counters);
-        let within = self.time_left().saturating_sub(pause);
+        let time = self.call_time(pause);
         let read = self.read;
         let (has_begun, tap) = self.tap();
         calls.has_begun = has_begun;
@@ -577,7 +592,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
                 Ok((slot, permit)) => {
                     counters.provider_retries.increment();
                     let call = UpstreamCall::new(upstream, slot, permit);
-                    make(call, &prompt, within, tap, read).await
+                    make(call, &prompt, time, tap, read).await
                 }
                 Err(_) => CallResult::NotRepeated(error),
             }
@@ -636,6 +651,15 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         self.end
             .saturating_duration_since(now())
             .saturating_sub(MARGIN)
+    }
+
+    /// Returns the time limits of a call that begins after `pause`.
+    fn call_time(&self, pause: Duration) -> CallTime {
+        let deadline = self.parts.settings.deadline;
+        CallTime {
+            within: self.time_left().saturating_sub(pause),
+            longest: deadline.saturating_sub(MARGIN + SHORTEST_CALL),
+        }
     }
 
     /// Logs why no provider answered: the errors, or without any the obstacles.
@@ -698,14 +722,14 @@ async fn first_end<T>(in_progress: &mut [ProviderCalls<T>]) -> (CallResult<T>, u
 async fn make<T>(
     mut call: UpstreamCall,
     prompt: &Prompt,
-    within: Duration,
+    time: CallTime,
     tap: Option<ChunkTap>,
     read: ReadAnswer<T>,
 ) -> CallResult<T> {
     if let Err(obstacle) = call.acquire().await {
         return CallResult::Denied(obstacle);
     }
-    match call.make(prompt, within, tap.as_ref(), read).await {
+    match call.make(prompt, time, tap.as_ref(), read).await {
         Ok(completion) => CallResult::Answered(completion),
         Err(error) => {
             if let Some(tap) = tap {

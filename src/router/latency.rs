@@ -13,6 +13,9 @@ const TIMES: f64 = 1.5;
 /// The fewest answers that a hedge can be based on.
 const FEWEST: usize = 20;
 
+/// The fewest answers that a typical latency can be told from.
+const FEWEST_FOR_TYPICAL: usize = 3;
+
 /// The quantile that counts as the usual longest latency.
 const QUANTILE: f64 = 0.95;
 
@@ -73,6 +76,16 @@ impl Latencies {
 
     /// Returns the 95th percentile; `None` before the first answer.
     pub(super) fn usual_longest(&self) -> Option<Duration> {
+        self.quantile(QUANTILE)
+    }
+
+    /// Returns the median, once it is known from more than a few answers.
+    pub(super) fn typical(&self) -> Option<Duration> {
+        self.quantile(0.5)
+            .filter(|_| self.recent.len() >= FEWEST_FOR_TYPICAL)
+    }
+
+    fn quantile(&self, quantile: f64) -> Option<Duration> {
         let mut sorted: Vec<Duration> = self.recent.iter().copied().collect();
         sorted.sort_unstable();
         #[expect(
@@ -81,7 +94,7 @@ impl Latencies {
             clippy::cast_sign_loss,
             reason = "32 at most"
         )]
-        let rank = (QUANTILE * sorted.len() as f64).ceil() as usize;
+        let rank = (quantile * sorted.len() as f64).ceil() as usize;
         sorted.get(rank.checked_sub(1)?).copied()
     }
 

@@ -420,6 +420,11 @@ impl Upstream {
         self.state().latencies.hedge_after()
     }
 
+    /// Returns the median of its latencies, once it is known.
+    pub(super) fn typical_latency(&self) -> Option<Duration> {
+        self.state().latencies.typical()
+    }
+
     /// Allows one more call in parallel after an answer that came while all slots were taken
     /// (additive increase, as in TCP).
     pub(super) fn widen(&self) {
@@ -648,6 +653,7 @@ impl Upstream {
                 self.record_answer(&mut state, outcome.took, now);
                 Verdict::Good
             }
+            Some(ProviderError::CutOff { .. }) => Verdict::Unknown,
             Some(error) => {
                 state.failures += 1;
                 state.latencies.fail(outcome.took, now);

@@ -433,6 +433,52 @@ async fn where_all_rest_only_rate_limits_are_respected() {
 }
 
 #[tokio::test]
+async fn a_call_cut_off_by_its_command_does_not_count_against_the_provider() {
+    let slow = || Script::turns_on("lamp").after(Duration::from_millis(700));
+    let only = Endpoint::start([slow(), slow(), slow(), slow(), Script::turns_on("lamp")]).await;
+    let (asked, _) = asking(vec![Settings {
+        timeouts: Timeouts {
+            first_byte: Duration::from_secs(3),
+            total: Duration::from_secs(3),
+            ..provider("only", only.url()).timeouts
+        },
+        ..provider("only", only.url())
+    }]);
+    for _ in 0..4 {
+        let end = within(Duration::from_millis(400));
+        let refusal = asked.complete(&prompt(), end, None, read_draft).await;
+        assert!(matches!(refusal, Err(Refusal::NobodyAnswered { .. })));
+    }
+    let health = asked.health().remove(0);
+    assert_eq!((health.state, health.failures), (ProviderState::Up, 0));
+    assert!(ask(&asked).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_provider_slower_than_the_time_left_is_called_last() {
+    let pause = Duration::from_millis(700);
+    let slow = Endpoint::start((0..9).map(|_| Script::turns_on("lamp").after(pause))).await;
+    let quick = Endpoint::start([Script::turns_on("lamp")]).await;
+    let (asked, _) = asking(vec![
+        Settings {
+            timeouts: Timeouts::HOSTED,
+            ..provider("slow", slow.url())
+        },
+        provider("quick", quick.url()),
+    ]);
+    for _ in 0..3 {
+        assert_eq!(&*ask(&asked).await.unwrap().provider, "slow");
+    }
+    let end = within(Duration::from_millis(600));
+    let answer = asked.complete(&prompt(), end, None, read_draft).await;
+    assert_eq!(
+        answer.map(|answer| answer.provider.to_string()),
+        Ok("quick".to_owned())
+    );
+    assert_eq!(slow.requests(), 3);
+}
+
+#[tokio::test]
 async fn a_hang_does_not_outlast_the_deadline() {
     let only = Endpoint::start([Script::hang_before_headers()]).await;
     let slow = Settings {

@@ -196,7 +196,7 @@ async fn the_error_names_the_time_that_was_left_to_the_command() {
         .await
         .whole()
         .await;
-    assert_eq!(answer, Err(unreachable("no answer within 0.3 s")));
+    assert_eq!(answer, Err(ProviderError::CutOff { within }));
 }
 
 #[tokio::test]
