@@ -28,7 +28,7 @@ pub mod clock {
     pub use crate::clock::now;
 }
 pub mod command {
-    pub use crate::command::Redelivery;
+    pub use crate::command::{Redelivery, Source};
     pub mod phrase {
         pub use crate::command::phrase::Phrase;
     }
@@ -154,7 +154,7 @@ pub mod redis {
     }
 }
 pub mod router {
-    pub use crate::router::{ProviderState, RoutedAnswer, Router};
+    pub use crate::router::{ProviderState, Requester, RoutedAnswer, Router};
     pub mod answer_stream {
         pub use crate::router::answer_stream::AnswerStream;
     }

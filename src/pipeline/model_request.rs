@@ -17,8 +17,8 @@ use crate::pipeline::shared_result::{ModelAnswer, SharedResult};
 #[cfg(test)]
 use crate::pipeline::simulated_model;
 use crate::pipeline::single_flight::SharedAnswer;
-use crate::router::RoutedAnswer;
 use crate::router::answer_stream::AnswerStream;
+use crate::router::{Requester, RoutedAnswer};
 use crate::vocabulary::action::Draft;
 
 /// The time past the deadline after which the router's own answer is not waited for.
@@ -199,9 +199,13 @@ impl Pipeline {
             composer.compose_wide(request.phrase, request.home, source)
         };
         let prompt = prompt.with_earlier(earlier);
+        let requester = Requester {
+            source: Some(request.command.source.clone()),
+            stream: stream.cloned(),
+        };
         services
             .router
-            .complete(&prompt, deadline, stream.cloned(), read_draft)
+            .complete(&prompt, deadline, requester, read_draft)
             .await
     }
 

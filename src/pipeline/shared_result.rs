@@ -39,7 +39,7 @@ impl SharedResult {
     pub(super) fn is_personal(&self, command: &Command, deadline: Instant) -> bool {
         match &self.result {
             Err(Refusal::TooSoon { .. }) => self.source != command.source,
-            Err(Refusal::TooLate | Refusal::NobodyAnswered { .. }) => {
+            Err(Refusal::TooLate | Refusal::NobodyAnswered { .. } | Refusal::Busy { .. }) => {
                 let left = self.deadline.saturating_duration_since(self.finished_at);
                 left < SHORT_OF_TIME && deadline > self.deadline + WORTH_RETRYING
             }

@@ -2,8 +2,19 @@
 
 use std::sync::Arc;
 
+use crate::command::Source;
 use crate::command::reply::Refusal;
 use crate::provider::{ProviderError, Usage};
+use crate::router::answer_stream::AnswerStream;
+
+/// The one on whose behalf a request is made; by default the program itself.
+#[derive(Clone, Default)]
+pub struct Requester {
+    /// The sender of the command. The slots of a provider are shared fairly by the senders.
+    pub source: Option<Source>,
+    /// Receives an answer in words while it comes.
+    pub stream: Option<Arc<AnswerStream>>,
+}
 
 /// A usable answer and where it came from.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,7 +11,8 @@ use crate::clock::now;
 use crate::provider::{Completion, Prompt, ProviderError, Usage};
 use crate::router::answer_stream::AnswerStream;
 use crate::router::partial_answer::PartialAnswer;
-use crate::router::upstream::{CallOutcome, CallPermit, CallSlot, Unavailable, Upstream};
+use crate::router::slots::CallSlot;
+use crate::router::upstream::{CallOutcome, CallPermit, Unavailable, Upstream};
 
 /// Reads the text of an answer, or says why it cannot be used.
 pub type ReadAnswer<T> = fn(&str) -> Result<T, String>;

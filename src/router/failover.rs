@@ -15,20 +15,25 @@ use tracing::debug;
 
 use crate::backoff::Backoff;
 use crate::clock::now;
+use crate::command::Source;
 use crate::command::reply::Refusal;
 use crate::provider::{Disposition, Prompt, ProviderError};
-use crate::router::answer::{RoutedAnswer, refusal_of};
+use crate::router::answer::{Requester, RoutedAnswer, refusal_of};
 use crate::router::answer_stream::AnswerStream;
 use crate::router::attempt::{CallTime, ChunkTap, ReadAnswer, ReadCompletion, UpstreamCall};
 use crate::router::settings::{ProviderOrder, RouterSettings};
 use crate::router::shared::RouterShared;
-use crate::router::upstream::{CallSlot, Override, Unavailable, Upstream};
+use crate::router::slots::CallSlot;
+use crate::router::upstream::{Override, Unavailable, Upstream};
 
 /// Time kept for publishing the answer.
 const MARGIN: Duration = Duration::from_millis(50);
 
 /// With less time left no call is made.
 const SHORTEST_CALL: Duration = Duration::from_millis(250);
+
+/// The shortest time after which a command that found all slots taken is to be repeated.
+const SHORTEST_BUSY: Duration = Duration::from_secs(1);
 
 /// Duration from which a failed call is not repeated at the same provider while another is
 /// available.
@@ -125,6 +130,8 @@ pub(super) struct Failover<'a, T> {
     has_exceeded: bool,
     /// Receives the answer while it comes, where it is published in parts.
     stream: Option<Arc<AnswerStream>>,
+    /// The sender of the command, with whom slots are shared fairly.
+    source: Option<Source>,
     /// Number of the newest call.
     newest_call: u64,
 }
@@ -149,13 +156,16 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
             errors: Vec::new(),
             has_exceeded: false,
             stream: None,
+            source: None,
             newest_call: 0,
         }
     }
 
-    /// Passes the spoken part of answers to `stream` while they come.
-    pub(super) fn streaming(mut self, stream: Option<Arc<AnswerStream>>) -> Self {
-        self.stream = stream;
+    /// Passes the spoken part of answers to the stream of `requester` while they come, and waits
+    /// for slots in its place.
+    pub(super) fn on_behalf_of(mut self, requester: Requester) -> Self {
+        self.stream = requester.stream;
+        self.source = requester.source;
         self
     }
 
@@ -228,7 +238,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
             return false;
         }
         while let Some(upstream) = self.next_untried() {
-            match upstream.enter(&self.prompt, Override::Nothing) {
+            match upstream.enter(&self.prompt, &self.source, Override::Nothing) {
                 Ok((slot, permit)) => {
                     let reason = self.reason();
                     let call = UpstreamCall::new(Arc::clone(&upstream), slot, permit);
@@ -287,14 +297,16 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         // They stay skipped: the first that is free may be over a limit or fail, and then the
         // others are still there.
         let latest = tokio::time::Instant::from_std(self.end) - MARGIN - SHORTEST_CALL;
+        let source = self.source.clone();
         self.pending = Some(Box::pin(async move {
             let waits = candidates.into_iter().map(|(upstream, obstacle)| {
+                let source = source.clone();
                 Box::pin(async move {
                     if obstacle == Unavailable::Probing {
                         upstream.probe_end().await;
                         return (upstream, None);
                     }
-                    let slot = upstream.slot().await;
+                    let slot = upstream.slot(&source).await;
                     (upstream, Some(slot))
                 })
             });
@@ -371,7 +383,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         reason: Reason,
     ) -> Result<(), Unavailable> {
         let (upstream, _) = self.skipped.swap_remove(index);
-        match upstream.enter(&self.prompt, ignored) {
+        match upstream.enter(&self.prompt, &self.source, ignored) {
             Ok((slot, permit)) => {
                 let call = UpstreamCall::new(Arc::clone(&upstream), slot, permit);
                 self.start(upstream, call, reason);
@@ -414,7 +426,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
                 (permit.map(|permit| (slot, permit)), "it has a slot now")
             }
             None => (
-                upstream.enter(&self.prompt, Override::Stall),
+                upstream.enter(&self.prompt, &self.source, Override::Stall),
                 "its rest or probe has ended",
             ),
         };
@@ -582,13 +594,14 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         let counters = Arc::clone(&self.parts.shared.counters);
         let time = self.call_time(pause);
         let read = self.read;
+        let source = self.source.clone();
         let (has_begun, tap) = self.tap();
         calls.has_begun = has_begun;
         calls.begins = now() + pause;
         calls.late_at = calls.begins + self.parts.settings.patience;
         calls.call = Box::pin(async move {
             sleep(pause).await;
-            match upstream.enter(&prompt, Override::Stall) {
+            match upstream.enter(&prompt, &source, Override::Stall) {
                 Ok((slot, permit)) => {
                     counters.provider_retries.increment();
                     let call = UpstreamCall::new(upstream, slot, permit);
@@ -674,6 +687,20 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         }
     }
 
+    /// Returns whether a provider could not be called because of the calls of other commands.
+    fn is_crowded(&self) -> bool {
+        let mut skipped = self.skipped.iter();
+        skipped.any(|(_, obstacle)| obstacle.is_crowd())
+    }
+
+    /// Returns the time after which one of the other commands' calls has probably ended.
+    fn time_until_free(&self) -> Duration {
+        let crowded = self.skipped.iter().filter(|(_, why)| why.is_crowd());
+        let typical = crowded.filter_map(|(upstream, _)| upstream.typical_latency());
+        let usual = self.parts.settings.patience;
+        typical.min().unwrap_or(usual).max(SHORTEST_BUSY)
+    }
+
     /// Returns why no provider answered.
     fn failure(&self) -> Refusal {
         let over_budget = self
@@ -685,6 +712,11 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
             });
         match (self.last_error(), over_budget.min()) {
             (None, Some(retry_after)) => return Refusal::OverBudget { retry_after },
+            (None, None) if self.is_crowded() => {
+                return Refusal::Busy {
+                    retry_after: self.time_until_free(),
+                };
+            }
             (
                 Some(
                     error @ (ProviderError::Malformed { .. }

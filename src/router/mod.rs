@@ -18,6 +18,7 @@ mod retry_budget;
 pub mod settings;
 mod shared;
 mod shared_limit;
+mod slots;
 mod spend_limit;
 mod upstream;
 
@@ -36,7 +37,6 @@ use crate::provider::http::InvalidEndpoint;
 use crate::provider::model_size::stated_in;
 use crate::provider::{Prompt, ProviderError};
 use crate::redis::Redis;
-use crate::router::answer_stream::AnswerStream;
 use crate::router::failover::{Failover, RouterParts};
 use crate::router::settings::{ProviderOrder, RouterSettings, Streaming};
 use crate::router::shared::RouterShared;
@@ -45,7 +45,7 @@ use crate::router::upstream::Upstream;
 use crate::store::spending::Spending;
 use crate::telemetry::counters::Counters;
 
-pub use crate::router::answer::RoutedAnswer;
+pub use crate::router::answer::{Requester, RoutedAnswer};
 pub use crate::router::attempt::ReadAnswer;
 pub use crate::router::retry_budget::RetryBudgetView;
 pub use crate::router::upstream::{ProviderHealth, ProviderState};
@@ -193,7 +193,7 @@ impl Router {
 
     /// Returns the first usable answer before `deadline` and within the time for all attempts.
     /// `read` reads the text of an answer; one that it rejects counts as a failure of its provider.
-    /// An answer in words is passed to `stream` while it comes.
+    /// An answer in words is passed to the stream of `requester` while it comes.
     ///
     /// # Errors
     /// When no provider answers in time, or a model declines.
@@ -201,7 +201,7 @@ impl Router {
         &self,
         prompt: &Prompt,
         deadline: Instant,
-        stream: Option<Arc<AnswerStream>>,
+        requester: Requester,
         read: ReadAnswer<T>,
     ) -> Result<RoutedAnswer<T>, Refusal> {
         if self.is_empty() {
@@ -212,7 +212,8 @@ impl Router {
             shared: &self.shared,
         };
         let end = deadline.min(now() + self.settings.deadline);
-        let failover = Failover::new(parts, self.order(), prompt, end, read).streaming(stream);
+        let failover = Failover::new(parts, self.order(), prompt, end, read);
+        let failover = failover.on_behalf_of(requester);
         if !failover.has_time() {
             return Err(Refusal::TooLate);
         }

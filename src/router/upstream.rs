@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
 use crate::clock::now;
+use crate::command::Source;
 use crate::provider::http::{Endpoint, InvalidEndpoint};
 use crate::provider::price::{Money, cost};
 use crate::provider::{Disposition, Prompt, ProviderError, Settings, Usage};
@@ -23,6 +24,7 @@ use crate::router::breaker::{Breaker, BreakerDenial, BreakerPermit, Change, Posi
 use crate::router::latency::Latencies;
 use crate::router::rate_limit::RateLimit;
 use crate::router::shared::RouterShared;
+use crate::router::slots::{CallSlot, FairSlots};
 use crate::router::spend_limit::{Moment, SpendLimit};
 use crate::store::spending::Spending;
 
@@ -63,7 +65,7 @@ pub(super) struct Upstream {
     /// As configured: a reload that changes nothing of it keeps the state.
     pub(super) settings: Settings,
     pub(super) endpoint: Endpoint,
-    slots: Arc<Semaphore>,
+    slots: Arc<FairSlots>,
     pub(super) rate_limit: RateLimit,
     /// Holds the limits of all nodes, where there are several.
     pub(super) redis: Option<Arc<Redis>>,
@@ -127,9 +129,6 @@ enum LossCause {
     Obstacle(Discriminant<Unavailable>),
 }
 
-/// A slot for one call.
-pub(super) type CallSlot = OwnedSemaphorePermit;
-
 /// Obstacles that a call ignores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Override {
@@ -174,6 +173,11 @@ impl Unavailable {
             self,
             Self::BreakerOpen(_) | Self::Resting(_) | Self::Disabled(_)
         )
+    }
+
+    /// Returns whether calls of other commands stand in the way.
+    pub(super) fn is_crowd(self) -> bool {
+        matches!(self, Self::AtCapacity | Self::Stalled)
     }
 
     /// Returns the time until the provider is available again, where that is known.
@@ -339,7 +343,7 @@ impl Upstream {
             draft_origin: settings.draft_origin().into(),
             settings: settings.clone(),
             endpoint: Endpoint::new(settings, shared.trust.clone())?,
-            slots: Arc::new(Semaphore::new(concurrency)),
+            slots: Arc::new(FairSlots::new(concurrency)),
             rate_limit: RateLimit::new(settings),
             redis: shared.redis.clone(),
             spend,
@@ -410,9 +414,7 @@ impl Upstream {
     }
 
     fn in_flight(&self, state: &UpstreamState) -> usize {
-        state
-            .concurrency
-            .saturating_sub(self.slots.available_permits())
+        state.concurrency.saturating_sub(self.slots.free())
     }
 
     /// Returns the 95th percentile of its latencies, once it is known.
@@ -430,9 +432,9 @@ impl Upstream {
     pub(super) fn widen(&self) {
         let mut state = self.state();
         let may_grow = state.concurrency < self.settings.concurrency.get();
-        if self.slots.available_permits() == 0 && may_grow {
+        if self.slots.free() == 0 && may_grow {
             state.concurrency += 1;
-            self.slots.add_permits(1);
+            self.slots.add();
         }
     }
 
@@ -447,12 +449,9 @@ impl Upstream {
         }
     }
 
-    /// Waits for a slot.
-    pub(super) async fn slot(&self) -> CallSlot {
-        Arc::clone(&self.slots)
-            .acquire_owned()
-            .await
-            .expect("the slots of a provider are never closed")
+    /// Waits for a slot for a command of `source`.
+    pub(super) async fn slot(&self, source: &Option<Source>) -> CallSlot {
+        self.slots.take(source).await
     }
 
     /// Waits until the probe in flight has ended.
@@ -464,13 +463,14 @@ impl Upstream {
         }
     }
 
-    /// Returns a slot and permission for one call with `prompt`.
+    /// Returns a slot and permission for one call with `prompt`, for a command of `source`.
     pub(super) fn enter(
         &self,
         prompt: &Prompt,
+        source: &Option<Source>,
         ignore: Override,
     ) -> Result<(CallSlot, CallPermit), Unavailable> {
-        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+        let Some(slot) = self.slots.try_take(source) else {
             let unavailable = self.state().unavailable(now());
             return Err(unavailable.unwrap_or(Unavailable::AtCapacity));
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
+use sayso::testing::command::Source;
 use sayso::testing::command::phrase::Phrase;
 use sayso::testing::command::reply::Refusal;
 use sayso::testing::home::Home;
@@ -12,7 +13,7 @@ use sayso::testing::prompt::Composer;
 use sayso::testing::provider::price::{Limits, Money, Prices};
 use sayso::testing::provider::{AptitudeTest, Prompt, Settings, Structure, Timeouts, openai};
 use sayso::testing::router::settings::{ProviderOrder, RouterSettings};
-use sayso::testing::router::{ProviderState, RoutedAnswer, Router};
+use sayso::testing::router::{ProviderState, Requester, RoutedAnswer, Router};
 use sayso::testing::secret::Secret;
 use sayso::testing::telemetry::counters::Counters;
 use sayso::testing::vocabulary::action::Draft;
@@ -77,8 +78,13 @@ pub(crate) fn prompt() -> Prompt {
 }
 
 pub(crate) async fn ask(ask: &Router) -> Result<RoutedAnswer<Draft>, Refusal> {
-    ask.complete(&prompt(), within(Duration::from_secs(10)), None, read_draft)
-        .await
+    ask.complete(
+        &prompt(),
+        within(Duration::from_secs(10)),
+        Requester::default(),
+        read_draft,
+    )
+    .await
 }
 
 /// Reads a draft as the daemon does.
@@ -446,7 +452,9 @@ async fn a_call_cut_off_by_its_command_does_not_count_against_the_provider() {
     }]);
     for _ in 0..4 {
         let end = within(Duration::from_millis(400));
-        let refusal = asked.complete(&prompt(), end, None, read_draft).await;
+        let refusal = asked
+            .complete(&prompt(), end, Requester::default(), read_draft)
+            .await;
         assert!(matches!(refusal, Err(Refusal::NobodyAnswered { .. })));
     }
     let health = asked.health().remove(0);
@@ -457,7 +465,7 @@ async fn a_call_cut_off_by_its_command_does_not_count_against_the_provider() {
 #[tokio::test]
 async fn a_provider_slower_than_the_time_left_is_called_last() {
     let pause = Duration::from_millis(700);
-    let slow = Endpoint::start((0..9).map(|_| Script::turns_on("lamp").after(pause))).await;
+    let slow = Endpoint::start([Script::turns_on("lamp").after(pause)]).await;
     let quick = Endpoint::start([Script::turns_on("lamp")]).await;
     let (asked, _) = asking(vec![
         Settings {
@@ -470,12 +478,72 @@ async fn a_provider_slower_than_the_time_left_is_called_last() {
         assert_eq!(&*ask(&asked).await.unwrap().provider, "slow");
     }
     let end = within(Duration::from_millis(600));
-    let answer = asked.complete(&prompt(), end, None, read_draft).await;
+    let answer = asked
+        .complete(&prompt(), end, Requester::default(), read_draft)
+        .await;
     assert_eq!(
         answer.map(|answer| answer.provider.to_string()),
         Ok("quick".to_owned())
     );
     assert_eq!(slow.requests(), 3);
+}
+
+/// Asks on behalf of this source.
+async fn ask_for(
+    asked: &Router,
+    source: &str,
+    time: Duration,
+) -> Result<RoutedAnswer<Draft>, Refusal> {
+    let requester = Requester {
+        source: Some(Source::new(source)),
+        ..Requester::default()
+    };
+    asked
+        .complete(&prompt(), within(time), requester, read_draft)
+        .await
+}
+
+/// A provider that answers one call at a time, each after `pause`.
+async fn one_at_a_time(pause: Duration) -> (Endpoint, Router) {
+    let only = Endpoint::start([Script::turns_on("lamp").after(pause)]).await;
+    let (asked, _) = asking(vec![Settings {
+        concurrency: NonZeroUsize::MIN,
+        timeouts: Timeouts::HOSTED,
+        ..provider("only", only.url())
+    }]);
+    (only, asked)
+}
+
+#[tokio::test]
+async fn a_source_waits_for_no_more_than_one_call_of_another() {
+    let (only, asked) = one_at_a_time(Duration::from_millis(300)).await;
+    let long = Duration::from_secs(10);
+    let guest = async {
+        let all = (0..5).map(|_| ask_for(&asked, "guest", long));
+        futures_util::future::join_all(all).await
+    };
+    let owner = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let answer = ask_for(&asked, "owner", long).await;
+        (answer, only.requests())
+    };
+    let (of_guest, (of_owner, calls)) = tokio::join!(guest, owner);
+    assert!(of_guest.iter().all(Result::is_ok) && of_owner.is_ok());
+    assert!(calls <= 3, "the owner was served after {calls} calls");
+}
+
+#[tokio::test]
+async fn a_command_that_finds_no_slot_in_time_is_told_that_all_are_busy() {
+    let (_only, asked) = one_at_a_time(Duration::from_millis(1500)).await;
+    let (of_guest, of_owner) = tokio::join!(
+        ask_for(&asked, "guest", Duration::from_secs(10)),
+        ask_for(&asked, "owner", Duration::from_millis(800)),
+    );
+    assert!(of_guest.is_ok());
+    let Err(Refusal::Busy { retry_after }) = of_owner else {
+        panic!("{of_owner:?}");
+    };
+    assert!(retry_after <= Duration::from_secs(2), "{retry_after:?}");
 }
 
 #[tokio::test]
@@ -491,7 +559,7 @@ async fn a_hang_does_not_outlast_the_deadline() {
         .complete(
             &prompt(),
             within(Duration::from_millis(700)),
-            None,
+            Requester::default(),
             read_draft,
         )
         .await;
@@ -509,7 +577,7 @@ async fn a_hang_does_not_outlast_the_deadline() {
             .complete(
                 &prompt(),
                 within(Duration::from_millis(100)),
-                None,
+                Requester::default(),
                 read_draft
             )
             .await,
@@ -529,7 +597,12 @@ async fn a_slow_failure_is_not_repeated_while_another_has_yet_to_be_asked() {
     };
     let (asked, _) = asking(vec![patient, provider("second", second.url())]);
     let answer = asked
-        .complete(&prompt(), within(Duration::from_secs(4)), None, read_draft)
+        .complete(
+            &prompt(),
+            within(Duration::from_secs(4)),
+            Requester::default(),
+            read_draft,
+        )
         .await
         .unwrap();
     assert_eq!((&*answer.provider, first.requests()), ("second", 1));

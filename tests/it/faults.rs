@@ -10,7 +10,7 @@ use sayso::testing::command::reply::Refusal;
 use sayso::testing::provider::{APIS, ApiSpec, Settings, Timeouts, openai};
 use sayso::testing::router::answer_stream::AnswerStream;
 use sayso::testing::router::settings::RouterSettings;
-use sayso::testing::router::{ProviderState, Router};
+use sayso::testing::router::{ProviderState, Requester, Router};
 use serde_json::Value as Json;
 use tokio::time::Instant;
 
@@ -225,8 +225,17 @@ async fn row(
                 Box::new(move |piece| ear.lock().unwrap().push(piece.text)),
             ))
         });
+        let requester = Requester {
+            stream: voice,
+            ..Requester::default()
+        };
         let who = match ask
-            .complete(&prompt(), begun.into_std() + DEADLINE, voice, read_draft)
+            .complete(
+                &prompt(),
+                begun.into_std() + DEADLINE,
+                requester,
+                read_draft,
+            )
             .await
         {
             Ok(answer) => answer.provider.to_string(),
@@ -334,7 +343,7 @@ async fn every_known_error_leads_to_the_next_right_step() {
                 .complete(
                     &prompt(),
                     Instant::now().into_std() + DEADLINE,
-                    None,
+                    Requester::default(),
                     read_draft,
                 )
                 .await;
@@ -363,7 +372,7 @@ async fn every_known_error_leads_to_the_next_right_step() {
                     (None, 1, ProviderState::Up),
                     "{name}"
                 ),
-                "next_provider" => assert_eq!(
+                "next_provider" | "doubt" => assert_eq!(
                     (by.ok(), bad.requests(), health.state),
                     (Some("second"), 1, ProviderState::Up),
                     "{name}"
