@@ -92,22 +92,27 @@ for at, value in pairs(window) do
     requests, tokens = requests + r, tokens + t
   end
 end
+local reserved_tokens = 0
 for _, reserved in ipairs(redis.call('HVALS', KEYS[3])) do
-  tokens = tokens + tonumber(string.match(reserved, '^(%d+)'))
+  reserved_tokens = reserved_tokens + tonumber(string.match(reserved, '^(%d+)'))
 end
 table.sort(seconds, function(a, b) return a.at < b.at end)
-local function wait_for(limit, wanted, held, what)
+local function wait_for(limit, wanted, used, reserved, what)
   -- A call larger than the whole limit passes when nothing else was used; otherwise it never would.
   local room = math.max(0, limit - wanted)
+  local held = used + reserved
   if limit == 0 or held <= room then return 0 end
+  -- Calls in flight use fewer tokens than they reserved, so their end may be enough.
+  if what == 'tokens' and used <= room then return 1000 end
   for _, s in ipairs(seconds) do
     held = held - s[what]
     if held <= room then return math.max(1, (s.at + 61) * 1000 - now) end
   end
   return 1000
 end
-local for_request = wait_for(number(5), 1, requests, 'requests')
-local wait = math.max(for_request, wait_for(number(6), number(7), tokens, 'tokens'))
+local for_request = wait_for(number(5), 1, requests, 0, 'requests')
+local for_tokens = wait_for(number(6), number(7), tokens, reserved_tokens, 'tokens')
+local wait = math.max(for_request, for_tokens)
 if wait > 0 then return reply(0, 'minute', wait, {}) end
 
 -- An account counts the total `t`, the part of it reserved for calls in flight `r`, and the spend of
@@ -149,13 +154,25 @@ local function account(i)
     for _, amount in ipairs(others) do kept_back = kept_back + math.max(0, share - amount) end
     kept_back = kept_back + (count - 1 - #others) * share
   end
-  local fits = cost == 0 or limit < 0 or total + kept_back + cost <= limit
   local reserved = tonumber(kept.r or 0)
-  return { key = key, mine = mine, total = total, reserved = reserved, fits = fits }
+  local function within(sum) return cost == 0 or limit < 0 or sum + kept_back + cost <= limit end
+  -- What calls in flight reserved is more than they will use.
+  local fits_later = within(math.max(0, total - reserved))
+  local a = { key = key, mine = mine, total = total, reserved = reserved }
+  a.fits, a.fits_later = within(total), fits_later
+  return a
 end
 local accounts = { account(1), account(2), account(3), account(4) }
-if not (accounts[2].fits and accounts[4].fits) then return reply(0, 'month_spend', 0, accounts) end
-if not (accounts[1].fits and accounts[3].fits) then return reply(0, 'day_spend', 0, accounts) end
+local function all_accounts(what)
+  return accounts[1][what] and accounts[2][what] and accounts[3][what] and accounts[4][what]
+end
+if not (accounts[2].fits_later and accounts[4].fits_later) then
+  return reply(0, 'month_spend', 0, accounts)
+end
+if not (accounts[1].fits_later and accounts[3].fits_later) then
+  return reply(0, 'day_spend', 0, accounts)
+end
+if not all_accounts('fits') then return reply(0, 'reserved_spend', 250, accounts) end
 
 for _, a in ipairs(accounts) do
   redis.call('HSET', a.key, 't', text(a.total + cost), 'o:' .. node, text(a.mine + cost))

@@ -59,6 +59,8 @@ pub enum SharedDenial {
     Day,
     /// The spending limit of the month.
     Month,
+    /// A spending limit that is reached only with what calls in flight have reserved.
+    Reserved,
 }
 
 /// Amounts of one account before the call, as Redis knows them.
@@ -146,6 +148,7 @@ fn read(reply: &RedisReply) -> Option<SharedVerdict> {
         (1, _) => None,
         (_, b"day_spend") => Some(SharedDenial::Day),
         (_, b"month_spend") => Some(SharedDenial::Month),
+        (_, b"reserved_spend") => Some(SharedDenial::Reserved),
         _ => Some(SharedDenial::Rate(wait)),
     };
     let mut accounts = [AccountTotals::default(); 4];

@@ -331,7 +331,9 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
     fn wait_for_rest(&mut self, longest: Duration) -> bool {
         let rests = self.skipped.iter().enumerate();
         let rests = rests.filter_map(|(index, (_, obstacle))| match obstacle {
-            Unavailable::RateLimited(wait) | Unavailable::Exhausted(wait) => Some((*wait, index)),
+            Unavailable::RateLimited(_) | Unavailable::Exhausted(_) | Unavailable::Reserved => {
+                Some((obstacle.wait()?, index))
+            }
             _ => None,
         });
         let Some((wait, index)) = rests.min() else {

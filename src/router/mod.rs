@@ -279,13 +279,16 @@ impl Router {
         failover.run().await
     }
 
-    /// Returns the time until the first provider can be called with `prompt`; `None` where one can
-    /// be called now.
+    /// Returns the time until the first provider is called with `prompt`; `None` where that is now.
+    /// The next command also calls one whose pause, breaker or fault stands in the way, as long as
+    /// the retry budget allows it.
     fn retry_after(&self, prompt: &Prompt) -> Option<Duration> {
+        let retries = self.shared.retries();
+        let may_force = retries.spent < retries.most;
         let waits = self
             .upstreams
             .iter()
-            .map(|upstream| upstream.wait_for(prompt));
+            .map(|upstream| upstream.wait_for(prompt, may_force));
         let waits: Option<Vec<Duration>> = waits.collect();
         waits?.into_iter().min()
     }

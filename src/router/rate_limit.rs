@@ -212,14 +212,17 @@ impl Window {
         // A call larger than the whole limit is let through when nothing else was used; otherwise
         // it would never be.
         let room = limit.saturating_sub(wanted);
-        let mut held = self.reserved + self.parts.iter().map(|part| part.used).sum::<u64>();
+        let used = self.parts.iter().map(|part| part.used).sum::<u64>();
+        let mut held = self.reserved + used;
         if held <= room {
             return Duration::ZERO;
         }
+        // Calls in flight use less than they reserved, so their end may be enough.
+        let longest = if used <= room { soon } else { MINUTE };
         for part in &self.parts {
             held -= part.used;
             if held <= room {
-                return part.to + MINUTE - now;
+                return longest.min(part.to + MINUTE - now);
             }
         }
         soon
@@ -295,6 +298,9 @@ mod tests {
         quota.reserve(600, now).unwrap();
         assert_eq!(quota.reserve(600, now), Err(SOON));
         quota.settle(600, 150, now);
+        quota.reserve(800, now).unwrap();
+        assert_eq!(quota.reserve(100, now), Err(SOON), "150 used, 800 reserved");
+        quota.release(800, now);
         quota.reserve(850, now).unwrap();
         quota.release(850, now);
         quota.reserve(850, now).unwrap();

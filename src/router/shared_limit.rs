@@ -66,6 +66,7 @@ impl Upstream {
             None => Ok(()),
             Some(SharedDenial::Rate(wait)) => Err(Unavailable::RateLimited(wait)),
             Some(SharedDenial::Day) => Err(Unavailable::OverBudget(moment.until_tomorrow())),
+            Some(SharedDenial::Reserved) => Err(Unavailable::Reserved),
             Some(SharedDenial::Month) => Err(Unavailable::OverBudget(moment.until_next_month())),
         }
     }
@@ -87,8 +88,7 @@ impl Upstream {
             return Ok(());
         }
         for limit in &self.spend {
-            let share = limit.check_share(nodes, Moment::now());
-            share.map_err(Unavailable::OverBudget)?;
+            limit.check_share(permit.cost, nodes, Moment::now())?;
         }
         Ok(())
     }

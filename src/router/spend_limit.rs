@@ -81,6 +81,15 @@ impl Moment {
     }
 }
 
+/// Reasons why a spending limit does not allow a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SpendDenial {
+    /// The limit is reached; with the time until there is something to spend again.
+    Spent(Duration),
+    /// Only what calls in flight have reserved stands in the way, most of which they will not use.
+    Reserved,
+}
+
 /// One spending limit and the money spent.
 #[derive(Debug)]
 pub(super) struct SpendLimit {
@@ -143,19 +152,12 @@ impl SpendLimit {
     /// Reserves the most a call may cost.
     ///
     /// # Errors
-    /// The time until there is something to spend again.
-    pub(super) fn reserve(&self, cost: Money, now: Moment) -> Result<(), Duration> {
+    /// Why it may not be made.
+    pub(super) fn reserve(&self, cost: Money, now: Moment) -> Result<(), SpendDenial> {
         let mut account = self.account();
         account.advance(now);
-        let fits = |spent: u64, limit: Option<Money>| {
-            limit.is_none_or(|limit| Money(spent) + account.reserved + cost <= limit)
-        };
-        if !fits(account.spent.this_month, account.limits.per_month) {
-            return Err(now.until_next_month());
-        }
-        if !fits(account.spent.today, account.limits.per_day) {
-            return Err(now.until_tomorrow());
-        }
+        let Limits { per_day, per_month } = account.limits;
+        account.check([per_day, per_month], (account.reserved, cost), now)?;
         account.reserved += cost;
         Ok(())
     }
@@ -235,30 +237,30 @@ impl SpendLimit {
         }
     }
 
-    /// Checks that this node, reservations included, is within its share of the limits for the time
-    /// without Redis.
+    /// Checks that this node, with a call of `cost` among its reservations, is within its share of
+    /// the limits for the time without Redis.
     ///
     /// # Errors
-    /// The time until there is something to spend again.
-    pub(super) fn check_share(&self, nodes: u32, now: Moment) -> Result<(), Duration> {
+    /// Why the call may not be made.
+    pub(super) fn check_share(
+        &self,
+        cost: Money,
+        nodes: u32,
+        now: Moment,
+    ) -> Result<(), SpendDenial> {
         let mut account = self.account();
         account.advance(now);
-        let fits = |spent: u64, limit: Option<Money>| {
-            limit.is_none_or(|limit| {
-                let share = match nodes {
-                    0 | 1 => limit.0,
-                    nodes => limit.0 / (OFFLINE_SPEND_DIVISOR * u64::from(nodes)),
-                };
-                Money(spent) + account.reserved <= Money(share)
-            })
+        let share = |limit: Money| match nodes {
+            0 | 1 => limit,
+            nodes => Money(limit.0 / (OFFLINE_SPEND_DIVISOR * u64::from(nodes))),
         };
-        if !fits(account.spent.this_month, account.limits.per_month) {
-            return Err(now.until_next_month());
-        }
-        if !fits(account.spent.today, account.limits.per_day) {
-            return Err(now.until_tomorrow());
-        }
-        Ok(())
+        let Limits { per_day, per_month } = account.limits;
+        let of_others = Money(account.reserved.0.saturating_sub(cost.0));
+        account.check(
+            [per_day.map(share), per_month.map(share)],
+            (of_others, cost),
+            now,
+        )
     }
 
     /// Returns the money spent today and this month.
@@ -270,6 +272,32 @@ impl SpendLimit {
 }
 
 impl Account {
+    /// Checks whether a call of `cost` fits into the limits of the day and the month, beside the
+    /// reservations of other calls.
+    fn check(
+        &self,
+        [per_day, per_month]: [Option<Money>; 2],
+        (reserved, cost): (Money, Money),
+        now: Moment,
+    ) -> Result<(), SpendDenial> {
+        let fits = |spent: u64, limit: Option<Money>, reserved: Money| {
+            limit.is_none_or(|limit| Money(spent) + reserved + cost <= limit)
+        };
+        let Spent {
+            today, this_month, ..
+        } = self.spent;
+        if !fits(this_month, per_month, Money(0)) {
+            return Err(SpendDenial::Spent(now.until_next_month()));
+        }
+        if !fits(today, per_day, Money(0)) {
+            return Err(SpendDenial::Spent(now.until_tomorrow()));
+        }
+        if !fits(this_month, per_month, reserved) || !fits(today, per_day, reserved) {
+            return Err(SpendDenial::Reserved);
+        }
+        Ok(())
+    }
+
     /// Takes over the spending of an earlier run, or of this one since: whichever is newer, or
     /// more.
     fn restore(&mut self, before: Spent) {
@@ -344,7 +372,7 @@ mod tests {
         )
     }
 
-    fn spend(limit: &SpendLimit, cost: u64, now: Moment) -> Result<(), Duration> {
+    fn spend(limit: &SpendLimit, cost: u64, now: Moment) -> Result<(), SpendDenial> {
         limit.reserve(Money(cost), now)?;
         limit.commit(Money(cost), Money(cost), now);
         Ok(())
@@ -380,13 +408,15 @@ mod tests {
         let limit = limit(Some(100), Some(150));
         limit.reserve(Money(60), noon(20_781)).unwrap();
         let second = limit.reserve(Money(60), noon(20_781));
-        assert_eq!(second, Err(DAY / 2), "a reservation counts");
+        assert_eq!(second, Err(SpendDenial::Reserved), "a reservation counts");
         limit.commit(Money(60), Money(90), noon(20_781));
-        assert_eq!(limit.reserve(Money(20), noon(20_781)), Err(DAY / 2));
+        let at_noon = Err(SpendDenial::Spent(DAY / 2));
+        assert_eq!(limit.reserve(Money(20), noon(20_781)), at_noon);
         limit.reserve(Money(20), noon(20_782)).unwrap();
         limit.commit(Money(20), Money(60), noon(20_782));
         let third = limit.reserve(Money(1), noon(20_782));
-        assert_eq!(third, Err(DAY / 2 + DAY * 5), "the 25th of November");
+        let month = Err(SpendDenial::Spent(DAY / 2 + DAY * 5));
+        assert_eq!(third, month, "the 25th of November");
         assert_eq!(limit.spent(noon(20_782)), (Money(60), Money(150)));
         limit.reserve(Money(100), noon(20_788)).unwrap();
         assert_eq!(limit.spent(noon(20_788)), (Money(0), Money(0)));

@@ -25,7 +25,7 @@ use crate::router::latency::Latencies;
 use crate::router::rate_limit::RateLimit;
 use crate::router::shared::RouterShared;
 use crate::router::slots::{CallSlot, FairSlots};
-use crate::router::spend_limit::{Moment, SpendLimit};
+use crate::router::spend_limit::{Moment, SpendDenial, SpendLimit};
 use crate::store::spending::Spending;
 
 /// Time after which the next provider is called in parallel with a probe of a failed one, so that
@@ -40,6 +40,10 @@ const USUAL_REST: Duration = Duration::from_secs(10);
 
 /// The shortest rest after a rate limit, where the stated wait is zero or has passed.
 const SHORTEST_REST: Duration = Duration::from_millis(250);
+
+/// The wait where only reservations of calls in flight stand in the way: each of their ends may
+/// free enough.
+const RESERVATION_WAIT: Duration = Duration::from_millis(250);
 
 /// Time for which a provider is disabled the first time; doubled each further time.
 const FIRST_DISABLED: Duration = Duration::from_mins(1);
@@ -162,8 +166,19 @@ pub(super) enum Unavailable {
     Probing,
     /// A spending limit is reached.
     OverBudget(Duration),
+    /// What calls in flight have reserved fills a spending limit.
+    Reserved,
     /// The operator has to correct something.
     Disabled(Duration),
+}
+
+impl From<SpendDenial> for Unavailable {
+    fn from(denial: SpendDenial) -> Self {
+        match denial {
+            SpendDenial::Spent(wait) => Self::OverBudget(wait),
+            SpendDenial::Reserved => Self::Reserved,
+        }
+    }
 }
 
 impl Unavailable {
@@ -177,7 +192,7 @@ impl Unavailable {
 
     /// Returns whether calls of other commands stand in the way.
     pub(super) fn is_crowd(self) -> bool {
-        matches!(self, Self::AtCapacity | Self::Stalled)
+        matches!(self, Self::AtCapacity | Self::Stalled | Self::Reserved)
     }
 
     /// Returns the time until the provider is available again, where that is known.
@@ -189,6 +204,7 @@ impl Unavailable {
             | Self::BreakerOpen(wait)
             | Self::OverBudget(wait)
             | Self::Disabled(wait) => Some(wait),
+            Self::Reserved => Some(RESERVATION_WAIT),
             Self::AtCapacity | Self::Stalled | Self::Probing => None,
         }
     }
@@ -205,6 +221,7 @@ impl fmt::Display for Unavailable {
             Self::BreakerOpen(_) => "breaker open",
             Self::Probing => "being probed",
             Self::OverBudget(_) => "over budget",
+            Self::Reserved => "at its spending limit with the calls in flight",
             Self::Disabled(_) => "disabled",
         })?;
         match self.wait() {
@@ -512,10 +529,10 @@ impl Upstream {
             ..Usage::default()
         };
         let cost = self.cost(estimate);
-        if let Err(wait) = self.reserve_cost(cost) {
+        if let Err(denial) = self.reserve_cost(cost) {
             state.breaker.settle(breaker, Verdict::Unknown, now, 0.0);
             self.rate_limit.release(tokens, now);
-            return Err(Unavailable::OverBudget(wait));
+            return Err(denial.into());
         }
         let is_half_open = matches!(state.breaker.position(), Position::HalfOpen { .. });
         let is_probe = is_half_open || state.disabled.is_some();
@@ -557,7 +574,7 @@ impl Upstream {
             .map_or(Money(0), |prices| cost(usage, &prices))
     }
 
-    fn reserve_cost(&self, cost: Money) -> Result<(), Duration> {
+    fn reserve_cost(&self, cost: Money) -> Result<(), SpendDenial> {
         // A call that costs nothing is always within the limits.
         if cost == Money(0) {
             return Ok(());
@@ -838,10 +855,12 @@ impl Upstream {
         self.state().unavailable(now())
     }
 
-    /// Returns the time until it can be called with `prompt`; `None` if that is now or not known.
-    pub(super) fn wait_for(&self, prompt: &Prompt) -> Option<Duration> {
+    /// Returns the time until it is called with `prompt` where no other provider is left; `None` if
+    /// that is now or not known. `may_force` is whether such a call ignores what it can.
+    pub(super) fn wait_for(&self, prompt: &Prompt, may_force: bool) -> Option<Duration> {
         if let Some(obstacle) = self.unavailable() {
-            return obstacle.wait();
+            let is_forced = may_force && obstacle.can_be_forced();
+            return obstacle.wait().filter(|_| !is_forced);
         }
         let max_output = self.settings.max_output_tokens;
         let (input, output) = self.rate_limit.estimate(prompt, max_output);
@@ -912,7 +931,7 @@ impl Upstream {
             ) => ProviderState::Resting,
             Some(Unavailable::BreakerOpen(_)) => ProviderState::Open,
             Some(Unavailable::Stalled) => ProviderState::Stalled,
-            Some(Unavailable::OverBudget(_)) => ProviderState::OverBudget,
+            Some(Unavailable::OverBudget(_) | Unavailable::Reserved) => ProviderState::OverBudget,
             Some(Unavailable::AtCapacity) | None if is_closed => ProviderState::Up,
             Some(Unavailable::AtCapacity | Unavailable::Probing) | None => ProviderState::HalfOpen,
         };

@@ -195,7 +195,7 @@ async fn a_denial_that_a_free_probe_confirms_disables_the_provider() {
     }]);
     assert!(ask(&asked).await.is_err());
     let disabled = async {
-        while asked.health()[0].state != ProviderState::Out {
+        while asked.health()[0].state != ProviderState::Disabled {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -417,14 +417,10 @@ async fn where_all_rest_only_rate_limits_are_respected() {
     ]);
     for _ in 0..2 {
         let begun = Instant::now();
-        let Err(Refusal::NobodyAnswered {
-            retry_after: Some(wait),
-            ..
-        }) = ask(&asked).await
-        else {
+        let Err(Refusal::NobodyAnswered { retry_after, .. }) = ask(&asked).await else {
             panic!("somebody answered")
         };
-        assert!((19..=20).contains(&wait.as_secs()), "{wait:?}");
+        assert_eq!(retry_after, None, "the next command calls one at once");
         assert!(begun.elapsed() < Duration::from_secs(1));
     }
     assert_eq!(

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sayso::testing::command::reply::Refusal;
-use sayso::testing::provider::Settings;
 use sayso::testing::provider::price::{Limits, Money, Prices};
+use sayso::testing::provider::{Settings, Timeouts};
 use sayso::testing::store;
 use sayso::testing::store::spending::Spending;
 use serde_json::json;
@@ -303,6 +303,34 @@ async fn with_nothing_left_to_spend_it_says_until_when_also_after_a_restart() {
         store.sync().unwrap();
     }
     assert_eq!(only.requests(), 1);
+}
+
+#[tokio::test]
+async fn what_calls_in_flight_reserved_is_waited_for() {
+    let pause = Duration::from_millis(300);
+    let only = Endpoint::start([Script::turns_on("lamp").after(pause)]).await;
+    let most = Money(at_most() * 3 / 2);
+    let (asked, _) = asking(vec![Settings {
+        timeouts: Timeouts::HOSTED,
+        ..paid("only", &only, Some(most))
+    }]);
+    let (first, second) = tokio::join!(ask(&asked), ask(&asked));
+    assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
+}
+
+#[tokio::test]
+async fn tokens_that_calls_in_flight_reserved_are_waited_for() {
+    let pause = Duration::from_millis(300);
+    let only = Endpoint::start([Script::turns_on("lamp").after(pause)]).await;
+    let for_one = u32::try_from(at_most()).unwrap() + 300;
+    let (asked, _) = asking(vec![Settings {
+        tokens_per_minute: n(for_one + 600),
+        timeouts: Timeouts::HOSTED,
+        ..provider("only", only.url())
+    }]);
+    ask(&asked).await.unwrap();
+    let (second, third) = tokio::join!(ask(&asked), ask(&asked));
+    assert!(second.is_ok() && third.is_ok(), "{second:?} {third:?}");
 }
 
 #[tokio::test]
