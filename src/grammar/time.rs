@@ -601,12 +601,12 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         let (day, part, start) = self.leading_day(at);
         let (time, end) = self.sun(start).or_else(|| self.clock(start))?;
         let (moment, end) = self.trailing_day(day, part, time, end)?;
-        (!self.is_midnight_of_a_day(&moment, start)).then_some((moment, end))
+        (!self.is_midnight_of_a_day(moment, start)).then_some((moment, end))
     }
 
     /// Returns whether the words from `at` are midnight, and of another day than this: a day begins
     /// and ends with one.
-    fn is_midnight_of_a_day(&self, moment: &TimePoint, at: usize) -> bool {
+    fn is_midnight_of_a_day(&self, moment: TimePoint, at: usize) -> bool {
         let is_named = self.phrase(&self.words.midnight, at).is_some();
         is_named && !matches!(moment.day, Day::Next | Day::In(0))
     }
@@ -625,7 +625,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         let (moment, end) = self.trailing_day(day, part, time, end)?;
         // "een uur" is an hour as well as one o'clock.
         let is_length = self.span(at).is_some_and(|(_, its_end)| its_end == end);
-        let is_certain = !is_length && !self.is_midnight_of_a_day(&moment, start);
+        let is_certain = !is_length && !self.is_midnight_of_a_day(moment, start);
         is_certain.then_some((moment, end))
     }
 
