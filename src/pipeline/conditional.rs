@@ -167,7 +167,8 @@ impl Pipeline {
         let text = scheduled_in_words(speech, &plan, &rule);
         let known = due.condition.as_ref();
         let holds = known.and_then(|condition| self.holds(condition, request.home));
-        let scheduled = self.add_timer(request.command, task, due).await?;
+        let said = interpretation.text(request.command);
+        let scheduled = self.add_timer(request.command, said, task, due).await?;
         let text = with_replaced(speech, text, &scheduled);
         let id = scheduled.id.as_ref().and_then(|id| id.parse().ok());
         if let (Some(id), Some(holds)) = (id, holds) {

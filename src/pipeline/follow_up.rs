@@ -265,7 +265,12 @@ impl Pipeline {
             actions,
             ..Draft::default()
         };
-        Some(Err(self.ask_back(request.command, &draft, question)))
+        Some(Err(self.ask_back(
+            request.command,
+            &request.command.text,
+            &draft,
+            question,
+        )))
     }
 
     /// Returns the states that a plan is about to change.

@@ -13,6 +13,7 @@ use crate::prompt::{is_related, states_numbers};
 use crate::router::RoutedAnswer;
 use crate::store::journal::Durability;
 use crate::vocabulary::action::{Action, Draft, Op};
+use crate::vocabulary::shared_str::SharedStr;
 
 /// A command on its way to being understood.
 #[derive(Clone, Copy)]
@@ -102,6 +103,12 @@ impl Interpretation {
         }
     }
 
+    /// Returns the text of the command that was interpreted: of the one that raised the question,
+    /// where it is an answer.
+    pub(super) fn text<'a>(&'a self, command: &'a Command) -> &'a str {
+        self.reference.asked_by.as_deref().unwrap_or(&command.text)
+    }
+
     /// Returns how durable the plan has to be before it is published: a model may answer
     /// differently a second time, and a confirmation is valid once.
     pub(super) fn durability(&self) -> Durability {
@@ -122,6 +129,8 @@ pub(super) struct Reference {
     pub(super) other: Option<String>,
     /// True where several devices were named one by one.
     pub(super) is_list: bool,
+    /// The text of the command that raised the question, where this is the answer to one.
+    pub(super) asked_by: Option<SharedStr>,
     /// The command that is undone.
     pub(super) undoes: Option<u64>,
     /// True where all actions restore earlier states.

@@ -469,8 +469,9 @@ impl Pipeline {
         interpretation: &Interpretation,
     ) -> Result<Plan, Refusal> {
         let draft = &interpretation.draft;
+        let text = interpretation.text(request.command);
         if let Some(question) = &draft.question {
-            return Err(self.ask_back(request.command, draft, question.clone()));
+            return Err(self.ask_back(request.command, text, draft, question.clone()));
         }
         let context = self.permit_context(request, interpretation.confirmed);
         let speech = context.speech;
@@ -487,7 +488,9 @@ impl Pipeline {
             .home
             .permit(gate_draft, &self.shared.state(), context);
         let plan = permitted.map_err(|denied| match denied {
-            Denied::Unconfirmed { question } => self.ask_back(request.command, draft, question),
+            Denied::Unconfirmed { question } => {
+                self.ask_back(request.command, text, draft, question)
+            }
             Denied::StateUnknown { .. } => Refusal::Unclear {
                 question: denied.sentence(speech),
             },
@@ -503,7 +506,7 @@ impl Pipeline {
         }
         let what = plan.speech().trim_end_matches('.');
         let question = speech.confirmation(what);
-        Err(self.ask_back(request.command, draft, question))
+        Err(self.ask_back(request.command, text, draft, question))
     }
 
     fn permit_context<'a>(&'a self, request: &Request<'a>, confirmed: bool) -> PermitRequest<'a> {

@@ -6,7 +6,7 @@ use crate::command::phrase::Phrase;
 use crate::command::reply::{Refusal, Via};
 use crate::pipeline::confirmation::{OpenQuestion, Question};
 use crate::pipeline::conversation::Conversation;
-use crate::pipeline::dialogue::shortened_shared;
+use crate::pipeline::dialogue::shortened;
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::{Interpretation, Reference, Request};
 use crate::vocabulary::action::Draft;
@@ -69,7 +69,14 @@ impl Pipeline {
             })));
         }
         confirmations.close(&conversation, *seq, now_with_suspend());
-        QuestionAnswer::Known(Box::new(Ok(answer)))
+        let reference = Reference {
+            asked_by: Some(question.command),
+            ..answer.reference
+        };
+        QuestionAnswer::Known(Box::new(Ok(Interpretation {
+            reference,
+            ..answer
+        })))
     }
 
     /// Reads a phrase as an answer to the question about `draft`: yes, no, or one of its choices.
@@ -105,13 +112,19 @@ impl Pipeline {
     }
 
     /// Returns the refusal that asks the speaker `text`, and opens the question where a later
-    /// command can answer it.
-    pub(super) fn ask_back(&self, command: &Command, draft: &Draft, text: String) -> Refusal {
+    /// command can answer it. `asked_by` is the text of the command that raises it.
+    pub(super) fn ask_back(
+        &self,
+        command: &Command,
+        asked_by: &str,
+        draft: &Draft,
+        text: String,
+    ) -> Refusal {
         if !command.dry_run {
             let question = Question {
                 draft: draft.clone(),
                 text: text.clone(),
-                command: shortened_shared(&command.text),
+                command: shortened(asked_by).into(),
             };
             let conversation = Conversation::of(command);
             let mut confirmations = self.shared.confirmations();

@@ -86,13 +86,9 @@ impl Pipeline {
         let time = self.due_in_words(speech, &due);
         let time = lasting_in_words(speech, interpretation.draft.lasting, time);
         let sentence = scheduled_in_words(speech, &plan, &time);
-        match self.add_timer(request.command, task, due).await {
-            Ok(scheduled) => {
-                let text = with_replaced(speech, sentence, &scheduled);
-                handled
-                    .with_scheduled(scheduled)
-                    .with_result(Ok(Success::Done(text)))
-            }
+        let text = interpretation.text(request.command);
+        match self.add_timer(request.command, text, task, due).await {
+            Ok(scheduled) => with_timer(handled, speech, sentence, scheduled),
             Err(refusal) => handled.with_result(Err(refusal)),
         }
     }
@@ -129,7 +125,8 @@ impl Pipeline {
                 .with_result(Ok(Success::Done(sentence)));
         }
         // It is on disk before the device changes, so that a crash leaves nothing switched on.
-        let (timer, scheduled) = match self.enter_timer(request.command, revert, &due) {
+        let (command, text) = (request.command, interpretation.text(request.command));
+        let (timer, scheduled) = match self.enter_timer(command, text, revert, &due) {
             Ok(entered) => entered,
             Err(refusal) => return handled.with_result(Err(refusal)),
         };
@@ -154,10 +151,7 @@ impl Pipeline {
         }
         self.shared.timers().release(timer);
         self.shared.timers_changed.notify_one();
-        let text = with_replaced(speech, sentence, &scheduled);
-        handled
-            .with_scheduled(scheduled)
-            .with_result(Ok(Success::Done(text)))
+        with_timer(handled, speech, sentence, scheduled)
     }
 
     /// Refuses a command for later that could not be taken back after its time.
@@ -279,16 +273,18 @@ impl Pipeline {
     }
 
     /// Stores a timer, so that it survives the same events as a command.
+    /// `text` is that of the command, or of the one whose question it answers.
     pub(super) async fn add_timer(
         &self,
         command: &Command,
+        text: &str,
         task: Task,
         due: DueTime,
     ) -> Result<Scheduled, Refusal> {
         if command.dry_run {
             return Ok(scheduled(&task, &due));
         }
-        let (_, scheduled) = self.enter_timer(command, task, &due)?;
+        let (_, scheduled) = self.enter_timer(command, text, task, &due)?;
         self.store_changes().await;
         Ok(scheduled)
     }
@@ -298,6 +294,7 @@ impl Pipeline {
     fn enter_timer(
         &self,
         command: &Command,
+        text: &str,
         task: Task,
         due: &DueTime,
     ) -> Result<(TimerId, Scheduled), Refusal> {
@@ -311,7 +308,8 @@ impl Pipeline {
             source: command.source.clone(),
             command_id: command.id.to_string(),
             seq: command.seq,
-            text: shortened(&command.text).to_owned(),
+            text: shortened(text).to_owned(),
+            answer: (*text != *command.text).then(|| shortened(&command.text).to_owned()),
             language: command.language.clone(),
             reply_to: command.reply_to.clone(),
             due: due.due.clone(),
@@ -353,13 +351,12 @@ impl Pipeline {
         let text = shortened(&command.text);
         let is_of = |timer: &Timer| {
             let is_same_command = if is_in_pair {
-                let is_answered_alike = timer.reply_to == command.reply_to;
-                (command.id_given && command.id == timer.command_id)
-                    || (command.reply_to.correlation.is_some() && is_answered_alike)
+                command.id_given && command.id == timer.command_id
             } else {
                 command.seq > 0 && timer.seq == command.seq
             };
-            is_same_command && timer.source == command.source && timer.text == text
+            let said = timer.answer.as_deref().unwrap_or(&timer.text);
+            is_same_command && timer.source == command.source && said == text
         };
         self.shared.timers().find(is_of).cloned()
     }
@@ -629,6 +626,14 @@ pub(super) fn scheduled_in_words(speech: &Speech, plan: &Plan, time: &str) -> St
     };
     let sentence = fill(&speech.time.scheduled, &[("what", what), ("time", time)]);
     format!("{sentence}. {rest}").trim_end().to_owned()
+}
+
+/// Returns the result of a command that has set a timer.
+fn with_timer(handled: Handled, speech: &Speech, text: String, scheduled: Scheduled) -> Handled {
+    let text = with_replaced(speech, text, &scheduled);
+    handled
+        .with_scheduled(scheduled)
+        .with_result(Ok(Success::Done(text)))
 }
 
 /// Returns the text of a reply about a timer, with the sentence about the one that it replaces.

@@ -157,10 +157,9 @@ impl Pipeline {
         };
         let time = self.time_in_words(speech, &due);
         let text = sentence(&fill(&speech.time.timer_set, &[("time", &time)]));
-        match self
-            .add_timer(request.command, Task::Signal { name }, due)
-            .await
-        {
+        let command = request.command;
+        let task = Task::Signal { name };
+        match self.add_timer(command, &command.text, task, due).await {
             Ok(scheduled) => handled
                 .with_scheduled(scheduled)
                 .with_result(Ok(Success::Done(text))),

@@ -350,8 +350,11 @@ pub struct Timer {
     /// The number of that command in the journal of this node.
     #[serde(default)]
     pub seq: u64,
-    /// The text of that command.
+    /// The text of that command, or of the one that raised the question it answers.
     pub text: String,
+    /// The text of the answer, where a question was answered: "yes".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
     /// The language of its replies.
     pub language: Option<String>,
     /// The address of its replies.
@@ -1162,6 +1165,7 @@ mod tests {
             command_id: "c".to_owned(),
             seq: 0,
             text: "t".to_owned(),
+            answer: None,
             language: None,
             reply_to: ReplyTo {
                 topic: "r".to_owned(),

@@ -122,6 +122,7 @@ fn gateway(place: usize, rule: DayRule) -> (Gateway, i64) {
         command_id: "c".to_owned(),
         seq: 0,
         text: "t".to_owned(),
+        answer: None,
         language: None,
         reply_to: ReplyTo {
             topic: "r".to_owned(),
