@@ -39,9 +39,9 @@ pub struct Received {
 }
 
 impl Received {
-    /// Returns whether the client named the command: then it is recognised by that name.
+    /// Returns whether the client named the command by an id: then it is recognised by that.
     pub(super) fn is_named(&self) -> bool {
-        self.id.is_some() || self.correlation.is_some()
+        self.id.is_some()
     }
 
     /// Lets the time of a command that its sender dates end at `until`, when it ended for the same
