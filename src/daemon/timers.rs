@@ -51,10 +51,12 @@ impl TimerTask {
             for (timer, late) in pipeline.take_due() {
                 let (pipeline, outbox) = (Arc::clone(&pipeline), self.outbox.clone());
                 firing.spawn(async move {
-                    let event = pipeline.fire(timer, late).await;
-                    let id = event.id;
-                    if deliver(&outbox, event).await {
-                        pipeline.forget_timer(id).await;
+                    let Some(event) = pipeline.fire(timer, late).await else {
+                        return;
+                    };
+                    if deliver(&pipeline, &outbox, &event).await {
+                        pipeline.note_delivered(&event);
+                        pipeline.forget_timer(event.id).await;
                     }
                 });
             }
@@ -79,10 +81,14 @@ impl TimerTask {
 }
 
 /// Publishes an event, and waits until the broker has it. Returns false where the connection is
-/// closed: the next run of the program repeats the event.
-async fn deliver(outbox: &Outbox, event: TimerEvent) -> bool {
+/// closed: the next run of the program repeats the event, or in a pair the next leader.
+async fn deliver(pipeline: &Pipeline, outbox: &Outbox, event: &TimerEvent) -> bool {
     let topic = format!("{}/event", event.reply_to.topic);
     loop {
+        // A message that is left by a standby is published when it leads again, long after.
+        if !pipeline.fires_timers() {
+            return false;
+        }
         let message = OutboundMessage::to(topic.clone(), event.payload.to_string())
             .with_correlation(event.reply_to.correlation.clone());
         let Ok(delivery) = outbox.publish(message) else {

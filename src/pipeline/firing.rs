@@ -47,11 +47,13 @@ pub struct TimerEvent {
     pub reply_to: ReplyTo,
     /// The message.
     pub payload: Json,
+    /// The reason why the timer was not carried out, if it was not.
+    undone: Option<String>,
 }
 
 /// What became of a timer that was due, as it is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TimerOutcome {
+pub(super) enum TimerOutcome {
     /// It was carried out on time.
     Fired,
     /// It was carried out late.
@@ -123,29 +125,66 @@ impl Pipeline {
         }
     }
 
+    /// Returns whether timers fire here: not at the standby of a pair.
+    pub fn fires_timers(&self) -> bool {
+        *self.shared.timers_started.borrow()
+    }
+
     /// Takes the timers that are due.
     pub fn take_due(&self) -> Vec<(Timer, Option<Duration>)> {
+        if !self.fires_timers() {
+            return Vec::new();
+        }
         let clocks = self.clocks();
         let place = &self.services.location;
         self.shared.timers().take_due(&clocks, place)
     }
 
-    /// Carries out a timer that is due, and returns the message about it. `late` is how late it is,
-    /// where that is known.
-    pub async fn fire(&self, timer: Timer, late: Option<Duration>) -> TimerEvent {
+    /// Carries out a timer that is due, and returns the message about it, or `None` where the other
+    /// node of a pair has taken the lead meanwhile: it carries the timer out, and reports it. `late`
+    /// is how late it is, where that is known.
+    pub async fn fire(&self, timer: Timer, late: Option<Duration>) -> Option<TimerEvent> {
         if let Some(payload) = timer.event {
             // It was carried out before a crash, and its event may not have been delivered.
-            return TimerEvent {
+            return Some(TimerEvent {
                 id: timer.id,
                 reply_to: timer.reply_to,
                 payload,
-            };
+                undone: None,
+            });
         }
         let event = self.carry_out(timer, late).await;
+        if !self.fires_timers() {
+            return None;
+        }
+        if self.replica.is_none() {
+            self.log_undone(&event);
+        }
         let payload = event.payload.clone();
         self.shared.timers().mark_finished(event.id, payload);
         self.write_due_timers().await;
-        event
+        Some(event)
+    }
+
+    /// Notes that the broker has an event. In a pair only this proves that the timer was this
+    /// node's to carry out.
+    pub fn note_delivered(&self, event: &TimerEvent) {
+        if self.replica.is_some() {
+            self.log_undone(event);
+        }
+    }
+
+    fn log_undone(&self, event: &TimerEvent) {
+        let Some(why) = &event.undone else {
+            return;
+        };
+        self.services.counters.timers_missed.increment();
+        warn!(
+            timer = event.id,
+            command_id = event.payload["id"].as_str(),
+            why,
+            "a timer was not carried out"
+        );
     }
 
     async fn carry_out(&self, timer: Timer, late: Option<Duration>) -> TimerEvent {
@@ -368,27 +407,23 @@ impl Pipeline {
         }
     }
 
-    fn not_done(
+    pub(super) fn not_done(
         &self,
         timer: &Timer,
         outcome: TimerOutcome,
         why: &str,
         speech: &Speech,
     ) -> TimerEvent {
-        self.services.counters.timers_missed.increment();
         let places = [
             ("why", why.trim_end_matches('.')),
             ("text", timer.text.as_str()),
         ];
         let missed = fill(&speech.time.missed, &places);
         let speech = with_skipped(&missed, timer, speech);
-        warn!(
-            timer = timer.id,
-            command_id = timer.command_id,
-            why,
-            "a timer was not carried out"
-        );
-        self.event(timer, outcome, &speech)
+        TimerEvent {
+            undone: Some(why.to_owned()),
+            ..self.event(timer, outcome, &speech)
+        }
     }
 
     fn event(&self, timer: &Timer, outcome: TimerOutcome, speech: &str) -> TimerEvent {
@@ -416,6 +451,7 @@ impl Pipeline {
             id: timer.id,
             reply_to: timer.reply_to.clone(),
             payload,
+            undone: None,
         }
     }
 

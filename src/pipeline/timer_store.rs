@@ -28,6 +28,10 @@ impl Pipeline {
     pub async fn write_timers(&self) {
         let mut current = self.shared.timer_writes.current.lock().await;
         self.end_write(&mut current).await;
+        if self.replica.is_some() && !self.fires_timers() {
+            // The timers are those of the other node, which leads: its records are not replaced.
+            return;
+        }
         let records = self.take_changed_records();
         if records.is_empty() {
             return;

@@ -192,7 +192,9 @@ impl Run {
             }
             self.pipeline.write_due_timers().await;
             for (timer, late) in self.pipeline.take_due() {
-                let event = self.pipeline.fire(timer, late).await;
+                let Some(event) = self.pipeline.fire(timer, late).await else {
+                    continue;
+                };
                 if !self.is_killed() {
                     self.seen.lock().events.push(event.payload);
                 }
