@@ -171,8 +171,9 @@ pub struct Scheduled {
     /// The time at which it is due, as RFC 3339; missing while the clock is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<String>,
-    /// The seconds until then.
-    pub seconds: u64,
+    /// The seconds until then; missing for a rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
     /// The rule of a command that is repeated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeats: Option<Recurrence>,

@@ -64,3 +64,13 @@ fn state_in_words(
     let name = speech.property(property.name());
     fill(form, &[("property", &name), ("value", &number(limit))])
 }
+
+/// Returns the devices of a condition that the home does not have.
+pub(super) fn missing_devices<'a>(condition: &'a Condition, home: &Home) -> Vec<&'a str> {
+    let device = |test: &'a StateTest| match test {
+        StateTest::Device { device, .. } => Some(device.as_str()),
+        StateTest::Dark(_) => None,
+    };
+    let devices = condition.tests.iter().filter_map(device);
+    devices.filter(|id| home.device(id).is_none()).collect()
+}

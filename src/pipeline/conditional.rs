@@ -21,12 +21,12 @@ use crate::schedule::moment;
 use crate::schedule::sun::{SunEvent, sun};
 use crate::schedule::timer::{Due, Task, WaitingRule};
 use crate::store::journal::Seq;
-use crate::vocabulary::Value;
 use crate::vocabulary::action::{Action, Draft, Op};
 use crate::vocabulary::condition::{Condition, ConditionMode, ExpectedState, StateTest};
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::speech::{fill, sentence};
 use crate::vocabulary::timing::Timing;
+use crate::vocabulary::{Property, Value};
 
 impl Pipeline {
     /// Handles a command with a condition.
@@ -145,8 +145,13 @@ impl Pipeline {
         }
         let plan = self.permit_later(request, interpretation)?;
         self.check_end(request, &interpretation.draft, &plan)?;
-        let actions = &interpretation.draft.actions;
-        if let Some(other) = self.loops_with(&condition, actions, request.home) {
+        let task = Task::of(&interpretation.draft, interpretation.confirmed);
+        let own = WaitingRule {
+            text: request.command.text.to_string(),
+            condition: condition.clone(),
+            actions: task.effects(),
+        };
+        if let Some(other) = self.loops_with(&own, request.home) {
             let why = fill(&forms.r#loop, &[("text", &other)]);
             return Err(not_permitted(why));
         }
@@ -154,7 +159,6 @@ impl Pipeline {
             Some(until) => Some(self.end_of_rule(request, until)?),
             None => None,
         };
-        let task = Task::of(&interpretation.draft, interpretation.confirmed);
         let due = DueTime {
             due: Due::State { end_ms },
             wall: None,
@@ -282,17 +286,12 @@ impl Pipeline {
 
     /// Returns the text of a rule that could set off the new one, if the new one could set that
     /// off: the two, or several, would never end.
-    fn loops_with(&self, new: &Condition, actions: &[Action], home: &Home) -> Option<String> {
+    fn loops_with(&self, own: &WaitingRule, home: &Home) -> Option<String> {
         let rules = self.shared.timers().rules();
-        let own = WaitingRule {
-            text: String::new(),
-            condition: new.clone(),
-            actions: actions.to_vec(),
-        };
-        let mut open: Vec<&WaitingRule> = vec![&own];
+        let mut open: Vec<&WaitingRule> = vec![own];
         let mut seen: Vec<&str> = Vec::new();
         while let Some(cause) = open.pop() {
-            if sets_off(&cause.actions, new, home) {
+            if sets_off(&cause.actions, &own.condition, home) {
                 return Some(cause.text.clone());
             }
             for rule in &rules {
@@ -325,21 +324,45 @@ fn without_report(condition: &Condition, home: &Home) -> Option<String> {
 
 /// Returns whether actions could make a condition true: they command one of its devices, or one
 /// that moves together with it. A reading that no command sets, such as a temperature, is not set
-/// off.
+/// off, and neither is a state by another value of the same property: "when the light turns on, turn
+/// it off" ends.
 fn sets_off(actions: &[Action], condition: &Condition, home: &Home) -> bool {
     condition.tests.iter().any(|test| {
         let StateTest::Device {
-            device, property, ..
+            device,
+            property,
+            is,
         } = test
         else {
             return false;
+        };
+        let is_ended = |action: &Action| {
+            action.device == *device
+                && action.property == *property
+                && action.op == Op::Set
+                && action
+                    .value
+                    .as_ref()
+                    .is_some_and(|value| !fits(property, is, value))
         };
         let tested = home.device(device);
         let capability = tested.and_then(|device| device.capability(property));
         let is_settable = capability.is_some_and(|capability| capability.settable);
         is_settable
             && actions.iter().any(|action| {
-                action.device == *device || home.moves_together(&action.device, device)
+                let is_its_own = action.device == *device;
+                (is_its_own || home.moves_together(&action.device, device)) && !is_ended(action)
             })
     })
+}
+
+/// Returns whether a value of a property is the state of a condition.
+fn fits(property: &Property, is: &ExpectedState, value: &Value) -> bool {
+    match (is, value) {
+        (ExpectedState::Equal(wanted), value) => is_so(property, wanted, value),
+        (ExpectedState::Above(limit), Value::Number(n)) => n > limit,
+        (ExpectedState::Below(limit), Value::Number(n)) => n < limit,
+        // A value of another type is not understood, and may be the state.
+        (ExpectedState::Above(_) | ExpectedState::Below(_), _) => true,
+    }
 }

@@ -457,7 +457,8 @@ impl Pipeline {
 
     /// Notes that devices were commanded: "for ten minutes" no longer ends for them.
     pub(super) fn drop_reverts(&self, is_commanded: impl Fn(&str) -> bool) {
-        let changed = self.shared.timers().commanded(is_commanded);
+        let clocks = self.clocks();
+        let changed = self.shared.timers().commanded(is_commanded, &clocks);
         if changed.is_empty() {
             return;
         }

@@ -25,6 +25,7 @@ mod model_request;
 #[cfg(test)]
 mod model_test;
 mod model_waiters;
+mod orphaned_rules;
 mod players;
 mod publish;
 mod questions;
@@ -579,6 +580,7 @@ impl Pipeline {
             draft.actions.iter().chain(offered).all(is_same)
         });
         *self.shared.home() = home;
+        self.report_orphaned_rules(&old);
     }
 
     /// Computes the derived data of a home before it becomes the current one. Blocks for a while

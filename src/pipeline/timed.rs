@@ -14,7 +14,7 @@ use crate::command::phrase::Phrase;
 use crate::command::reply::{ActionReport, Refusal, Scheduled};
 use crate::home::capability::Risk;
 use crate::home::permit::{Denied, PermitRequest, Plan, Step, is_opening};
-use crate::pipeline::condition_speech::condition_in_words;
+use crate::pipeline::condition_speech::{condition_in_words, missing_devices};
 use crate::pipeline::dialogue::{Earlier, shortened};
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::{Interpretation, Request};
@@ -22,7 +22,7 @@ use crate::pipeline::reply::{Handled, Success};
 use crate::schedule::moment::{self, HomeLocation, MOST_DAYS, TimeFault};
 use crate::schedule::recurrence::{DayRule, SHORTEST_INTERVAL};
 use crate::schedule::timer::{
-    Clocks, Due, Repeat, StartState, Task, Timer, TimerId, TooManyTimers,
+    Clocks, Due, Repeat, StartState, Task, Timer, TimerId, TooManyTimers, Wait,
 };
 use crate::store::journal::Seq;
 use crate::vocabulary::action::{Action, Draft, Op, TargetScope};
@@ -407,7 +407,11 @@ impl Pipeline {
             ConditionMode::Always => &speech.condition.always,
             ConditionMode::Once | ConditionMode::Now => &speech.condition.once,
         };
-        let rule = fill(form, &[("state", &state)]);
+        let mut rule = fill(form, &[("state", &state)]);
+        for device in missing_devices(condition, &self.home()) {
+            let gone = fill(&speech.condition.gone, &[("device", device)]);
+            rule = format!("{rule}; {gone}");
+        }
         let Due::State { end_ms: Some(end) } = due else {
             return rule;
         };
@@ -428,8 +432,15 @@ impl Pipeline {
     pub(super) fn time_in_words(&self, speech: &Speech, due: &DueTime) -> String {
         let forms = &speech.time;
         let clocks = self.clocks();
-        let (Some(at), Some(wall)) = (&due.wall, clocks.wall) else {
+        let Some(at) = &due.wall else {
             return duration_in_words(speech, due.wait);
+        };
+        let Some(wall) = clocks.wall else {
+            return match due.due.wait(&clocks) {
+                // The time left is not known before the clock is set.
+                Wait::ClockUnset => on_date(speech, at),
+                _ => duration_in_words(speech, due.wait),
+            };
         };
         let today = wall.to_zoned(at.time_zone().clone()).date();
         let format = if due.wait < Duration::from_mins(10) && at.second() != 0 {
@@ -450,13 +461,20 @@ impl Pipeline {
     }
 }
 
+/// Returns a time in words, with its date.
+fn on_date(speech: &Speech, at: &Zoned) -> String {
+    let time = at.strftime("%H:%M").to_string();
+    let date = at.strftime("%F").to_string();
+    fill(&speech.time.on, &[("time", &time), ("date", &date)])
+}
+
 /// Returns a timer that is set, without its number.
 fn scheduled(task: &Task, due: &DueTime) -> Scheduled {
     let actions = task.actions().iter().cloned();
     Scheduled {
         id: None,
         due: due.wall.as_ref().map(rfc3339),
-        seconds: due.wait.as_secs(),
+        seconds: due.condition.is_none().then(|| due.wait.as_secs()),
         repeats: due.repeat.as_ref().map(|repeat| repeat.recurrence),
         condition: due.condition.clone(),
         actions: actions.map(ActionReport::from).collect(),

@@ -208,6 +208,9 @@ impl Pipeline {
             let due = self.due_of(timer);
             let left = match &due.condition {
                 Some(_) => self.due_in_words(speech, &due),
+                None if due.due.wait(&self.clocks()) == Wait::ClockUnset => {
+                    self.due_in_words(speech, &due)
+                }
                 None => duration_in_words(speech, due.wait),
             };
             let text = timer.text.trim_end_matches(['.', '!']);

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use serde_json::{Value as Json, json};
 use tracing::{info, warn};
 
+use crate::pipeline::condition_speech::missing_devices;
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::timed::rfc3339_at;
 use crate::schedule::timer::{Task, Timer, TimerId, Timers};
@@ -76,12 +77,16 @@ impl Pipeline {
 
     /// Returns the timers that wait as one document, for `<prefix>/timers`.
     pub fn timers_document(&self) -> Json {
+        let home = self.home();
         let timers = self.shared.timers();
         let entry = |timer: &Timer| {
             let due = timer.due.wall();
+            let condition = timer.condition.as_ref();
+            let missing = condition.map(|condition| missing_devices(condition, &home));
             json!({
                 "timer": timer.id.to_string(),
                 "condition": timer.condition,
+                "missing": missing.filter(|devices| !devices.is_empty()),
                 "repeats": timer.repeat.as_ref().map(|repeat| repeat.recurrence),
                 "source": timer.source,
                 "id": timer.command_id,

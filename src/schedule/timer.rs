@@ -280,6 +280,25 @@ impl Task {
         matches!(self, Self::Signal { .. })
     }
 
+    /// Returns the actions with the values that they may result in. What is only for a while is
+    /// taken back, so that any value may follow.
+    pub fn effects(&self) -> Vec<Action> {
+        let is_for_a_while = matches!(
+            self,
+            Self::Command {
+                lasting: Some(_),
+                ..
+            }
+        );
+        let mut actions = self.actions().to_vec();
+        if is_for_a_while {
+            for action in &mut actions {
+                action.value = None;
+            }
+        }
+        actions
+    }
+
     /// Returns the actions of a command or a revert, and none for a signal.
     pub fn actions(&self) -> &[Action] {
         match self {
@@ -763,7 +782,7 @@ impl Timers {
             Some(WaitingRule {
                 text: timer.text.clone(),
                 condition: timer.condition.clone()?,
-                actions: timer.task.actions().to_vec(),
+                actions: timer.task.effects(),
             })
         });
         rules.collect()
@@ -802,12 +821,55 @@ impl Timers {
         true
     }
 
-    /// Removes the devices that another command has changed from the reverts that wait for them.
+    /// Adds the event about a rule that cannot fire, to be delivered. The rule waits on.
+    pub fn add_event(&mut self, id: TimerId, event: serde_json::Value, now: &Clocks) {
+        if self.has_occurrence(id) {
+            return;
+        }
+        let Some(rule) = self.pending.get(&id) else {
+            return;
+        };
+        self.last += 1;
+        let single = Timer {
+            id: self.last,
+            due: Due::after(Duration::ZERO, now),
+            condition: None,
+            occurrence_of: Some(id),
+            event: Some(event),
+            ..rule.clone()
+        };
+        self.changed.insert(single.record_id());
+        self.pending.insert(single.id, single);
+    }
+
+    /// Corrects the times at which delays end by the wall clock, after that was set.
+    fn follow_clock(&mut self, now: &Clocks) {
+        let Some(wall_now) = now.wall.map(Timestamp::as_millisecond) else {
+            return;
+        };
+        for timer in self.pending.values_mut() {
+            let Wait::For(left) = timer.due.wait(now) else {
+                continue;
+            };
+            let record = timer.record_id();
+            let Due::Delay { wall_ms, boot, .. } = &mut timer.due else {
+                continue;
+            };
+            let left = i64::try_from(millis(left)).unwrap_or(i64::MAX);
+            let ends = wall_now.saturating_add(left);
+            let is_right =
+                wall_ms.is_some_and(|wall| u128::from(wall.abs_diff(ends)) <= PUNCTUAL.as_millis());
+            if *boot == now.boot && !is_right {
+                *wall_ms = Some(ends);
+                self.changed.insert(record);
+            }
+        }
+    }
+
+    /// Removes the devices that another command has changed from the reverts that wait for them. A
+    /// revert without a device is due at once, so that it reports itself.
     /// Returns the numbers of reverts that changed, with the rest of each.
-    pub fn commanded(
-        &mut self,
-        is_commanded: impl Fn(&str) -> bool,
-    ) -> Vec<(TimerId, Option<Timer>)> {
+    pub fn commanded(&mut self, is_commanded: impl Fn(&str) -> bool, now: &Clocks) -> Vec<TimerId> {
         let mut changed = Vec::new();
         for (id, timer) in &mut self.pending {
             let record = timer.record_id();
@@ -816,16 +878,14 @@ impl Timers {
             };
             let before = actions.len();
             actions.retain(|action| !is_commanded(&action.device));
-            if actions.len() != before {
-                self.changed.insert(record);
-                let rest = (!actions.is_empty()).then(|| timer.clone());
-                changed.push((*id, rest));
+            if actions.len() == before {
+                continue;
             }
-        }
-        for (id, rest) in &changed {
-            if rest.is_none() {
-                self.pending.remove(id);
+            if actions.is_empty() {
+                timer.due = Due::after(Duration::ZERO, now);
             }
+            self.changed.insert(record);
+            changed.push(*id);
         }
         changed
     }
@@ -867,6 +927,7 @@ impl Timers {
         now: &Clocks,
         place: &HomeLocation,
     ) -> Vec<(Timer, Option<Duration>)> {
+        self.follow_clock(now);
         self.drop_overtaken(now);
         let mut due = Vec::new();
         let busy = self.with_occurrences();
@@ -1205,6 +1266,33 @@ mod tests {
     }
 
     #[test]
+    fn a_delay_ends_at_another_wall_time_after_the_clock_was_set() {
+        let mut timers = Timers::default();
+        for (device, set) in [("fan", SET), ("lamp", 1000)] {
+            let before = now(set, 50, "a");
+            let due = Due::after(seconds(100), &before);
+            timers.add(timer("a", device, due), &before).unwrap();
+        }
+        let place = HomeLocation {
+            zone: jiff::tz::TimeZone::UTC,
+            position: None,
+        };
+        let day = 86_400;
+        assert!(timers.take_due(&now(SET + day, 60, "a"), &place).is_empty());
+        let ends = Timestamp::from_second(SET + day + 90).ok();
+        for timer in timers.waiting() {
+            assert_eq!(timer.due.wall(), ends);
+        }
+        timers.take_changed();
+        assert!(
+            timers
+                .take_due(&now(SET + day + 1, 61, "a"), &place)
+                .is_empty()
+        );
+        assert!(timers.take_changed().is_empty(), "it stays as it is");
+    }
+
+    #[test]
     fn a_time_of_the_day_runs_by_the_wall_clock_and_waits_until_it_is_set() {
         let due = Due::At {
             wall_ms: SET * 1000,
@@ -1308,11 +1396,14 @@ mod tests {
             expected: Vec::new(),
         };
         let (id, _) = timers.add(revert, &now(SET, 1, "a")).unwrap();
-        let changed = timers.commanded(|device| device == "fan");
-        assert_eq!(changed.len(), 1);
+        let now = now(SET, 2, "a");
+        assert_eq!(timers.commanded(|device| device == "fan", &now), [id]);
         assert_eq!(timers.get(id).unwrap().task.actions().len(), 1);
-        assert_eq!(timers.commanded(|device| device == "lamp"), [(id, None)]);
-        assert!(timers.pending.is_empty());
+        assert_eq!(timers.commanded(|device| device == "lamp", &now), [id]);
+        // It is due at once, without an action, for its event.
+        let rest = timers.get(id).unwrap();
+        assert!(rest.task.actions().is_empty());
+        assert_eq!(rest.due.wait(&now), Wait::Late(Duration::ZERO));
     }
 
     #[test]

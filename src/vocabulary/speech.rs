@@ -254,6 +254,8 @@ forms! {
         already = "{state}. I would wait for a change: say it with \"if\" to do it now",
         /// The device reports no state: `{device}`.
         no_report = "{device} does not report that, so I cannot wait for it",
+        /// The device that a rule waits for is gone: `{device}`.
+        gone = "{device} is not there any more",
         /// The rule would set itself off, by way of a rule with this text, or none: `{text}`.
         r#loop = "Rules would set each other off without an end: {text}",
         /// A rule for the next time: `{state}`.

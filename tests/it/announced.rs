@@ -408,3 +408,30 @@ async fn a_gate_that_is_one_only_by_its_name_is_opened_after_a_confirmation() {
     assert_eq!(outcome(&stage.say("open the hall shutter").await), "done");
     assert_eq!(stage.actions().await, [told("hall/set", "OPEN")]);
 }
+
+#[tokio::test]
+async fn a_rule_whose_device_is_removed_reports_that_and_is_listed_so() {
+    let topic = "homeassistant/binary_sensor/cellar/config";
+    let door =
+        json!({"name": "Cellar door", "uniq_id": "c1", "stat_t": "cellar", "dev_cla": "door"});
+    let home = "[device.fan]\nkind = \"switch\"\n";
+    let retained = [(topic, door.to_string())];
+    let mut stage = announced(Scene::new().home(home), &retained).await;
+    has_devices(&stage, 2).await;
+    let rule = stage
+        .say("whenever the cellar door opens, turn on the fan")
+        .await;
+    assert!(rule["scheduled"]["id"].is_string(), "{rule}");
+    assert!(rule["scheduled"]["seconds"].is_null(), "{rule}");
+    stage.listener.publish_retained(topic, "").await;
+    let event = crate::timers::event(&mut stage, rule["id"].as_str().unwrap()).await;
+    assert_eq!(event["event"], "failed", "{event}");
+    let list = stage.say("list my timers").await;
+    let speech = list["speech"].as_str().unwrap();
+    assert!(speech.contains("is not there any more"), "{list}");
+    let is_named = |m: &crate::listener::Message| {
+        m.topic == "sayso/timers" && m.json()[0]["missing"][0].is_string()
+    };
+    let named = stage.listener.wait_for(is_named, PATIENCE).await;
+    assert!(named.is_some(), "{}", stage.daemon.log());
+}

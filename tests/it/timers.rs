@@ -485,3 +485,25 @@ async fn the_time_of_a_rule_on_a_state_cannot_be_changed() {
     let speech = changed["speech"].as_str().unwrap();
     assert!(speech.contains("waits for a state"), "{changed}");
 }
+
+#[tokio::test]
+async fn an_end_that_another_command_forestalls_is_reported_as_dropped() {
+    let mut stage = Scene::new().home(HOUSE).start().await;
+    let reply = scheduled(&mut stage, "turn on the fan for 5 minutes").await;
+    stage.say("turn off the fan").await;
+    let event = event(&mut stage, reply["id"].as_str().unwrap()).await;
+    assert_eq!(event["event"], "dropped", "{event}");
+    let actions = stage.actions().await;
+    assert_eq!(actions, [set("Fan", "ON"), set("Fan", "OFF")]);
+}
+
+#[tokio::test]
+async fn a_timer_that_an_answer_sets_has_the_text_of_the_command() {
+    let mut stage = Scene::new().home(HOUSE).start().await;
+    let question = stage.say("unlock the front door for 5 minutes").await;
+    assert_eq!(question["outcome"], "unclear", "{question}");
+    scheduled(&mut stage, "yes").await;
+    let list = stage.say("list my timers").await;
+    let speech = list["speech"].as_str().unwrap().to_lowercase();
+    assert!(speech.contains("unlock the front door"), "{list}");
+}
