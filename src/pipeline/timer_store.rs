@@ -73,7 +73,7 @@ impl Pipeline {
         if self.shared.timer_writes.has_failed() {
             tokio::time::sleep(REPEAT_WRITE).await;
         } else {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

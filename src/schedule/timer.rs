@@ -42,7 +42,7 @@ const PUNCTUAL: Duration = Duration::from_secs(2);
 
 /// The same words for a time of the clock, this much apart, mean the same time: "in two days" ends
 /// some seconds later the second time.
-const SAID_AGAIN: Duration = Duration::from_secs(60);
+const SAID_AGAIN: Duration = Duration::from_mins(1);
 
 /// The clocks at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]

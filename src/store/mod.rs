@@ -251,9 +251,10 @@ fn check_room(file: &fs::File, bytes: usize) -> io::Result<()> {
 /// When it has not.
 fn check_room_at(path: &Path) -> io::Result<()> {
     let existing = path.ancestors().find_map(|folder| {
-        let folder = match folder.as_os_str().is_empty() {
-            true => Path::new("."),
-            false => folder,
+        let folder = if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
         };
         fs::File::open(folder).ok()
     });

@@ -44,13 +44,12 @@ fn without_verb_in(file: &SourceFile) -> Vec<String> {
     for (at, line) in file.text.lines().map(str::trim).enumerate() {
         if let Some(text) = line.strip_prefix("///") {
             doc.get_or_insert((at + 1, text.trim()));
-        } else if !line.starts_with("#[") {
-            if let Some((at, text)) = doc.take()
-                && is_function(line)
-                && !begins_with_verb(text)
-            {
-                found.push(format!("{}:{at}: {text}", file.path.display()));
-            }
+        } else if !line.starts_with("#[")
+            && let Some((at, text)) = doc.take()
+            && is_function(line)
+            && !begins_with_verb(text)
+        {
+            found.push(format!("{}:{at}: {text}", file.path.display()));
         }
     }
     found
