@@ -2,7 +2,6 @@
 //! 3.4.0 for version v1 of the API, captured November 2026.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -10,11 +9,9 @@ use serde_json::{Value as Json, json};
 
 use crate::provider::allowance::Remaining;
 use crate::provider::api::{HttpRequest, Provider};
-use crate::provider::error::{
-    ErrorBody, ErrorCause, ProviderError, ProviderFault, numeric_status, words,
-};
+use crate::provider::error::{ErrorBody, ProviderError, numeric_status, words};
 use crate::provider::gathered::Gathered;
-use crate::provider::headers;
+use crate::provider::google_errors;
 use crate::provider::json::{as_text, count, list, text};
 use crate::provider::message::{Prompt, Usage};
 use crate::provider::prompt_parts::{PromptText, SchemaLimits};
@@ -221,31 +218,10 @@ fn read_usage(usage: &Json) -> Usage {
 
 /// Reads an error: its status, reasons and quotas are judged, its message is for people.
 fn read_error(error: &Json) -> ErrorBody {
-    let details = list(error, "details");
-    let names = |name: &str| {
-        text(error, "status") == Some(name) || details.iter().any(|detail| detail["reason"] == name)
-    };
-    let is_daily = details
-        .iter()
-        .flat_map(|detail| list(detail, "violations"))
-        .any(|violation| text(violation, "quotaId").is_some_and(|id| id.contains("PerDay")));
-    let cause = if names("API_KEY_INVALID") {
-        Some(ErrorCause::Fault(ProviderFault::Key))
-    } else if names("FAILED_PRECONDITION") {
-        Some(ErrorCause::Fault(ProviderFault::Forbidden))
-    } else if is_daily {
-        // The delay stated beside it is that of another limit.
-        Some(ErrorCause::Fault(ProviderFault::DailyQuota))
-    } else {
-        None
-    };
-    let retry_after: Option<Duration> = details
-        .iter()
-        .find_map(|detail| headers::go_duration(text(detail, "retryDelay")?));
     ErrorBody {
         status: numeric_status(error),
         words: words(error, &["status"]),
-        cause,
-        retry_after,
+        cause: google_errors::cause(error),
+        retry_after: google_errors::retry_delay(error),
     }
 }

@@ -119,10 +119,29 @@ pub(super) fn until(headers: &HeaderMap, name: &str) -> Option<Duration> {
     Some(wait.min(LONGEST_WAIT))
 }
 
-/// Reads `Sun, 06 Nov 1994 08:49:37 GMT`, the one form of date a server may send (RFC 9110, 5.6.7).
+/// Reads a date in each of the forms that must be accepted (RFC 9110, 5.6.7):
+/// `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT` and
+/// `Sun Nov  6 08:49:37 1994`.
 fn date(text: &str) -> Option<SystemTime> {
-    let text = text.strip_suffix("GMT")?;
-    let moment = rfc2822::parse(&format!("{text}+0000")).ok()?;
+    let words: Vec<&str> = text
+        .split([' ', '-'])
+        .filter(|word| !word.is_empty())
+        .collect();
+    let (weekday, day, month, year, time) = match words[..] {
+        [weekday, day, month, year, time, "GMT"] | [weekday, month, day, time, year] => {
+            (weekday, day, month, year, time)
+        }
+        _ => return None,
+    };
+    let weekday = weekday.get(..3)?;
+    // A year of two digits is of the last century from 1970, when these clocks begin.
+    let century = match year.parse::<u8>() {
+        Ok(0..70) => "20",
+        Ok(70..100) => "19",
+        _ => "",
+    };
+    let text = format!("{weekday}, {day} {month} {century}{year} {time} +0000");
+    let moment = rfc2822::parse(&text).ok()?;
     Some(SystemTime::from(moment.timestamp()))
 }
 
@@ -164,6 +183,10 @@ mod tests {
             ("1e300", 3600.0),
             ("Sun, 06 Nov 1994 08:49:37 GMT", 7.0),
             ("Sun, 06 Nov 1994 08:49:00 GMT", 0.0),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", 7.0),
+            ("Sunday, 06-Nov-94 08:49:00 GMT", 0.0),
+            ("Sun Nov  6 08:49:37 1994", 7.0),
+            ("Wed Nov 16 08:49:37 1994", 3600.0),
             ("Sun, 06 Nov 2094 08:49:00 GMT", 3600.0),
         ] {
             let expected = Some(Duration::from_secs_f64(seconds));
@@ -185,6 +208,9 @@ mod tests {
             "nan",
             "Sun, 99 Nov 1994 08:49:37 GMT",
             "Sun, 06 Nov 1994 08:49:37 CET",
+            "Sunday, 06-Nov-94 08:49:37 CET",
+            "Sun Nov  6 08:49:37",
+            "Sun Nov 66 08:49:37 1994",
         ] {
             assert_eq!(wait(&with("retry-after", nonsense)), None, "{nonsense}");
         }

@@ -30,6 +30,9 @@ pub const LARGEST_BODY: usize = 1 << 20;
 /// The most bytes read of the body of an error.
 const LARGEST_ERROR: usize = 64 << 10;
 
+/// Time limit of the body of an error. The status alone decides most; the rest is for people.
+const ERROR_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Time limit of a free probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -402,6 +405,10 @@ impl Endpoint {
     async fn error(&self, mut response: Response, limit: CallLimit) -> ProviderError {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
+        let limit = CallLimit {
+            end: limit.end.min(Instant::now() + ERROR_TIMEOUT),
+            ..limit
+        };
         let mut text = Vec::new();
         if let Ok(mut body) = Body::of(&response, LARGEST_ERROR) {
             let patience = self.timeouts.between_bytes;

@@ -15,6 +15,7 @@ mod fixture;
 mod frames;
 mod gathered;
 pub mod gemini;
+mod google_errors;
 mod headers;
 pub mod http;
 mod json;

@@ -16,11 +16,13 @@ use crate::provider::error::{
     ErrorBody, ErrorCause, ProviderError, ProviderFault, numeric_status, words,
 };
 use crate::provider::gathered::Gathered;
+use crate::provider::google_errors;
 use crate::provider::headers;
 use crate::provider::json::{as_text, count, list, text};
 use crate::provider::message::{Prompt, Usage};
 use crate::provider::prompt_parts::{AnswerSchema, PromptText, SchemaLimits};
 use crate::provider::spec::{ApiSpec, Family, HOSTED_CONCURRENCY, Settings, Structure, Timeouts};
+use crate::provider::status::ErrorSource;
 
 /// The table of this API.
 pub const SPEC: ApiSpec = ApiSpec {
@@ -225,7 +227,6 @@ struct CacheBreakpoint {
 }
 
 /// Adds a whole answer or a part of one: they have the same shape but for `message` and `delta`.
-#[expect(clippy::unnecessary_wraps, reason = "the signature of the table")]
 fn read_message(message: &Json, answer: &mut Gathered) -> Result<(), ProviderError> {
     if let Some(usage) = message.get("usage") {
         answer.count(read_usage(usage));
@@ -233,7 +234,17 @@ fn read_message(message: &Json, answer: &mut Gathered) -> Result<(), ProviderErr
     let Some(choice) = list(message, "choices").first() else {
         return Ok(());
     };
-    answer.end(text(choice, "finish_reason"));
+    let reason = text(choice, "finish_reason");
+    let error = &choice["error"];
+    if reason == Some("error") || error.is_object() {
+        // So `OpenRouter` ends an answer when the provider behind it fails.
+        let source = ErrorSource {
+            spec: &SPEC,
+            model: "",
+        };
+        return Err(source.of_body(&read_error(error)));
+    }
+    answer.end(reason);
     if choice.get("message").is_some() {
         answer.mark_whole();
     }
@@ -304,7 +315,8 @@ pub(super) fn read_error(error: &Json) -> ErrorBody {
         None if is_filtered(error) => Some(ErrorCause::Filter),
         // Groq samples an answer that misses the schema; the next one may not.
         None if names("json_validate_failed") => Some(ErrorCause::Chance),
-        None => None,
+        // Gemini's copy of this API states its own details.
+        None => google_errors::cause(error),
     };
     let implied = || {
         let of_name = [
@@ -324,7 +336,7 @@ pub(super) fn read_error(error: &Json) -> ErrorBody {
         status: numeric_status(error).or_else(implied),
         words: words(error, &["code"]),
         cause,
-        retry_after: None,
+        retry_after: google_errors::retry_delay(error),
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
 use crate::provider::api::{HttpRequest, Provider};
-use crate::provider::error::ProviderError;
+use crate::provider::error::{ErrorBody, ProviderError};
 use crate::provider::gathered::Gathered;
 use crate::provider::json::{as_text, count, list, text};
 use crate::provider::message::{Prompt, Usage};
@@ -139,7 +139,7 @@ fn read_message(message: &Json, answer: &mut Gathered) -> Result<(), ProviderErr
             answer.add_call(index, text(message, "delta").unwrap_or_default());
         }
         "response.refusal.delta" | "response.refusal.done" => answer.refuse(),
-        "response.completed" | "response.incomplete" | "response.failed" => {
+        "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" => {
             read_response(&message["response"], answer)?;
             answer.mark_over();
         }
@@ -194,6 +194,13 @@ fn read_response(response: &Json, answer: &mut Gathered) -> Result<(), ProviderE
         }
     }
     let status = text(response, "status");
+    if let Some(status @ ("cancelled" | "failed" | "in_progress" | "queued")) = status {
+        let words = format!(": the response is `{status}`");
+        return Err(origin().of_body(&ErrorBody {
+            words,
+            ..ErrorBody::default()
+        }));
+    }
     let reason = text(&response["incomplete_details"], "reason").or(status);
     answer.end(reason);
     Ok(())

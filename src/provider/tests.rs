@@ -387,6 +387,24 @@ fn any_reason_to_end_that_is_not_known_to_be_bad_is_accepted() {
 }
 
 #[test]
+fn an_answer_that_the_server_marks_as_failed_is_no_answer() {
+    let content = json!({"content": payload().to_string()});
+    let mut failed = chat(&content, &json!("error"));
+    let decoded = decode(&openai::SPEC, failed.to_string().as_bytes());
+    assert_classified("without a cause", &decoded, "retryable_failure");
+    failed["choices"][0]["error"] = json!({"code": 502, "message": "upstream failed"});
+    let decoded = decode(&openai::SPEC, failed.to_string().as_bytes());
+    assert_classified("with a cause", &decoded, "retryable_failure");
+    for status in ["cancelled", "in_progress", "queued", "failed"] {
+        let part = json!({"type": "output_text", "text": payload().to_string()});
+        let message = json!({"type": "message", "role": "assistant", "content": [part]});
+        let response = json!({"object": "response", "status": status, "output": [message]});
+        let decoded = decode(&responses::SPEC, response.to_string().as_bytes());
+        assert_classified(status, &decoded, "retryable_failure");
+    }
+}
+
+#[test]
 fn odd_token_counts_do_not_spoil_an_answer() {
     for usage in [
         json!(null),

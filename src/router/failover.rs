@@ -238,7 +238,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
             return false;
         }
         while let Some(upstream) = self.next_untried() {
-            match upstream.enter(&self.prompt, &self.source, Override::Nothing) {
+            match upstream.enter(&self.prompt, self.source.as_ref(), Override::Nothing) {
                 Ok((slot, permit)) => {
                     let reason = self.reason();
                     let call = UpstreamCall::new(Arc::clone(&upstream), slot, permit);
@@ -306,7 +306,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
                         upstream.probe_end().await;
                         return (upstream, None);
                     }
-                    let slot = upstream.slot(&source).await;
+                    let slot = upstream.slot(source.as_ref()).await;
                     (upstream, Some(slot))
                 })
             });
@@ -385,7 +385,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         reason: Reason,
     ) -> Result<(), Unavailable> {
         let (upstream, _) = self.skipped.swap_remove(index);
-        match upstream.enter(&self.prompt, &self.source, ignored) {
+        match upstream.enter(&self.prompt, self.source.as_ref(), ignored) {
             Ok((slot, permit)) => {
                 let call = UpstreamCall::new(Arc::clone(&upstream), slot, permit);
                 self.start(upstream, call, reason);
@@ -428,7 +428,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
                 (permit.map(|permit| (slot, permit)), "it has a slot now")
             }
             None => (
-                upstream.enter(&self.prompt, &self.source, Override::Stall),
+                upstream.enter(&self.prompt, self.source.as_ref(), Override::Stall),
                 "its rest or probe has ended",
             ),
         };
@@ -603,7 +603,7 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         calls.late_at = calls.begins + self.parts.settings.patience;
         calls.call = Box::pin(async move {
             sleep(pause).await;
-            match upstream.enter(&prompt, &source, Override::Stall) {
+            match upstream.enter(&prompt, source.as_ref(), Override::Stall) {
                 Ok((slot, permit)) => {
                     counters.provider_retries.increment();
                     let call = UpstreamCall::new(upstream, slot, permit);

@@ -61,28 +61,26 @@ impl FairSlots {
     }
 
     /// Takes a free slot; `None` where all are taken.
-    pub(super) fn try_take(self: &Arc<Self>, holder: &Holder) -> Option<CallSlot> {
+    pub(super) fn try_take(self: &Arc<Self>, source: Option<&Source>) -> Option<CallSlot> {
         let mut table = self.table();
         if table.free == 0 {
             return None;
         }
         table.free -= 1;
-        table.serve(holder);
-        Some(self.slot_of(holder))
+        Some(self.serve(&mut table, source.cloned()))
     }
 
     /// Waits for a slot.
-    pub(super) async fn take(self: &Arc<Self>, holder: &Holder) -> CallSlot {
+    pub(super) async fn take(self: &Arc<Self>, source: Option<&Source>) -> CallSlot {
         loop {
             let slot = {
                 let mut table = self.table();
                 if table.free > 0 {
                     table.free -= 1;
-                    table.serve(holder);
-                    return self.slot_of(holder);
+                    return self.serve(&mut table, source.cloned());
                 }
                 let (sender, slot) = oneshot::channel();
-                let state = table.holders.entry(holder.clone()).or_default();
+                let state = table.holders.entry(source.cloned()).or_default();
                 state.waiting.retain(|sender| !sender.is_closed());
                 state.waiting.push_back(sender);
                 slot
@@ -96,30 +94,27 @@ impl FairSlots {
 
     /// Adds a slot.
     pub(super) fn add(self: &Arc<Self>) {
-        self.hand_out(None);
+        self.hand_out(self.table());
     }
 
-    fn slot_of(self: &Arc<Self>, holder: &Holder) -> CallSlot {
+    fn serve(self: &Arc<Self>, table: &mut SlotTable, holder: Holder) -> CallSlot {
+        table.serve(holder.clone());
         CallSlot {
             slots: Some(Arc::clone(self)),
-            holder: holder.clone(),
+            holder,
         }
     }
 
-    /// Gives a slot, returned by `from` or added, to the next that waits for one.
-    fn hand_out(self: &Arc<Self>, from: Option<&Holder>) {
-        let mut table = self.table();
-        if let Some(holder) = from {
-            table.end(holder);
-        }
+    /// Gives a slot that nobody has to the next that waits for one.
+    fn hand_out(self: &Arc<Self>, mut table: MutexGuard<'_, SlotTable>) {
         while let Some((holder, sender)) = table.next_waiting() {
-            table.serve(&holder);
-            let Err(mut unused) = sender.send(self.slot_of(&holder)) else {
+            let slot = self.serve(&mut table, holder);
+            let Err(mut unused) = sender.send(slot) else {
                 return;
             };
             // The waiter is gone. Its slot must not be returned while the table is locked.
             unused.slots = None;
-            table.end(&holder);
+            table.end(&unused.holder);
         }
         table.free += 1;
     }
@@ -127,9 +122,9 @@ impl FairSlots {
 
 impl SlotTable {
     /// Records a slot that is given to `holder`.
-    fn serve(&mut self, holder: &Holder) {
+    fn serve(&mut self, holder: Holder) {
         self.newest += 1;
-        let state = self.holders.entry(holder.clone()).or_default();
+        let state = self.holders.entry(holder).or_default();
         state.in_flight += 1;
         state.served = self.newest;
     }
@@ -169,7 +164,9 @@ impl CallSlot {
 impl Drop for CallSlot {
     fn drop(&mut self) {
         if let Some(slots) = self.slots.take() {
-            slots.hand_out(Some(&self.holder));
+            let mut table = slots.table();
+            table.end(&self.holder);
+            slots.hand_out(table);
         }
     }
 }
@@ -180,20 +177,23 @@ mod tests {
 
     use super::*;
 
-    fn source(name: &str) -> Holder {
-        Some(Source::new(name))
+    fn sources() -> [Source; 2] {
+        ["guest", "owner"].map(Source::new)
     }
 
     #[tokio::test]
     async fn a_source_waits_for_no_more_than_one_call_of_another() {
         let slots = Arc::new(FairSlots::new(1));
-        let (guest, owner) = (source("guest"), source("owner"));
-        let running = slots.take(&guest).await;
-        let mut of_guest: Vec<_> = (0..5).map(|_| Box::pin(slots.take(&guest))).collect();
+        let [guest, owner] = sources();
+        let running = slots.take(Some(&guest)).await;
+        let mut of_guest: Vec<_> = (0..5).map(|_| Box::pin(slots.take(Some(&guest)))).collect();
         for waiting in &mut of_guest {
             assert!(waiting.now_or_never().is_none());
         }
-        let mut of_owner = [Box::pin(slots.take(&owner)), Box::pin(slots.take(&owner))];
+        let mut of_owner = [
+            Box::pin(slots.take(Some(&owner))),
+            Box::pin(slots.take(Some(&owner))),
+        ];
         for waiting in &mut of_owner {
             assert!(waiting.now_or_never().is_none());
         }
@@ -209,11 +209,14 @@ mod tests {
     #[tokio::test]
     async fn the_source_with_the_fewest_calls_is_served_first() {
         let slots = Arc::new(FairSlots::new(3));
-        let (guest, owner) = (source("guest"), source("owner"));
-        let owned = slots.take(&owner).await;
-        let guests = [slots.take(&guest).await, slots.take(&guest).await];
-        let mut of_guest = Box::pin(slots.take(&guest));
-        let mut of_owner = Box::pin(slots.take(&owner));
+        let [guest, owner] = sources();
+        let owned = slots.take(Some(&owner)).await;
+        let guests = [
+            slots.take(Some(&guest)).await,
+            slots.take(Some(&guest)).await,
+        ];
+        let mut of_guest = Box::pin(slots.take(Some(&guest)));
+        let mut of_owner = Box::pin(slots.take(Some(&owner)));
         assert!((&mut of_guest).now_or_never().is_none());
         assert!((&mut of_owner).now_or_never().is_none());
         drop(owned);
@@ -224,13 +227,12 @@ mod tests {
     #[tokio::test]
     async fn no_slot_is_lost_with_a_waiter_that_is_gone() {
         let slots = Arc::new(FairSlots::new(1));
-        let holder = source("guest");
-        let running = slots.take(&holder).await;
-        let mut gone = Box::pin(slots.take(&holder));
+        let [guest, owner] = sources();
+        let running = slots.take(Some(&guest)).await;
+        let mut gone = Box::pin(slots.take(Some(&guest)));
         assert!((&mut gone).now_or_never().is_none());
         drop(gone);
-        let owner = source("owner");
-        let mut late = Box::pin(slots.take(&owner));
+        let mut late = Box::pin(slots.take(Some(&owner)));
         assert!((&mut late).now_or_never().is_none());
         // It was handed its slot, and is gone before it takes it.
         drop(running);
@@ -238,7 +240,7 @@ mod tests {
         assert_eq!(slots.free(), 1);
         slots.add();
         assert_eq!(slots.free(), 2);
-        slots.try_take(&None).expect("a free slot").forget();
+        slots.try_take(None).expect("a free slot").forget();
         assert_eq!(slots.free(), 1);
         assert!(slots.table().holders.is_empty(), "nothing is kept");
     }

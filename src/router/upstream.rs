@@ -467,7 +467,7 @@ impl Upstream {
     }
 
     /// Waits for a slot for a command of `source`.
-    pub(super) async fn slot(&self, source: &Option<Source>) -> CallSlot {
+    pub(super) async fn slot(&self, source: Option<&Source>) -> CallSlot {
         self.slots.take(source).await
     }
 
@@ -484,7 +484,7 @@ impl Upstream {
     pub(super) fn enter(
         &self,
         prompt: &Prompt,
-        source: &Option<Source>,
+        source: Option<&Source>,
         ignore: Override,
     ) -> Result<(CallSlot, CallPermit), Unavailable> {
         let Some(slot) = self.slots.try_take(source) else {

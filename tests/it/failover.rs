@@ -207,6 +207,28 @@ async fn a_denial_that_a_free_probe_confirms_disables_the_provider() {
 }
 
 #[tokio::test]
+async fn an_error_body_that_trickles_is_not_awaited() {
+    let words = json!({"error": {"message": "x".repeat(400)}}).to_string();
+    let slow = Script::status(400, words).drip(Duration::from_millis(50));
+    let only = Endpoint::start([slow]).await;
+    let (asked, _) = asking(vec![Settings {
+        timeouts: Timeouts::HOSTED,
+        ..provider("only", only.url())
+    }]);
+    let begun = Instant::now();
+    let refusal = ask(&asked).await;
+    assert!(
+        matches!(refusal, Err(Refusal::NotUnderstood { .. })),
+        "{refusal:?}"
+    );
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test]
 async fn an_answer_that_missed_the_schema_by_chance_is_asked_for_again() {
     let missed = json!({"error": {
         "message": "Failed to generate JSON.",
