@@ -127,11 +127,9 @@ fn date(text: &str) -> Option<SystemTime> {
         .split([' ', '-'])
         .filter(|word| !word.is_empty())
         .collect();
-    let (weekday, day, month, year, time) = match words[..] {
-        [weekday, day, month, year, time, "GMT"] | [weekday, month, day, time, year] => {
-            (weekday, day, month, year, time)
-        }
-        _ => return None,
+    let ([weekday, day, month, year, time, "GMT"] | [weekday, month, day, time, year]) = words[..]
+    else {
+        return None;
     };
     let weekday = weekday.get(..3)?;
     // A year of two digits is of the last century from 1970, when these clocks begin.

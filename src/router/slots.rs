@@ -210,7 +210,7 @@ mod tests {
     async fn the_source_with_the_fewest_calls_is_served_first() {
         let slots = Arc::new(FairSlots::new(3));
         let [guest, owner] = sources();
-        let owned = slots.take(Some(&owner)).await;
+        let first = slots.take(Some(&owner)).await;
         let guests = [
             slots.take(Some(&guest)).await,
             slots.take(Some(&guest)).await,
@@ -219,7 +219,7 @@ mod tests {
         let mut of_owner = Box::pin(slots.take(Some(&owner)));
         assert!((&mut of_guest).now_or_never().is_none());
         assert!((&mut of_owner).now_or_never().is_none());
-        drop(owned);
+        drop(first);
         assert!((&mut of_owner).now_or_never().is_some());
         drop((guests, of_guest));
     }
