@@ -6,6 +6,7 @@
 //! reported as uncertain; after one behind them only the event is repeated. A disk that hangs is
 //! waited for only two seconds: after a crash the timer is then carried out again.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
@@ -153,10 +154,18 @@ impl Pipeline {
                 undone: None,
             });
         }
+        // The lead may be lost and taken again meanwhile.
+        let stops = self.shared.timer_stops.load(Relaxed);
         let event = self.carry_out(timer, late).await;
-        if !self.fires_timers() {
+        if !self.fires_timers() || self.shared.timer_stops.load(Relaxed) != stops {
             return None;
         }
+        info!(
+            timer = event.id,
+            command_id = event.payload["id"].as_str(),
+            event = event.payload["event"].as_str(),
+            "timer due"
+        );
         if self.replica.is_none() {
             self.log_undone(&event);
         }
@@ -427,16 +436,9 @@ impl Pipeline {
     }
 
     fn event(&self, timer: &Timer, outcome: TimerOutcome, speech: &str) -> TimerEvent {
-        let event = outcome.as_str();
-        info!(
-            timer = timer.id,
-            command_id = timer.command_id,
-            event,
-            "timer due"
-        );
         let due = timer.due.wall();
         let mut payload = json!({
-            "event": event,
+            "event": outcome.as_str(),
             "id": timer.command_id,
             "timer": timer.known_as().to_string(),
             "text": timer.text,

@@ -2,7 +2,7 @@
 //! flight.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore, watch};
@@ -49,6 +49,8 @@ pub(super) struct Shared {
     pub(super) timer_writes: TimerWrites,
     /// Notified when a timer was added, changed or removed.
     pub(super) timers_changed: Notify,
+    /// Number of times that timers were kept from firing, because the other node of a pair leads.
+    pub(super) timer_stops: AtomicU64,
     /// True once timers may fire.
     pub(super) timers_started: watch::Sender<bool>,
     /// Notified when a command has a result that later ones may refer to.
@@ -89,6 +91,7 @@ impl Shared {
             timers_restored: AtomicBool::new(false),
             timer_writes: TimerWrites::default(),
             timers_changed: Notify::new(),
+            timer_stops: AtomicU64::new(0),
             timers_started: watch::Sender::new(false),
             turn_ended: Notify::new(),
             dequeued: Notify::new(),

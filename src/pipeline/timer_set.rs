@@ -53,6 +53,7 @@ impl Pipeline {
 
     /// Keeps timers from firing: another node of the pair fires them.
     pub fn stop_timers(&self) {
+        self.shared.timer_stops.fetch_add(1, Relaxed);
         self.shared.timers_started.send_replace(false);
         self.shared.timers_changed.notify_one();
     }
