@@ -138,7 +138,11 @@ impl Pipeline {
     }
 
     fn own_timers(&self, request: &Request<'_>) -> Vec<Timer> {
-        let timers = self.shared.timers();
+        let clocks = self.clocks();
+        let mut timers = self.shared.timers();
+        if timers.follow_clock(&clocks) {
+            self.shared.timers_changed.notify_one();
+        }
         timers.of_source(&request.command.source).cloned().collect()
     }
 
@@ -206,14 +210,15 @@ impl Pipeline {
         };
         let entry = |timer: &Timer| {
             let due = self.due_of(timer);
+            let text = timer.text.trim_end_matches(['.', '!']);
+            if due.due.wait(&self.clocks()) == Wait::ClockUnset {
+                let time = self.due_in_words(speech, &due);
+                return fill(&speech.time.entry, &[("text", text), ("time", &time)]);
+            }
             let left = match &due.condition {
                 Some(_) => self.due_in_words(speech, &due),
-                None if due.due.wait(&self.clocks()) == Wait::ClockUnset => {
-                    self.due_in_words(speech, &due)
-                }
                 None => duration_in_words(speech, due.wait),
             };
-            let text = timer.text.trim_end_matches(['.', '!']);
             fill(&speech.time.left, &[("text", text), ("left", &left)])
         };
         let entries: Vec<String> = chosen.iter().map(entry).collect();

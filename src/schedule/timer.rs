@@ -842,11 +842,13 @@ impl Timers {
         self.pending.insert(single.id, single);
     }
 
-    /// Corrects the times at which delays end by the wall clock, after that was set.
-    fn follow_clock(&mut self, now: &Clocks) {
+    /// Corrects the times at which delays end by the wall clock, after that was set. Returns whether
+    /// there were any to correct.
+    pub fn follow_clock(&mut self, now: &Clocks) -> bool {
         let Some(wall_now) = now.wall.map(Timestamp::as_millisecond) else {
-            return;
+            return false;
         };
+        let mut is_corrected = false;
         for timer in self.pending.values_mut() {
             let Wait::For(left) = timer.due.wait(now) else {
                 continue;
@@ -862,8 +864,10 @@ impl Timers {
             if *boot == now.boot && !is_right {
                 *wall_ms = Some(ends);
                 self.changed.insert(record);
+                is_corrected = true;
             }
         }
+        is_corrected
     }
 
     /// Removes the devices that another command has changed from the reverts that wait for them. A
