@@ -474,7 +474,7 @@ fn scheduled(task: &Task, due: &DueTime) -> Scheduled {
     Scheduled {
         id: None,
         due: due.wall.as_ref().map(rfc3339),
-        seconds: due.condition.is_none().then(|| due.wait.as_secs()),
+        seconds: due.condition.is_none().then_some(due.wait.as_secs()),
         repeats: due.repeat.as_ref().map(|repeat| repeat.recurrence),
         condition: due.condition.clone(),
         actions: actions.map(ActionReport::from).collect(),
