@@ -32,8 +32,8 @@ pub enum Scale {
         /// The range of the device.
         to: (f64, f64),
     },
-    /// Percent to the nearest of the steps of a device, of which the lowest is above 0 %: a third is
-    /// step 1 of 3, and so is anything less.
+    /// Percent to the nearest of the steps of a device, of which the lowest is above 0 %: a third
+    /// is step 1 of 3, and so is anything less.
     Steps {
         /// The number of the lowest step.
         lowest: f64,

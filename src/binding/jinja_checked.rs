@@ -30,8 +30,8 @@ const ORDERS: [Order; 4] = [
     (AT_LEAST, &["ge", ">="], Ordering::is_ge),
 ];
 
-/// Filters for the operands of a chain such as `5 < value < 9`. They fail for anything but a number,
-/// or but a text.
+/// Filters for the operands of a chain such as `5 < value < 9`. They fail for anything but a
+/// number, or but a text.
 pub(super) const NUMBER_OPERAND: &str = "number_operand";
 pub(super) const TEXT_OPERAND: &str = "text_operand";
 

@@ -692,7 +692,8 @@ impl Rewriter {
 }
 
 /// Returns the filter for the operands of a chain of comparisons, if one of them is of order. All
-/// must be of one type: texts where the template has one of them, as in `'08:00' < value < '20:00'`.
+/// must be of one type: texts where the template has one of them, as in `'08:00' < value <
+/// '20:00'`.
 fn chain_operand(e: &Compare<'_>) -> Option<&'static str> {
     let is_order = |next: &CompareOp<'_>| {
         matches!(

@@ -140,9 +140,9 @@ impl DraftCache {
         self
     }
 
-    /// Returns the draft under `key` in the tier that several nodes share, or claims the request for
-    /// it. Where another node is making it, waits for its draft, at most `longest`. With `None` the
-    /// caller makes the request, and calls [`DraftCache::release`] after it.
+    /// Returns the draft under `key` in the tier that several nodes share, or claims the request
+    /// for it. Where another node is making it, waits for its draft, at most `longest`. With `None`
+    /// the caller makes the request, and calls [`DraftCache::release`] after it.
     pub async fn claim(&self, key: &Key, longest: Duration) -> Option<Draft> {
         let remote = self.tiers.remote.as_ref()?;
         // Without a model no draft would be used.

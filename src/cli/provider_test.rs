@@ -44,8 +44,8 @@ pub(super) async fn test(wanted: &[Settings]) -> Result<Vec<ProviderFinding<'_>>
         .collect())
 }
 
-/// Gives the aptitude test to a model whose name states that it is small; `None` where it needs none
-/// or does not answer.
+/// Gives the aptitude test to a model whose name states that it is small; `None` where it needs
+/// none or does not answer.
 pub(super) async fn aptitude(settings: &Settings) -> Option<AptitudeScore> {
     let is_small = stated_in(&settings.model).is_some_and(is_required);
     if !is_small || !settings.may_need_aptitude_test() {

@@ -101,8 +101,8 @@ impl File {
         tables
     }
 
-    /// Reports an error of the parser. Of several in one line, and of keys of a table that is defined
-    /// a second time, the first says what to do.
+    /// Reports an error of the parser. Of several in one line, and of keys of a table that is
+    /// defined a second time, the first says what to do.
     fn report_syntax(&self, error: &toml::de::Error) {
         let line = error.span().map(|span| self.line(span.start));
         let message = error.message().lines().next().unwrap_or("cannot be parsed");

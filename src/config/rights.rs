@@ -92,8 +92,8 @@ impl<'f> Sources<'f> {
     }
 
     /// Reports rules about things the home does not have. With `discovery`, unknown devices, areas
-    /// and properties may still appear, but not a property that is nearly a standard one, nor a name
-    /// that is a declared one with a slip.
+    /// and properties may still appear, but not a property that is nearly a standard one, nor a
+    /// name that is a declared one with a slip.
     pub(super) fn check(&self, home: &Home, discovery: bool) {
         for (_, table, rules) in &self.sources {
             for (key, selectors) in [("allow", &rules.allow), ("deny", &rules.deny)] {

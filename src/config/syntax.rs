@@ -1,5 +1,5 @@
-//! Common mistakes in TOML, each with what to do. The errors of the parser name what it expected, in
-//! the words of its grammar. A line is never repeated: it may have a secret in it.
+//! Common mistakes in TOML, each with what to do. The errors of the parser name what it expected,
+//! in the words of its grammar. A line is never repeated: it may have a secret in it.
 
 /// Quotation marks that word processors and chat programs write in place of straight ones.
 const CURLY_QUOTES: [char; 10] = ['“', '”', '„', '‟', '‘', '’', '‚', '«', '»', '″'];

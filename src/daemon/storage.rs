@@ -50,8 +50,8 @@ impl Storage {
         })
     }
 
-    /// Opens the progress of commands in the folder of the store, and shows it to the node of the pair.
-    /// Without a store nothing is kept.
+    /// Opens the progress of commands in the folder of the store, and shows it to the node of the
+    /// pair. Without a store nothing is kept.
     pub(super) fn open_progress(&self, config: &Config, pair: &Pair) -> Option<ProgressLog> {
         // Another process may use the folder of a store that could not be opened.
         self.journal.store()?;

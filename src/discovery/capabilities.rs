@@ -8,7 +8,8 @@ use crate::home::capability::{Capability, Guard, Risk};
 use crate::home::setpoint::{COOLING_TARGET, HEATING_TARGET};
 use crate::vocabulary::{Domain, Property, Value};
 
-/// Largest number of options of one select or list of modes. A lamp with WLED has about 200 effects.
+/// Largest number of options of one select or list of modes. A lamp with WLED has about 200
+/// effects.
 pub(super) const MAX_OPTIONS: usize = 256;
 
 /// Reason of a list with more than [`MAX_OPTIONS`] options.

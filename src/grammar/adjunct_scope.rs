@@ -1,7 +1,7 @@
 //! The part of a command that a time or a condition belongs to.
 //!
-//! A draft has one time and one condition for all of its actions. "Turn off the oven and turn on the
-//! lamp in ten minutes" may mean the time for one of two commands, so that it must not become a
+//! A draft has one time and one condition for all of its actions. "Turn off the oven and turn on
+//! the lamp in ten minutes" may mean the time for one of two commands, so that it must not become a
 //! draft. The place of the time among the words decides: a time at the start belongs to all, and so
 //! does one at the end of commands that share their verb.
 

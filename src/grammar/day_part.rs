@@ -49,15 +49,15 @@ impl Default for PartHours {
 }
 
 impl PartHours {
-    /// Returns the time in the named part of the day, or `None` if they contradict each other: there
-    /// is no "one in the evening".
+    /// Returns the time in the named part of the day, or `None` if they contradict each other:
+    /// there is no "one in the evening".
     pub(super) fn place(self, time: TimeOfDay, part: Option<DayPart>) -> Option<TimeOfDay> {
         let (Some(part), TimeOfDay::Clock { hour, minute, half }) = (part, time) else {
             return Some(time);
         };
         let hour = match (half, part) {
-            // "twelve in the morning" may be noon, and "twelve in the evening" is midnight, and which
-            // one is not certain.
+            // "twelve in the morning" may be noon, and "twelve in the evening" is midnight, and
+            // which one is not certain.
             (Half::Either, _) if hour == 12 => return None,
             (Half::Exact, _) | (Half::Either, DayPart::Morning | DayPart::SmallHours) => hour,
             // "tonight at five" may be in the evening where the night begins at six.

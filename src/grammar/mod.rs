@@ -452,8 +452,8 @@ impl LocalGrammar {
         follow_up::fixed_form(self.reader(phrase)?.lexicon(), phrase.text())
     }
 
-    /// Returns the meaning of the phrase as a sentence template, if it matches one. In a language of
-    /// the grammar a template says nothing about awnings: it takes them for shutters.
+    /// Returns the meaning of the phrase as a sentence template, if it matches one. In a language
+    /// of the grammar a template says nothing about awnings: it takes them for shutters.
     fn template(&self, phrase: &Phrase, home: &Home) -> Option<Recognition> {
         let recognition = self.templates.recognize(phrase, &self.language, home)?;
         let is_ours = self.language(phrase).is_some();

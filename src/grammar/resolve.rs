@@ -518,8 +518,8 @@ impl Resolver<'_> {
         are_several && !is_question && !places.all(has_one)
     }
 
-    /// Returns whether each of several named places has exactly one of the devices: "the blinds in the
-    /// living room and the bedroom", where both are called "Blinds".
+    /// Returns whether each of several named places has exactly one of the devices: "the blinds in
+    /// the living room and the bedroom", where both are called "Blinds".
     fn are_one_per_place(
         &self,
         request: &ClauseIntent<'_>,

@@ -382,8 +382,8 @@ fn distribute_name(input: &mut Vec<&str>, lexicon: &Lexicon, names: &Names) {
     }
 }
 
-/// Returns whether the first words are a half that is not followed by a unit: "medio grado" is one of
-/// a degree, and "medio volumen" is no number.
+/// Returns whether the first words are a half that is not followed by a unit: "medio grado" is one
+/// of a degree, and "medio volumen" is no number.
 fn is_half_of_nothing(input: &[&str], length: usize, lexicon: &Lexicon) -> bool {
     let (half, behind) = input.split_at(length);
     let number = lexicon.numbers.get(half.join(" ").as_str());

@@ -199,7 +199,8 @@ impl Interpreter<'_> {
         now.or_else(|| self.timed(text, &|rest| self.draft_after(rest)))
     }
 
-    /// Returns whether a sentence asks for a timer that ends at a time of the clock: "set an alarm".
+    /// Returns whether a sentence asks for a timer that ends at a time of the clock: "set an
+    /// alarm".
     fn names_an_alarm(&self, text: &str) -> bool {
         let phrases = &self.lexicon.timers.alarm;
         has_phrase(
@@ -427,8 +428,8 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         number(self.lexicon, rest).filter(|(value, _)| *value >= 0.0)
     }
 
-    /// Returns whether a number stands before `at` that may be a part of a name: "lamp 1 until 12" may
-    /// be a range. "To 22 until 12" is none.
+    /// Returns whether a number stands before `at` that may be a part of a name: "lamp 1 until 12"
+    /// may be a range. "To 22 until 12" is none.
     fn follows_number_of_name(&self, at: usize) -> bool {
         let mut before = self.input[..at].iter().enumerate().rev();
         let other = before.find(|(i, _)| self.number(*i).is_none());

@@ -21,8 +21,8 @@ pub(super) struct TimeWords {
     pub(super) for_behind: Vec<String>,
     /// Before a time of the clock: "at".
     pub(super) at: Vec<String>,
-    /// Before a time of the clock: words of `after`, "après" and "na", and words of `for`, "pour" and
-    /// "voor". A time behind the latter has no meaning.
+    /// Before a time of the clock: words of `after`, "après" and "na", and words of `for`, "pour"
+    /// and "voor". A time behind the latter has no meaning.
     pub(super) before_clock: [Vec<String>; 2],
     /// Before the end of a duration: "until".
     pub(super) until: Vec<String>,
@@ -79,8 +79,8 @@ pub(super) struct TimeWords {
     pub(super) of_day: BTreeMap<DayPart, Vec<String>>,
     /// The hours of these parts of the day.
     pub(super) part_hours: PartHours,
-    /// Behind a time of the clock that begins with twelve: words for the one at noon, "pm", and for the
-    /// one at midnight, "am".
+    /// Behind a time of the clock that begins with twelve: words for the one at noon, "pm", and for
+    /// the one at midnight, "am".
     pub(super) twelve: [Vec<String>; 2],
     /// The same of today: "this evening".
     pub(super) this_morning: Vec<String>,
@@ -126,8 +126,8 @@ pub(super) struct TimeWords {
     pub(super) intervals: BTreeMap<String, u32>,
     /// At night; hours up to five are in the morning.
     pub(super) night: Vec<String>,
-    /// The start of a request to leave something on for a while, "keep", with the verb that switches
-    /// it on.
+    /// The start of a request to leave something on for a while, "keep", with the verb that
+    /// switches it on.
     pub(super) keep: BTreeMap<String, String>,
     /// Its end, "laufen", with its replacement; if there are such words, the sentence must end with
     /// one of them.

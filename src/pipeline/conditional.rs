@@ -324,8 +324,8 @@ fn without_report(condition: &Condition, home: &Home) -> Option<String> {
 
 /// Returns whether actions could make a condition true: they command one of its devices, or one
 /// that moves together with it. A reading that no command sets, such as a temperature, is not set
-/// off, and neither is a state by another value of the same property: "when the light turns on, turn
-/// it off" ends.
+/// off, and neither is a state by another value of the same property: "when the light turns on,
+/// turn it off" ends.
 fn sets_off(actions: &[Action], condition: &Condition, home: &Home) -> bool {
     condition.tests.iter().any(|test| {
         let StateTest::Device {

@@ -43,8 +43,8 @@ pub(super) enum OpenQuestion {
     JustReplaced(Question),
 }
 
-/// Open questions by conversation. Their moments are those of a clock that continues while the machine is
-/// suspended: a door is not opened by an answer to the question of an hour ago.
+/// Open questions by conversation. Their moments are those of a clock that continues while the
+/// machine is suspended: a door is not opened by an answer to the question of an hour ago.
 #[derive(Debug, Default)]
 pub(super) struct PendingConfirmations {
     conversations: HashMap<Conversation, ConversationQuestions>,

@@ -142,8 +142,8 @@ impl Pipeline {
     }
 
     /// Carries out a timer that is due, and returns the message about it, or `None` where the other
-    /// node of a pair has taken the lead meanwhile: it carries the timer out, and reports it. `late`
-    /// is how late it is, where that is known.
+    /// node of a pair has taken the lead meanwhile: it carries the timer out, and reports it.
+    /// `late` is how late it is, where that is known.
     pub async fn fire(&self, timer: Timer, late: Option<Duration>) -> Option<TimerEvent> {
         if let Some(payload) = timer.event {
             // It was carried out before a crash, and its event may not have been delivered.

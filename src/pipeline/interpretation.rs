@@ -50,8 +50,8 @@ pub(super) fn is_doubtful(
     !is_related(phrase, home, acting(answer)) || is_unsupported(answer, request, grammar)
 }
 
-/// Returns whether a draft for a phrase that refers to earlier commands is doubtful. Its devices may
-/// be named in these.
+/// Returns whether a draft for a phrase that refers to earlier commands is doubtful. Its devices
+/// may be named in these.
 pub(super) fn is_doubtful_after(
     answer: &RoutedAnswer<Draft>,
     request: &Request<'_>,

@@ -660,8 +660,8 @@ impl Pipeline {
 /// The most areas that a refusal names.
 const MOST_AREAS: usize = 8;
 
-/// Returns the refusal of a command from an area that the home does not have. Without its area "here"
-/// and "the lights" would mean the whole home. A home without areas is one place.
+/// Returns the refusal of a command from an area that the home does not have. Without its area
+/// "here" and "the lights" would mean the whole home. A home without areas is one place.
 fn unknown_area(phrase: &Phrase, home: &Home) -> Option<Refusal> {
     let area = phrase.area().filter(|_| !home.areas().is_empty())?;
     if home.area_named(area).is_some() {

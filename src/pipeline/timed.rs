@@ -385,8 +385,8 @@ impl Pipeline {
         due_time(timing, &clocks, location).map_err(|fault| fault_in_words(fault, timing, speech))
     }
 
-    /// Returns a due time in words, with the recurrence of a repeated command: "every day at 07:00, the
-    /// next time tomorrow at 07:00".
+    /// Returns a due time in words, with the recurrence of a repeated command: "every day at 07:00,
+    /// the next time tomorrow at 07:00".
     pub(super) fn due_in_words(&self, speech: &Speech, due: &DueTime) -> String {
         if let Some(condition) = &due.condition {
             return self.rule_in_words(speech, condition, &due.due);

@@ -23,8 +23,8 @@ const LONGEST_WAIT: Duration = Duration::from_hours(24 * MOST_DAYS.unsigned_abs(
 const MOST_LISTED: usize = 12;
 
 impl Pipeline {
-    /// Handles a request about timers. Returns `None` where the source has no timer that it could be
-    /// about.
+    /// Handles a request about timers. Returns `None` where the source has no timer that it could
+    /// be about.
     pub(super) async fn handle_timer_request(
         &self,
         request: &Request<'_>,

@@ -40,8 +40,8 @@ impl Pipeline {
         self.end_without_plan(command, seq, handled).await
     }
 
-    /// Makes a command that an earlier run received uncertain, where its time was over when its turn
-    /// came: that run may have carried it out.
+    /// Makes a command that an earlier run received uncertain, where its time was over when its
+    /// turn came: that run may have carried it out.
     pub(super) fn uncertain_where_late(&self, command: &Command, handled: Handled) -> Handled {
         if !handled.is_late() || !self.shared.unfinished().contains(command.seq) {
             return handled;

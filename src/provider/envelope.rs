@@ -1,6 +1,7 @@
 //! The one JSON object in a model's text. Models wrap it in code fences, write a sentence before or
-//! after it, or repeat it, and reasoning models put their reasoning before it. Only a certain answer
-//! is used: there must be exactly one object, and no other brace or bracket outside it. Pure.
+//! after it, or repeat it, and reasoning models put their reasoning before it. Only a certain
+//! answer is used: there must be exactly one object, and no other brace or bracket outside it.
+//! Pure.
 
 use serde::de::IgnoredAny;
 

@@ -65,8 +65,8 @@ pub enum ProviderError {
         /// The remedy.
         why: String,
     },
-    /// Access was denied (403) without a stated cause: the key may lack a right, or the text of this
-    /// request may be blocked.
+    /// Access was denied (403) without a stated cause: the key may lack a right, or the text of
+    /// this request may be blocked.
     #[error("{why}")]
     Denied {
         /// The provider's own words.
@@ -112,8 +112,8 @@ pub enum Disposition {
     Unfit,
     /// Try the next provider at once: the error concerns this request at this provider only.
     Skip,
-    /// Try the next provider at once; this one is disabled if a free probe is denied as well, because
-    /// one sentence must not take a provider from all others.
+    /// Try the next provider at once; this one is disabled if a free probe is denied as well,
+    /// because one sentence must not take a provider from all others.
     Doubt,
     /// Try the next provider at once; this one is disabled for a while.
     Disable,

@@ -144,8 +144,8 @@ impl ErrorSource<'_> {
         }
     }
 
-    /// Returns the error of a 403 by the words of its body: most are about the key or the region, and
-    /// others about the text.
+    /// Returns the error of a 403 by the words of its body: most are about the key or the region,
+    /// and others about the text.
     fn denial(self, words: &str) -> ProviderError {
         let lowercase = words.to_lowercase();
         let has_any = |all: &[&str]| all.iter().any(|part| lowercase.contains(part));

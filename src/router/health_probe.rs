@@ -40,8 +40,8 @@ pub(super) async fn watch(upstream: &Upstream) {
     }
 }
 
-/// Disables a provider that denied a call if it denies a free probe too: then it was not the text of
-/// that call.
+/// Disables a provider that denied a call if it denies a free probe too: then it was not the text
+/// of that call.
 async fn probe_denied(upstream: &Upstream, error: &ProviderError) {
     let presence = upstream.endpoint.presence().await;
     debug!(

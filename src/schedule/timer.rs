@@ -456,8 +456,8 @@ fn have_same_recurrence(one: &Timer, other: &Timer) -> bool {
 }
 
 /// Returns whether a new timer has the due time of an earlier one. The same delay in the same words
-/// is begun again, also one of some days, which ends at a time of the clock. A timer of another time
-/// waits beside it. The end of "for ten minutes" is always moved: a device has one.
+/// is begun again, also one of some days, which ends at a time of the clock. A timer of another
+/// time waits beside it. The end of "for ten minutes" is always moved: a device has one.
 fn have_same_due(earlier: &Timer, new: &Timer) -> bool {
     let is_said_again = earlier.text == new.text;
     match (&earlier.due, &new.due) {
@@ -842,8 +842,8 @@ impl Timers {
         self.pending.insert(single.id, single);
     }
 
-    /// Corrects the times at which delays end by the wall clock, after that was set. Returns whether
-    /// there were any to correct.
+    /// Corrects the times at which delays end by the wall clock, after that was set. Returns
+    /// whether there were any to correct.
     pub fn follow_clock(&mut self, now: &Clocks) -> bool {
         let Some(wall_now) = now.wall.map(Timestamp::as_millisecond) else {
             return false;
@@ -924,8 +924,8 @@ impl Timers {
     }
 
     /// Takes the timers that are due, in the order of their due times, each with its lateness if
-    /// that is known. They count as firing until [`Timers::forget`]. A repeated command continues to
-    /// wait for its next occurrence.
+    /// that is known. They count as firing until [`Timers::forget`]. A repeated command continues
+    /// to wait for its next occurrence.
     pub fn take_due(
         &mut self,
         now: &Clocks,

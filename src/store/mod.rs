@@ -1,5 +1,6 @@
 //! Data that survives a restart: the journal of commands, timers, the amounts spent at providers,
-//! the results of aptitude tests and, in trees of their own, the cached drafts. Opens the sled database, and sets a damaged one aside.
+//! the results of aptitude tests and, in trees of their own, the cached drafts. Opens the sled
+//! database, and sets a damaged one aside.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::fs;

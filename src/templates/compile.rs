@@ -303,8 +303,8 @@ impl Compiler {
         })
     }
 
-    /// Adds every order of `parts`. Each set of parts that is still to come is one node, so that the
-    /// number of nodes grows with the sets and not with the orders.
+    /// Adds every order of `parts`. Each set of parts that is still to come is one node, so that
+    /// the number of nodes grows with the sets and not with the orders.
     fn permuted(
         &mut self,
         parts: &[Expression],

@@ -1,6 +1,6 @@
-//! Reads a table of texts into the fields of a struct. One function reads all such tables: code that
-//! serde derives for each of them, with its hundred fields, took a quarter of a megabyte of the
-//! program.
+//! Reads a table of texts into the fields of a struct. One function reads all such tables: code
+//! that serde derives for each of them, with its hundred fields, took a quarter of a megabyte of
+//! the program.
 
 use std::fmt;
 

@@ -1,5 +1,6 @@
-//! The four APIs against servers we did not write: aimock (npm, `@copilotkit/aimock`) speaks each dialect, streaming and not.
-//! `tests/npm` installs it and says where in `SAYSO_AIMOCK`; without that these tests are skipped, and say so.
+//! The four APIs against servers we did not write: aimock (npm, `@copilotkit/aimock`) speaks each
+//! dialect, streaming and not. `tests/npm` installs it and says where in `SAYSO_AIMOCK`; without
+//! that these tests are skipped, and say so.
 
 use std::ffi::OsString;
 use std::process::Stdio;
@@ -28,8 +29,8 @@ const COSY: &str = "make the kitchen cosy";
 const EXPLAIN: &str = "explain how a heat pump works";
 const EXPLAINED: &str = "It is a refrigerator turned around: it takes \"cold\" heat from the air outside, squeezes it until it is hot, and gives it to the house.";
 
-/// Each API, what the config calls it, and where aimock has it. Its Gemini knows only the beta version, whose requests and
-/// answers are those of v1.
+/// Each API, what the config calls it, and where aimock has it. Its Gemini knows only the beta
+/// version, whose requests and answers are those of v1.
 const APIS: [(&ApiSpec, &str, &str); 4] = [
     (&openai::SPEC, "openai", "/v1"),
     (&anthropic::SPEC, "anthropic", "/v1"),
@@ -37,7 +38,8 @@ const APIS: [(&ApiSpec, &str, &str); 4] = [
     (&ollama::SPEC, "ollama", ""),
 ];
 
-/// A running aimock. It takes one key, and knows what is said to a command that no grammar reads, and to a probe.
+/// A running aimock. It takes one key, and knows what is said to a command that no grammar reads,
+/// and to a probe.
 struct Aimock {
     url: String,
     _child: Child,

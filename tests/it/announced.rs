@@ -1,4 +1,5 @@
-//! Devices that announce themselves are commanded, followed and forgotten; what is announced by strangers harms nothing.
+//! Devices that announce themselves are commanded, followed and forgotten; what is announced by
+//! strangers harms nothing.
 
 use serde_json::{Value, json};
 
@@ -80,7 +81,8 @@ async fn retained_announcements_become_devices_that_can_be_commanded() {
     assert_eq!(stage.actions().await, expected);
 }
 
-/// What was said while the daemon was away is in its session at the broker, and comes before any announcement.
+/// What was said while the daemon was away is in its session at the broker, and comes before any
+/// announcement.
 #[tokio::test]
 async fn a_command_that_waited_for_the_daemon_waits_for_the_devices_as_well() {
     let mut stage = announced(Scene::new().home(""), &[(LIGHT, light("Desk lamp"))]).await;
@@ -197,7 +199,8 @@ async fn the_home_file_gives_a_found_device_an_alias_and_the_risk_the_operator_w
     );
 }
 
-/// Who says that a device is away may be wrong, so it is told all the same; and the speaker is told that.
+/// Who says that a device is away may be wrong, so it is told all the same; and the speaker is told
+/// that.
 #[tokio::test]
 async fn who_cannot_be_reached_is_told_all_the_same_and_the_reply_says_so() {
     let lamp = json!({

@@ -1,4 +1,5 @@
-//! A sentence becomes actions and one reply; whatever else comes in becomes a clear reply, and harms nothing.
+//! A sentence becomes actions and one reply; whatever else comes in becomes a clear reply, and
+//! harms nothing.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Replays the corpus of the fuzz targets, so that fixed findings stay fixed without running a fuzzer.
+//! Replays the corpus of the fuzz targets, so that fixed findings stay fixed without running a
+//! fuzzer.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! The real program as a child process: started on a config, watched through its log, stopped by a signal.
+//! The real program as a child process: started on a config, watched through its log, stopped by a
+//! signal.
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -1,4 +1,5 @@
-//! What real devices announce becomes devices that can be commanded: every fixture beside the devices expected of it.
+//! What real devices announce becomes devices that can be commanded: every fixture beside the
+//! devices expected of it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -214,7 +215,8 @@ pub(crate) fn snapshot(home: &Home) -> Json {
     Json::Array(devices.collect())
 }
 
-/// To take a new fixture in, delete its `.expected.json`, run the test twice, and read what it wrote.
+/// To take a new fixture in, delete its `.expected.json`, run the test twice, and read what it
+/// wrote.
 #[test]
 fn every_fixture_gives_the_devices_beside_it() {
     let mut written = Vec::new();
@@ -785,7 +787,8 @@ fn the_documentation_has_every_option_with_its_treatment() {
     );
 }
 
-/// Home Assistant's own list of abbreviations is compared with the table, so that no option is forgotten.
+/// Home Assistant's own list of abbreviations is compared with the table, so that no option is
+/// forgotten.
 #[test]
 fn every_option_of_home_assistants_abbreviations_has_a_treatment() {
     /// Options of components that are no devices, or of the protocol itself.

@@ -1,4 +1,5 @@
-//! What the pages say is true: their configuration loads, their commands are read, their words are the program's.
+//! What the pages say is true: their configuration loads, their commands are read, their words are
+//! the program's.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,5 @@
-//! Of 150 real Zigbee models: everything that can be set has a property, or stands on the list of what is left out, with its reason.
+//! Of 150 real Zigbee models: everything that can be set has a property, or stands on the list of
+//! what is left out, with its reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -96,8 +96,8 @@ fn within(time: Duration) -> std::time::Instant {
     Instant::now().into_std() + time
 }
 
-/// Asks a provider that does `bad`, and a good one after it. The good one must answer, once. Returns
-/// the calls of the bad one.
+/// Asks a provider that does `bad`, and a good one after it. The good one must answer, once.
+/// Returns the calls of the bad one.
 async fn second_answers_after(bad: Script) -> usize {
     let (first, second) = (
         Endpoint::start([bad]).await,

@@ -1,5 +1,5 @@
-//! More commands than can be served: memory stays flat, a rejected client learns when to retry, and clients that do not flood are
-//! served.
+//! More commands than can be served: memory stays flat, a rejected client learns when to retry, and
+//! clients that do not flood are served.
 
 use std::fs;
 use std::time::Duration;
@@ -23,8 +23,9 @@ const QUIET: usize = 2;
 
 const FLOODING: &str = "sayso/command/loud";
 
-/// Sends one wave. The daemon is stopped until all of it is at the broker, behind which every acknowledgement for the daemon then
-/// waits: so it is more than can be served on any machine. Waits for the answer to the last command.
+/// Sends one wave. The daemon is stopped until all of it is at the broker, behind which every
+/// acknowledgement for the daemon then waits: so it is more than can be served on any machine.
+/// Waits for the answer to the last command.
 async fn wave(number: usize, daemon: &Daemon, loud: &mut Listener, quiet: &mut Listener) {
     let command = |id: String| json!({"text": "turn on the kitchen light", "id": id}).to_string();
     daemon.signal("STOP");

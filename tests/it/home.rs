@@ -1,4 +1,5 @@
-//! `sayso home`, through the real binary and real mosquitto: what it tells is so, and what it proposes to say is understood.
+//! `sayso home`, through the real binary and real mosquitto: what it tells is so, and what it
+//! proposes to say is understood.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -128,7 +129,8 @@ async fn every_sentence_it_proposes_is_understood_by_the_daemon() {
     assert!(tried * 10 > properties * 9, "only {tried} of {properties}");
 }
 
-/// A device as it would be alone: without its identifier, and without the number by which it is told from another of its name.
+/// A device as it would be alone: without its identifier, and without the number by which it is
+/// told from another of its name.
 fn alone(mut device: Json) -> String {
     device.as_object_mut().unwrap().remove("id");
     let name = device["name"].as_str().unwrap();

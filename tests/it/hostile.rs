@@ -1,4 +1,5 @@
-//! Input that was harmful to others once: each test is the smallest case of a fault, with the real program and a real broker.
+//! Input that was harmful to others once: each test is the smallest case of a fault, with the real
+//! program and a real broker.
 
 use std::time::Duration;
 
@@ -21,7 +22,8 @@ async fn others_are_served(stage: &mut Stage) {
 async fn a_command_with_an_impossible_response_topic_harms_nobody_else() {
     let mut stage = Scene::new().start().await;
     let deep = format!("sayso/reply/evil{}", "/a".repeat(197));
-    // mosquitto accepts these from a client as a response topic; as a topic of its own it ends the connection.
+    // mosquitto accepts these from a client as a response topic; as a topic of its own it ends the
+    // connection.
     for response in [deep.as_str(), "sayso/reply/evil/\u{fdd0}"] {
         stage
             .listener

@@ -81,8 +81,8 @@ fn verdict(line: &Line, draft: Option<&Draft>) -> Verdict {
     judge(&line.expect, draft)
 }
 
-/// Returns whether a sentence of one language is one of another language by chance, or has a meaning
-/// as a template that is too uncertain for the grammar.
+/// Returns whether a sentence of one language is one of another language by chance, or has a
+/// meaning as a template that is too uncertain for the grammar.
 fn means_something_else(code: &str, text: &str) -> bool {
     let pairs = [
         // Verbs there: "open", "para" (stop) and "pausa".

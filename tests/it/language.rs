@@ -1,4 +1,5 @@
-//! A language is a file without code: a fixture with another sentence structure is understood and answered in its own words.
+//! A language is a file without code: a fixture with another sentence structure is understood and
+//! answered in its own words.
 
 use std::fs;
 use std::path::Path;

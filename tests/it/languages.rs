@@ -1,5 +1,6 @@
-//! Phrasebooks of German, Spanish, French and Dutch, each for a home of its own and for one with English names. A sentence has
-//! exactly the expected meaning or none, and replies are in the language of the command.
+//! Phrasebooks of German, Spanish, French and Dutch, each for a home of its own and for one with
+//! English names. A sentence has exactly the expected meaning or none, and replies are in the
+//! language of the command.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -107,7 +108,8 @@ fn every_refusal_has_a_sentence_in_every_language() {
     }
 }
 
-/// Returns the verdicts for one language: of the lines that were looked at, and of those that were not.
+/// Returns the verdicts for one language: of the lines that were looked at, and of those that were
+/// not.
 fn score(language: &str) -> [BTreeMap<(bool, Verdict), usize>; 2] {
     let house = format!("house_{language}");
     let grange = format!("grange_{language}");

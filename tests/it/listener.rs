@@ -279,7 +279,8 @@ impl Listener {
         self.log.messages.lock().unwrap().clone()
     }
 
-    /// Returns all messages received so far, taken or not, in order, after a message of its own has passed through the broker.
+    /// Returns all messages received so far, taken or not, in order, after a message of its own has
+    /// passed through the broker.
     pub(crate) async fn heard(&mut self) -> Vec<Message> {
         self.settle().await;
         self.log.messages.lock().unwrap().clone()

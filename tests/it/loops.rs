@@ -1,4 +1,5 @@
-//! Two daemons whose devices lead to each other: a command circulates a few times and is then refused with the reason.
+//! Two daemons whose devices lead to each other: a command circulates a few times and is then
+//! refused with the reason.
 
 use crate::broker::Broker;
 use crate::daemon::{Daemon, Place};

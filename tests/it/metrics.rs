@@ -388,7 +388,8 @@ async fn prometheus_answers_everything_the_dashboard_asks() {
     tokio::time::timeout(PATIENCE, listens)
         .await
         .expect("prometheus listens");
-    // Commands of several outcomes, for as long as it takes until every panel has something to show.
+    // Commands of several outcomes, for as long as it takes until every panel has something to
+    // show.
     for target in targets {
         let asked = target["expr"]
             .as_str()

@@ -1,5 +1,6 @@
-//! Whatever is commanded, the message obeys what the device announced: its topic, its words, its range and grain, its templates.
-//! The rules are written down here a second time, from the ecosystems' own documentation, so that a misreading shows.
+//! Whatever is commanded, the message obeys what the device announced: its topic, its words, its
+//! range and grain, its templates. The rules are written down here a second time, from the
+//! ecosystems' own documentation, so that a misreading shows.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -47,7 +48,8 @@ fn tried(takes: &Domain) -> Vec<Option<Value>> {
     }
 }
 
-/// Commands everything there is in the home, and gives what was sent. What lies outside a range must be refused.
+/// Commands everything there is in the home, and gives what was sent. What lies outside a range
+/// must be refused.
 pub(crate) fn everything(home: &Home) -> Vec<Sent<'_>> {
     let mut all = Vec::new();
     for device in home.devices() {
@@ -109,7 +111,8 @@ fn abbreviations(table: &str) -> BTreeMap<String, String> {
     serde_json::from_value(all[table].clone()).unwrap()
 }
 
-/// The entities announced in these messages, with long keys and whole topics: component and configuration.
+/// The entities announced in these messages, with long keys and whole topics: component and
+/// configuration.
 fn entities(messages: &[(String, String)]) -> Vec<(String, Entity)> {
     let long = abbreviations("ABBREVIATIONS");
     let expand = |short: &Entity| -> Entity {

@@ -92,8 +92,8 @@ async fn the_same_correlation_data_is_another_command_each_time() {
     assert_eq!(stage.listener.count("sayso/action/radio").await, 3);
 }
 
-/// Waits for a reply whose id is not in `answered`, and returns its outcome: after a lost connection
-/// an earlier reply may come once more.
+/// Waits for a reply whose id is not in `answered`, and returns its outcome: after a lost
+/// connection an earlier reply may come once more.
 async fn new_reply(listener: &Listener, answered: &mut HashSet<String>) -> String {
     let id = |message: &Message| message.json()["id"].to_string();
     let is_new =

@@ -1,4 +1,5 @@
-//! The English phrasebook, for different homes: the local grammar finds exactly the expected meaning, asks back, or finds none.
+//! The English phrasebook, for different homes: the local grammar finds exactly the expected
+//! meaning, asks back, or finds none.
 
 use std::collections::BTreeMap;
 use std::fs;

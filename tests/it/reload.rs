@@ -1,4 +1,5 @@
-//! SIGHUP: the files are read anew while commands are served; what is wrong with them changes nothing.
+//! SIGHUP: the files are read anew while commands are served; what is wrong with them changes
+//! nothing.
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;

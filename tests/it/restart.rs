@@ -1,4 +1,5 @@
-//! The broker restarts under load: nothing is lost, nothing is doubled, and each device hears everything in order.
+//! The broker restarts under load: nothing is lost, nothing is doubled, and each device hears
+//! everything in order.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -77,7 +78,8 @@ async fn holds(forget: bool) {
             .filter_map(|r| r["id"].as_str().map(str::to_owned))
             .collect()
     };
-    // A broker without its sessions accepts commands before sayso has subscribed; those are lost before they reach sayso.
+    // A broker without its sessions accepts commands before sayso has subscribed; those are lost
+    // before they reach sayso.
     let done = |listener: &Listener| {
         if forget {
             replies(listener).contains("last")
@@ -109,14 +111,16 @@ fn check(messages: &[Message], log: &str, forget: bool) {
             heard.entry(message.topic.clone()).or_default(),
             message.text().parse().unwrap(),
         );
-        // The listener's own connection broke as well: redeliveries of the broker to it are not messages of sayso.
+        // The listener's own connection broke as well: redeliveries of the broker to it are not
+        // messages of sayso.
         if !(message.dup && levels.contains(&level)) {
             levels.push(level);
         }
     }
     for (device, levels) in &heard {
         assert!(levels.is_sorted(), "{device} heard {levels:?}");
-        // A message in flight when the connection broke is sent again: an absolute value, which is harmless.
+        // A message in flight when the connection broke is sent again: an absolute value, which is
+        // harmless.
         let again = levels.len() - levels.iter().collect::<HashSet<_>>().len();
         println!(
             "{device} heard {} levels, {again} of them twice",

@@ -245,7 +245,8 @@ async fn pieces_are_printed_as_they_come_and_the_reply_does_not_repeat_them() {
     tokio::join!(script, speaker);
 }
 
-/// Mosquitto, which tells a publisher that nobody listens; the other broker does not. Ends when dropped.
+/// Mosquitto, which tells a publisher that nobody listens; the other broker does not. Ends when
+/// dropped.
 async fn mosquitto() -> (Child, u16) {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await

@@ -1,4 +1,5 @@
-//! A whole scene: a real broker, the real program, scripted providers, and somebody who speaks. Reads as given, when, then.
+//! A whole scene: a real broker, the real program, scripted providers, and somebody who speaks.
+//! Reads as given, when, then.
 
 use std::time::Duration;
 

@@ -152,7 +152,7 @@ async fn a_corrupt_store_is_put_aside_and_commands_are_served() {
 
 #[tokio::test]
 async fn a_full_disk_is_said_and_commands_are_served() {
-    let Some(disk) = SmallDisk::mount("size=1100k") else {
+    let Some(disk) = SmallDisk::mount("size=4m") else {
         return;
     };
     let store = disk.path().join("store");

@@ -9,8 +9,8 @@ use crate::daemon::Daemon;
 use crate::listener::Listener;
 use crate::scene::{PATIENCE, Scene};
 
-/// Stands between the program and the C library: a sync takes `SYNC_MS`, and nothing is written in place or synced while the
-/// file `HOLD` exists.
+/// Stands between the program and the C library: a sync takes `SYNC_MS`, and nothing is written in
+/// place or synced while the file `HOLD` exists.
 const LIBRARY: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -52,7 +52,8 @@ fn library(folder: &Path) -> PathBuf {
     library
 }
 
-/// Starts a program whose syncs take this long; returns it with a listener and the file that holds syncs.
+/// Starts a program whose syncs take this long; returns it with a listener and the file that holds
+/// syncs.
 async fn stage(sync: Duration) -> (Broker, Listener, Daemon, crate::daemon::Place, PathBuf) {
     let broker = Broker::mosquitto().await;
     let place = Scene::new().place(broker.port());

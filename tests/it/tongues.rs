@@ -1,4 +1,5 @@
-//! End to end in German, Spanish, French and Dutch: results, questions, answers and refusals are in the language of the command.
+//! End to end in German, Spanish, French and Dutch: results, questions, answers and refusals are in
+//! the language of the command.
 
 use serde_json::{Value, json};
 
@@ -37,7 +38,8 @@ risk = "never"
 /// A command with the expected outcome and reply.
 type Said = (&'static str, &'static str, &'static str);
 
-/// Sends the commands to a home with a locked door, and checks the replies and the published actions.
+/// Sends the commands to a home with a locked door, and checks the replies and the published
+/// actions.
 async fn play(language: &str, names: [&str; 6], dialogue: &[Said], told: &[(&str, &str)]) {
     let mut stage: Stage = Scene::new()
         .home(&home(names))

@@ -1,4 +1,5 @@
-//! The command-line tools against a real broker and a running daemon: access lists, `watch`, `chat`, `init`, `bundle`.
+//! The command-line tools against a real broker and a running daemon: access lists, `watch`,
+//! `chat`, `init`, `bundle`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -276,7 +277,8 @@ async fn init_writes_both_files_and_does_one_command() {
         .publish_retained("homeassistant/light/desk/config", announcement)
         .await;
     witness.subscribe("desk/set").await;
-    // A wrong password first: the question is asked again. Then room, language, no model, and the command.
+    // A wrong password first: the question is asked again. Then room, language, no model, and the
+    // command.
     let port = broker.port();
     let answers = format!(
         "127.0.0.1\nmaybe\nn\n{port}\nsayso\nwrong\n127.0.0.1\nn\n{port}\nsayso\nsecret\ny\nStudy\nxx\nen\nnobody\nnone\nturn on the desk lamp\n"

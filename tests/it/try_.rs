@@ -8,7 +8,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value as Json;
 
-/// One run of the program: away from the machine's own config, with what is written to its standard input.
+/// One run of the program: away from the machine's own config, with what is written to its standard
+/// input.
 #[must_use]
 struct Run {
     command: Command,
@@ -345,7 +346,8 @@ fn an_explanation_tells_what_each_word_stands_for_and_why_it_is_silent() {
     }
 }
 
-/// Whose devices only announce themselves finds none here: where they are known is told beside the replies.
+/// Whose devices only announce themselves finds none here: where they are known is told beside the
+/// replies.
 #[test]
 fn a_home_without_a_device_is_told_where_announced_ones_are_known() {
     let (_folder, path) = written("sayso.toml", "");

@@ -1,8 +1,9 @@
-//! Sentences for whole homes, written down before they were tried, and sent through the real program.
+//! Sentences for whole homes, written down before they were tried, and sent through the real
+//! program.
 //!
-//! `written/<home>.book` was looked at during development, `<home>.kept` was not. A line is `[area] text | actions`, with `|` before
-//! each alternative meaning: `lamp.power=on; tv.volume+10; door.lock?`, `ask`, or `none` where nothing may be done.
-//! `$lights = a b` names a group.
+//! `written/<home>.book` was looked at during development, `<home>.kept` was not. A line is `[area]
+//! text | actions`, with `|` before each alternative meaning: `lamp.power=on; tv.volume+10;
+//! door.lock?`, `ask`, or `none` where nothing may be done. `$lights = a b` names a group.
 
 use std::collections::BTreeMap;
 use std::fs;

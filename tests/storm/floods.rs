@@ -186,8 +186,8 @@ async fn run(program: &Path, flood: Flood) -> (u64, Vec<Duration>) {
     (peak, waits)
 }
 
-/// Is the other source until the flood `ends`, and returns its waits. In a thread of its own: in one
-/// with the flood it would wait for the flood to be made.
+/// Is the other source until the flood `ends`, and returns its waits. In a thread of its own: in
+/// one with the flood it would wait for the flood to be made.
 fn other_source(port: u16, serves: oneshot::Sender<()>, ends: &AtomicBool) -> Vec<Duration> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

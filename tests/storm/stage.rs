@@ -211,8 +211,8 @@ async fn signal(child: &Child, name: &str) {
 }
 
 /// Stands between the program and the C library. While the file `HOLD` exists, no sync ends; with a
-/// number in it, each takes as many milliseconds longer. `CLOCK` holds the seconds by which the wall
-/// clock is wrong.
+/// number in it, each takes as many milliseconds longer. `CLOCK` holds the seconds by which the
+/// wall clock is wrong.
 const HOLD_SOURCE: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>

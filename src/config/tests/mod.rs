@@ -114,8 +114,8 @@ fn every_key_is_in_the_shipped_files() {
     assert!(missing.is_empty(), "not in config/: {missing:?}");
 }
 
-/// Returns the keys of a shipped file with their stated defaults. A key that is shown a second time,
-/// or in the example home, only needs a default if its comment states one.
+/// Returns the keys of a shipped file with their stated defaults. A key that is shown a second
+/// time, or in the example home, only needs a default if its comment states one.
 fn stated_defaults(file: &ShippedFile) -> Vec<(ShownKey, StatedDefault)> {
     let mut stated: Vec<(ShownKey, StatedDefault)> = Vec::new();
     let mut keys = file.keys();

@@ -360,7 +360,8 @@ impl SimulatedHouse {
         self.cut_power(image);
     }
 
-    /// Ends the run of the daemon, and begins another one on this disk, without the write-ahead log.
+    /// Ends the run of the daemon, and begins another one on this disk, without the write-ahead
+    /// log.
     fn cut_power(&mut self, image: TempDir) {
         self.clients.ledger.fault("power cut");
         self.clients.ledger.power_cuts.push(Instant::now());

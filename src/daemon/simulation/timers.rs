@@ -1,5 +1,6 @@
-//! The process ends before each single write of a timer's record, and starts again: every occurrence
-//! is carried out once or reported, and a command that is processed again sets no second timer.
+//! The process ends before each single write of a timer's record, and starts again: every
+//! occurrence is carried out once or reported, and a command that is processed again sets no second
+//! timer.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -179,8 +179,8 @@ fn position(config: &EntityConfig, object: &str) -> Result<Capability, InvalidAn
     Ok(setting(Property::Position, percent(), binding))
 }
 
-/// Returns the ports for a template of the position that writes an object with both the position and
-/// the tilt: those of one key.
+/// Returns the ports for a template of the position that writes an object with both the position
+/// and the tilt: those of one key.
 fn fields_of_template(ports: &[Port], key: &'static str) -> Vec<Port> {
     let mut fields = Vec::new();
     for port in ports {

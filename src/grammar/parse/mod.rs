@@ -347,8 +347,8 @@ impl<'a> Parser<'a> {
             return None;
         }
         if self.now.verb.is_some() && self.is_complete() {
-            // "turn on the kitchen light turn off the hall light". Not behind a bare noun, which may
-            // be a song with this title, nor before "para la película", which may be a purpose.
+            // "turn on the kitchen light turn off the hall light". Not behind a bare noun, which
+            // may be a song with this title, nor before "para la película", which may be a purpose.
             if matches!(verb, Verb::Stop | Verb::Pause) || self.may_have_a_title() {
                 return None;
             }

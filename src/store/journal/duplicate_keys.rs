@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::store::journal::received::Received;
 
-/// The keys of one command: of its id, or of its payload where it has none, and of its identity in a
-/// pair. They are stored without an allocation of their own. An earlier version had a third one.
+/// The keys of one command: of its id, or of its payload where it has none, and of its identity in
+/// a pair. They are stored without an allocation of their own. An earlier version had a third one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct DuplicateKeys([Option<NonZeroU64>; 3]);
 
@@ -73,8 +73,8 @@ fn key(parts: impl Hash) -> NonZeroU64 {
     NonZeroU64::new(hash(parts)).unwrap_or(NonZeroU64::MIN)
 }
 
-/// Returns the key made of the client's id for the command, within its topic and with the payload. A
-/// client that counts from 1 again after a restart sends new commands under old ids.
+/// Returns the key made of the client's id for the command, within its topic and with the payload.
+/// A client that counts from 1 again after a restart sends new commands under old ids.
 fn strong_key(received: &Received, id: &str) -> NonZeroU64 {
     // The payload is hashed once more, so that it ends where the id begins.
     let payload = hash(&received.payload);

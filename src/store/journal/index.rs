@@ -342,9 +342,9 @@ impl Index {
         }
     }
 
-    /// Returns whether a command may be forgotten by the broker although the last sync does not cover
-    /// it: it is finished, and after a power cut neither it nor an older one is found in a state
-    /// before its end.
+    /// Returns whether a command may be forgotten by the broker although the last sync does not
+    /// cover it: it is finished, and after a power cut neither it nor an older one is found in a
+    /// state before its end.
     pub(super) fn is_finished_in_order(&self, number: u64) -> bool {
         let known = self.known.get(&number);
         known.is_some_and(|known| known.is_finished())

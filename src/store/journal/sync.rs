@@ -55,8 +55,8 @@ const CLOSE: Duration = Duration::from_secs(5);
 /// Interval at which the clocks are written, in milliseconds of the journal's own.
 const CLOCK_INTERVAL_MS: u64 = 10_000;
 
-/// The records that a sync writes. A command that was received a moment ago is mostly finished before
-/// the next sync, and then needs no write at all; written half finished it would need two.
+/// The records that a sync writes. A command that was received a moment ago is mostly finished
+/// before the next sync, and then needs no write at all; written half finished it would need two.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum SyncScope {
     All,

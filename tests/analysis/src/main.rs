@@ -34,40 +34,33 @@ fn main() -> Result<(), Box<dyn Error>> {
     let docs = prose::doc_lines(&files);
 
     let mut out = io::stdout().lock();
-    writeln!(
-        out,
-        "{:>6}  lines of code and comments in src, without tests",
-        lines.len()
-    )?;
-    writeln!(out, "{long_lines:>6}  lines over {WIDTH} columns")?;
-    writeln!(
-        out,
-        "{:>6}  functions over {FUNCTION} lines",
-        long_functions.len()
-    )?;
-    writeln!(out, "{:>6}  duplicated type names", duplicates.len())?;
-    writeln!(out, "{:>6}  import cycles", cycles.len())?;
-    writeln!(
-        out,
-        "{:>6}  of 1,000 doc lines contain \"what\"",
-        prose::per_thousand(&docs, &prose::VAGUE)
-    )?;
-    writeln!(
-        out,
-        "{:>6}  of 1,000 doc lines contain \"told\", \"heard\" or \"said\"",
-        prose::per_thousand(&docs, &prose::SPEECH)
-    )?;
-    writeln!(
-        out,
-        "{:>6}  docs of functions that do not begin with a verb",
-        prose::without_verb(&files).len()
-    )?;
-    writeln!(
-        out,
-        "{:>6}  public items of the library",
-        surface::public_items(&files)
-    )?;
-    writeln!(out, "{:>6}  lines of README.md", readme.lines().count())?;
+    let figures = [
+        (
+            lines.len(),
+            "lines of code and comments in src, without tests",
+        ),
+        (long_lines, "lines over 100 columns"),
+        (long_functions.len(), "functions over 60 lines"),
+        (duplicates.len(), "duplicated type names"),
+        (cycles.len(), "import cycles"),
+        (
+            prose::per_thousand(&docs, &prose::VAGUE),
+            "of 1,000 doc lines contain \"what\"",
+        ),
+        (
+            prose::per_thousand(&docs, &prose::SPEECH),
+            "of 1,000 doc lines contain \"told\", \"heard\" or \"said\"",
+        ),
+        (
+            prose::without_verb(&files).len(),
+            "docs of functions that do not begin with a verb",
+        ),
+        (surface::public_items(&files), "public items of the library"),
+        (readme.lines().count(), "lines of README.md"),
+    ];
+    for (number, what) in figures {
+        writeln!(out, "{number:>6}  {what}")?;
+    }
     if with_list {
         for function in long_functions {
             writeln!(out, "function: {function}")?;

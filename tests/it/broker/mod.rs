@@ -1,5 +1,5 @@
-//! Real brokers to test against: one inside the test process, and mosquitto as a child process. Both can be stopped and
-//! started again on the same port.
+//! Real brokers to test against: one inside the test process, and mosquitto as a child process.
+//! Both can be stopped and started again on the same port.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
@@ -32,7 +32,8 @@ pub(crate) struct Broker {
 }
 
 enum Kind {
-    /// The `mqtt5` crate's. It runs on threads of its own, so that a test's paused time is not its time. Keeps nothing over a restart.
+    /// The `mqtt5` crate's. It runs on threads of its own, so that a test's paused time is not its
+    /// time. Keeps nothing over a restart.
     Embedded(Option<Runtime>),
     /// Debian's mosquitto.
     Mosquitto {

@@ -1,4 +1,5 @@
-//! A client of the broker in the role of a device or of a sender. It runs only while one of its methods is awaited.
+//! A client of the broker in the role of a device or of a sender. It runs only while one of its
+//! methods is awaited.
 
 use std::collections::VecDeque;
 use std::time::Duration;

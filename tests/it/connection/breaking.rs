@@ -1,4 +1,5 @@
-//! Connections that break, sessions that are lost, brokers that come and go: nothing is lost, and the order is kept.
+//! Connections that break, sessions that are lost, brokers that come and go: nothing is lost, and
+//! the order is kept.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The connection to the broker, tested with real brokers, and with a scripted one for behaviour that real ones do not show.
+//! The connection to the broker, tested with real brokers, and with a scripted one for behaviour
+//! that real ones do not show.
 
 use std::sync::Arc;
 use std::time::Duration;

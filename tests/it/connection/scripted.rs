@@ -1,4 +1,5 @@
-//! Behaviour that only a scripted broker shows: the order of acknowledgements, silence, refusals, half-sent messages.
+//! Behaviour that only a scripted broker shows: the order of acknowledgements, silence, refusals,
+//! half-sent messages.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -132,7 +133,8 @@ async fn more_than_a_window_of_messages_is_repeated_in_order() {
                 .unwrap()
         })
         .collect();
-    // All of the first window but every third acknowledged, so that the packet ids wrap around with gaps.
+    // All of the first window but every third acknowledged, so that the packet ids wrap around with
+    // gaps.
     for n in 0..50 {
         let publish = broker.published().await;
         if n % 3 != 0 {

@@ -1,4 +1,5 @@
-//! `sayso doctor` on set-ups that are really broken, one way each: it must name that cause, and no other.
+//! `sayso doctor` on set-ups that are really broken, one way each: it must name that cause, and no
+//! other.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -138,7 +139,8 @@ async fn guarded(rights: &[&str]) -> Broker {
     with_access_list(&format!("user sayso\n{}\n", rights.join("\n"))).await
 }
 
-/// mosquitto with the logins `sayso`, `kiosk`, `operator` and `witness`, all with `secret`, and this access list; the witness may all.
+/// mosquitto with the logins `sayso`, `kiosk`, `operator` and `witness`, all with `secret`, and
+/// this access list; the witness may all.
 pub(crate) async fn with_access_list(acl: &str) -> Broker {
     let acl = format!("{acl}\nuser witness\ntopic readwrite #\n");
     Broker::mosquitto_with(|folder| {

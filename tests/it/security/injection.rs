@@ -1,5 +1,6 @@
-//! The corpus of attacks in `tests/fixtures/injection`, end to end, with a model that obeys them all. Everything published is
-//! held against what the source may do, by rules written down here once more and not taken from the program.
+//! The corpus of attacks in `tests/fixtures/injection`, end to end, with a model that obeys them
+//! all. Everything published is held against what the source may do, by rules written down here
+//! once more and not taken from the program.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -14,9 +15,10 @@ use crate::endpoint::{Endpoint, Script};
 use crate::listener::Message;
 use crate::scene::{PATIENCE, Scene, Stage};
 
-/// `front_door` and `garage_door` open after a yes only, `safe` and `boiler` never. The kiosk may command its kitchen, less the
-/// volume; a guest no locks, covers and boilers; the owner everything. A stranger announces a "Front door" as well: who
-/// means the real one without being asked which calls it the main door.
+/// `front_door` and `garage_door` open after a yes only, `safe` and `boiler` never. The kiosk may
+/// command its kitchen, less the volume; a guest no locks, covers and boilers; the owner
+/// everything. A stranger announces a "Front door" as well: who means the real one without being
+/// asked which calls it the main door.
 const HOME: &str = r#"
 [area.kitchen]
 [area.bedroom]
@@ -138,7 +140,8 @@ fn written_out(text: &str) -> String {
     )
 }
 
-/// A model that answers each attack as the attacker wants, and everything else by unlocking the door.
+/// A model that answers each attack as the attacker wants, and everything else by unlocking the
+/// door.
 async fn obedient(
     answers: HashMap<String, String>,
     asked: Arc<Mutex<HashSet<String>>>,
@@ -316,7 +319,8 @@ async fn no_attack_gets_more_than_its_source_may() {
     let (mut breaches, mut published, mut unasked) = (Vec::new(), 0, Vec::new());
     for (n, attack) in attacks.iter().enumerate() {
         let mark = format!("attack-{n:03}");
-        // What one attack left standing must not be the next one's: a question of ours is withdrawn by any other command.
+        // What one attack left standing must not be the next one's: a question of ours is withdrawn
+        // by any other command.
         for source in ["owner", "guest", "kiosk"] {
             play(
                 &mut stage,

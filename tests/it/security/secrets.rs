@@ -1,5 +1,5 @@
-//! Unique secrets, the real program with everything it logs, every way things go well and wrong: and then everything it wrote,
-//! anywhere, is searched for them, also in part and in disguise.
+//! Unique secrets, the real program with everything it logs, every way things go well and wrong:
+//! and then everything it wrote, anywhere, is searched for them, also in part and in disguise.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -53,7 +53,8 @@ fn base64(bytes: &[u8], alphabet: &[u8; 64]) -> String {
         .collect()
 }
 
-/// What a secret looks like, wherever it stands, and however it is written; of each, every stretch of [`WINDOW`] characters.
+/// What a secret looks like, wherever it stands, and however it is written; of each, every stretch
+/// of [`WINDOW`] characters.
 fn looks(secret: &str) -> Vec<String> {
     let plain = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let url = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -192,7 +193,8 @@ fn certificates(folder: &Path) {
     }
 }
 
-/// mosquitto with TLS, certificates of both sides and a login; and one port of its own for the witness.
+/// mosquitto with TLS, certificates of both sides and a login; and one port of its own for the
+/// witness.
 async fn broker(folder: &Path, witness: u16) -> Broker {
     certificates(folder);
     let path = folder.display().to_string();
@@ -283,7 +285,8 @@ fn loud(place: &Place) -> Daemon {
     Daemon::start_as(place, shell)
 }
 
-/// The same program with a journal of ours in the place of systemd's; nothing where we may not make a namespace for it.
+/// The same program with a journal of ours in the place of systemd's; nothing where we may not make
+/// a namespace for it.
 fn into_a_journal(place: &Place, written: &mut Written) -> Option<()> {
     let folder = tempfile::tempdir().unwrap();
     let socket = UnixDatagram::bind(folder.path().join("socket")).unwrap();
