@@ -88,7 +88,7 @@ use crate::router::RoutedAnswer;
 use crate::router::answer_stream::AnswerStream;
 use crate::router::settings::Streaming;
 use crate::store::journal::Seq;
-use crate::vocabulary::action::{Action, Draft, Op};
+use crate::vocabulary::action::{Action, Draft, Op, TargetScope};
 use crate::vocabulary::slug::Slug;
 
 impl Pipeline {
@@ -225,9 +225,6 @@ impl Pipeline {
             phrase,
             home: &home,
         };
-        if let Some(refusal) = unknown_area(phrase, &home) {
-            return Handled::refused(refusal);
-        }
         let answer = self.answer_to_question(&request);
         let is_known = matches!(answer, QuestionAnswer::Known(_));
         if self.services.grammar.when() != When::Never && !is_known {
@@ -261,6 +258,9 @@ impl Pipeline {
                 return Handled::refused(refusal);
             }
         };
+        if !is_known && let Some(refusal) = unknown_area(&request, &interpretation) {
+            return Handled::refused(refusal);
+        }
         debug!(
             text = command.logged_text(),
             via = %interpretation.via,
@@ -660,11 +660,15 @@ impl Pipeline {
 /// The most areas that a refusal names.
 const MOST_AREAS: usize = 8;
 
-/// Returns the refusal of a command from an area that the home does not have. Without its area
-/// "here" and "the lights" would mean the whole home. A home without areas is one place.
-fn unknown_area(phrase: &Phrase, home: &Home) -> Option<Refusal> {
+/// Returns the refusal of a command for a group of devices from an area that the home does not
+/// have, unless it names another place: "all the lights" would mean those of the whole home. A home
+/// without areas is one place.
+fn unknown_area(request: &Request<'_>, interpretation: &Interpretation) -> Option<Refusal> {
+    let Request { phrase, home, .. } = *request;
     let area = phrase.area().filter(|_| !home.areas().is_empty())?;
-    if home.area_named(area).is_some() {
+    let is_of_group = interpretation.draft.scope != TargetScope::Named
+        || (interpretation.via != Via::Local && interpretation.draft.lists_devices());
+    if home.area_named(area).is_some() || !is_of_group || names_place(phrase, home) {
         return None;
     }
     let shown: String = area.chars().take(40).collect();
@@ -681,4 +685,16 @@ fn unknown_area(phrase: &Phrase, home: &Home) -> Option<Refusal> {
             known.join(", ")
         ),
     })
+}
+
+/// Returns whether the phrase contains the name of an area or a floor.
+fn names_place(phrase: &Phrase, home: &Home) -> bool {
+    let places = home.areas().iter().flat_map(|area| {
+        let names = std::iter::once(&area.name).chain(&area.aliases);
+        names.chain(&area.floor)
+    });
+    let text = phrase.text().to_lowercase();
+    places
+        .into_iter()
+        .any(|place| text.contains(&place.to_lowercase()))
 }
