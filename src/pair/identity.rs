@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CommandIdentity {
     digest: u128,
-    /// Whether the client has named the command by an id.
+    /// Whether the client has named the command, by an id or correlation data.
     is_named: bool,
 }
 

@@ -226,10 +226,10 @@ impl Session {
     ) -> Option<CommandIdentity> {
         self.leader_of()?;
         let (topic, payload) = (inbound.topic, inbound.payload);
-        Some(if id_given {
-            CommandIdentity::named(topic, id.as_bytes(), payload)
-        } else {
-            CommandIdentity::numbered(topic, pkid, payload)
+        Some(match inbound.correlation {
+            _ if id_given => CommandIdentity::named(topic, id.as_bytes(), payload),
+            Some(correlation) => CommandIdentity::named(topic, correlation, payload),
+            None => CommandIdentity::numbered(topic, pkid, payload),
         })
     }
 

@@ -7,22 +7,22 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::store::journal::received::Received;
 
-/// The keys of one command: of its id, or of its payload where it has none, and of its identity in
-/// a pair. They are stored without an allocation of their own. An earlier version had a third one.
+/// The keys of one command: of its id, of its correlation data and of its identity in a pair, as
+/// far as it has them. They are stored without an allocation of their own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct DuplicateKeys([Option<NonZeroU64>; 3]);
 
 impl DuplicateKeys {
-    /// Makes the keys of the client's id for the command, or of its payload where it has none, and
-    /// of its identity. Correlation data is no name: MQTT 5 does not require it to be unique, and
-    /// some clients send the same one with each command.
+    /// Makes the keys of the client's names for the command, or of its payload where it has none,
+    /// and of its identity.
     pub(super) fn of(received: &Received) -> Self {
-        let name = match &received.id {
-            Some(id) => strong_key(received, id),
-            None => weak_key(received),
+        let keys = if received.is_named() {
+            strong_keys(received)
+        } else {
+            [Some(weak_key(received)), None]
         };
         let identity = received.identity.as_deref().map(identity_key);
-        [Some(name), identity].into_iter().flatten().collect()
+        keys.into_iter().chain([identity]).flatten().collect()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = NonZeroU64> {
@@ -73,12 +73,19 @@ fn key(parts: impl Hash) -> NonZeroU64 {
     NonZeroU64::new(hash(parts)).unwrap_or(NonZeroU64::MIN)
 }
 
-/// Returns the key made of the client's id for the command, within its topic and with the payload.
-/// A client that counts from 1 again after a restart sends new commands under old ids.
-fn strong_key(received: &Received, id: &str) -> NonZeroU64 {
-    // The payload is hashed once more, so that it ends where the id begins.
+/// Returns the keys made of the client's names for the command: id and correlation data, each
+/// within its topic and with the payload. A client that counts from 1 again after a restart sends
+/// new commands under old ids.
+fn strong_keys(received: &Received) -> [Option<NonZeroU64>; 2] {
+    // The payload is hashed once: it can be long.
     let payload = hash(&received.payload);
-    key(("id", &received.topic, id.as_bytes(), payload))
+    let named = |kind: &str, name: &[u8]| key((kind, &received.topic, name, payload));
+    let id = received.id.as_ref();
+    let correlation = received.correlation.as_ref();
+    [
+        id.map(|id| named("id", id.as_bytes())),
+        correlation.map(|data| named("correlation", data)),
+    ]
 }
 
 /// Returns the key made of the identity of a command in a pair.
@@ -88,6 +95,5 @@ pub(super) fn identity_key(identity: &str) -> NonZeroU64 {
 
 /// Returns the key of a command that the client did not name.
 fn weak_key(received: &Received) -> NonZeroU64 {
-    let correlation = &received.correlation;
-    key(("payload", &received.topic, &received.payload, correlation))
+    key(("payload", &received.topic, &received.payload))
 }

@@ -23,8 +23,7 @@ pub struct Received {
     /// The id the client gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// The identifier of the packet; [`NO_PACKET`] where none can be sent again, `None` where it is
-    /// not known.
+    /// The identifier of the packet; 0 where none can be sent again, `None` where it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packet: Option<u16>,
     /// The identity of the command in a pair, which is equal on both nodes and in each run.
@@ -39,9 +38,9 @@ pub struct Received {
 }
 
 impl Received {
-    /// Returns whether the client named the command by an id: then it is recognised by that.
+    /// Returns whether the client named the command: then it is recognised by that name.
     pub(super) fn is_named(&self) -> bool {
-        self.id.is_some()
+        self.id.is_some() || self.correlation.is_some()
     }
 
     /// Lets the time of a command that its sender dates end at `until`, when it ended for the same

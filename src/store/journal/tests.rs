@@ -905,8 +905,10 @@ fn the_same_id_with_another_payload_is_another_command() {
     };
     new(&journal.receive(with("on"), 1, Redelivery::No));
     new(&journal.receive(with("off"), 1, Redelivery::No));
-    // It is the same for each command of the client.
-    new(&journal.receive(with("on"), 1, Redelivery::No));
+    assert_eq!(
+        journal.receive(with("on"), 1, Redelivery::No),
+        JournalEntry::Pending
+    );
 }
 
 /// Answers this many commands of a source called `flood`, each longer than the part that is kept.
