@@ -1,6 +1,7 @@
 //! Topics and payload forms of one capability, and the translation of a value to and from a
 //! message.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
@@ -39,7 +40,7 @@ pub struct Binding {
     /// The time after which a reported value is no longer known, as the device announced it.
     pub expire_after: Option<Duration>,
     /// The change of a reported value that the device does not report, as it announced it.
-    pub reverts: Option<Reversion>,
+    pub reverts: Option<Arc<Reversion>>,
     /// Set for a value that does not turn the device on: the command that turns it on is sent as
     /// well, unless the device is on.
     pub power_on: Option<PowerOn>,

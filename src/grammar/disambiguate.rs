@@ -1,5 +1,7 @@
 //! Answers to the questions "which one do you mean?" and "where?".
 
+use std::collections::HashSet;
+
 use crate::command::phrase::Phrase;
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::number::number;
@@ -179,19 +181,28 @@ pub(super) fn is_bare_answer(lexicon: &Lexicon, text: &str) -> bool {
     if input.is_empty() {
         return false;
     }
-    let order = choosing.order.iter().flatten();
-    let mut choices = order
-        .chain(&choosing.none)
-        .chain(&choosing.all)
-        .chain(&choosing.two)
-        .chain(&choosing.three)
-        .chain(&choosing.last);
-    if choices.any(|form| telling(lexicon, &lexicon.spelling.plain(form)) == input) {
+    let choices = lexicon.bare_choices.get_or_init(|| bare_choices(lexicon));
+    if choices.contains(&input.join(" ")) {
         return true;
     }
     let is_one = |word: &&str| choosing.one.iter().any(|one| one == word);
     let counted: Vec<&str> = input.into_iter().filter(|word| !is_one(word)).collect();
     number(lexicon, &counted).is_some_and(|(_, length)| length == counted.len())
+}
+
+/// Returns the phrases that choose by a number or a place in an order, as they are compared.
+fn bare_choices(lexicon: &Lexicon) -> HashSet<String> {
+    let choosing = &lexicon.choosing;
+    let order = choosing.order.iter().flatten();
+    let forms = order
+        .chain(&choosing.none)
+        .chain(&choosing.all)
+        .chain(&choosing.two)
+        .chain(&choosing.three)
+        .chain(&choosing.last);
+    forms
+        .map(|form| telling(lexicon, &lexicon.spelling.plain(form)).join(" "))
+        .collect()
 }
 
 /// Returns the words without articles, fillers and prepositions.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use serde::Deserialize;
 
@@ -354,6 +355,8 @@ pub(super) struct Lexicon {
     pub(super) colors: Vec<String>,
     pub(super) say: Speech,
     pub(super) choosing: Choosing,
+    /// The phrases that only choose, such as "the first one", computed when first needed.
+    pub(super) bare_choices: OnceLock<HashSet<String>>,
     /// Words for places that the home may call something else.
     pub(super) places: Vec<PlaceWords>,
     /// Phrases for requests about timers.
@@ -411,6 +414,7 @@ impl FromStr for Lexicon {
             colors: raw.colors.into_values().collect(),
             say: raw.say,
             choosing: raw.choosing,
+            bare_choices: OnceLock::new(),
             places: raw.place,
             timers: raw
                 .timers

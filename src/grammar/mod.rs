@@ -260,6 +260,9 @@ impl Language {
 /// Longest text of a sentence, in bytes: the most words there may be, with 40 bytes for each.
 const MAX_SENTENCE: usize = 2 << 10;
 
+/// The most words of an answer that means nothing alone.
+const MOST_ANSWER_WORDS: usize = 4;
+
 /// Returns the phrase, or `None` if it is too long for a sentence of the grammar.
 fn sentence(phrase: &Phrase) -> Option<&Phrase> {
     (phrase.text().len() <= MAX_SENTENCE).then_some(phrase)
@@ -509,11 +512,15 @@ impl LocalGrammar {
     /// Returns whether the phrase can only be an answer to a question, in any language: "yes", "the
     /// first one".
     pub fn is_bare_answer(&self, phrase: &Phrase) -> bool {
-        let Some(phrase) = sentence(phrase) else {
+        let text = phrase.text();
+        let words = text.split_whitespace().take(MOST_ANSWER_WORDS + 1).count();
+        if words > MOST_ANSWER_WORDS || text.len() > MAX_SENTENCE {
             return false;
-        };
+        }
+        // A "nein" is one also where another language is configured.
         let mut languages = self.languages.values();
-        languages.any(|language| is_bare_answer(language.lexicon(), phrase.text()))
+        is_bare_answer(self.lexicon_of_replies(phrase), text)
+            || languages.any(|language| language.lexicon().confirmation(text).is_some())
     }
 
     /// Returns whether the phrase asks for a long answer: "explain the heating".

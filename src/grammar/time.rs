@@ -746,15 +746,33 @@ impl<'l, 'i> TimeReader<'l, 'i> {
                 None => (None, length),
             });
         }
-        list.iter().find_map(|phrase| {
-            let length = phrase.split(' ').count();
-            let input = self.input.get(at..at + length)?;
-            let rest = input.join(" ");
-            let rest = rest.strip_prefix(phrase.as_str())?;
-            let of = |words: &[String]| words.iter().any(|word| word == rest);
-            let (part, _) = of_day.iter().find(|(_, words)| of(words))?;
-            Some((Some(*part), length))
+        list.iter().find_map(|day| {
+            let (part, length) = self.joined_day(day, at)?;
+            Some((Some(part), length))
         })
+    }
+
+    /// Returns the part of the day whose word is joined with the name of a day at `at`, and the
+    /// number of their words.
+    fn joined_day(&self, day: &str, at: usize) -> Option<(DayPart, usize)> {
+        // Most days begin with another letter, and are not split.
+        if self.input.get(at)?.as_bytes().first() != day.as_bytes().first() {
+            return None;
+        }
+        let mut before = day.split(' ');
+        let last = before.next_back()?;
+        let mut end = at;
+        for word in before {
+            if *self.input.get(end)? != word {
+                return None;
+            }
+            end += 1;
+        }
+        let rest = self.input.get(end)?.strip_prefix(last)?;
+        let is_of = |words: &[String]| words.iter().any(|word| word == rest);
+        let mut parts = self.words.of_day.iter();
+        let (part, _) = parts.find(|(_, words)| is_of(words))?;
+        Some((*part, end + 1 - at))
     }
 
     /// Reads a part of the day, and returns the number of its words: "in the morning", "in the
@@ -1132,7 +1150,9 @@ impl<'l, 'i> TimeReader<'l, 'i> {
         let first = *self.input.get(at)?;
         // In order of the alphabet, so that those with the same beginning are side by side.
         let begun = lengths.range::<str, _>((Bound::Included(first), Bound::Unbounded));
-        let begun = begun.take_while(|(phrase, _)| phrase.starts_with(first));
+        let begun = begun
+            .take_while(|(phrase, _)| phrase.starts_with(first))
+            .filter(|(phrase, _)| matches!(phrase.as_bytes().get(first.len()), None | Some(b' ')));
         let fits = begun.filter_map(|(phrase, seconds)| {
             let length = phrase.split(' ').count();
             let rest = self.input.get(at..at + length)?;

@@ -3,6 +3,7 @@
 //! A property is reported by the device, commanded but not confirmed, or unknown. A payload that
 //! stands for no value makes a property unknown; it never leaves the old value in place.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
@@ -74,7 +75,7 @@ pub struct Report {
     /// The time after which the value is no longer known.
     pub expire_after: Option<Duration>,
     /// The change of the value that will not be reported.
-    pub reverts: Option<Reversion>,
+    pub reverts: Option<Arc<Reversion>>,
 }
 
 impl State {
@@ -120,7 +121,7 @@ impl State {
         let reverted = reverts.and_then(|reversion| {
             Some(Box::new(Observation {
                 at: at.checked_add(reversion.after)?,
-                known: Known::Reported(reversion.to),
+                known: Known::Reported(reversion.to.clone()),
                 expires_at,
                 reverted: None,
             }))

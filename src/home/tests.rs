@@ -1,6 +1,7 @@
 //! Tests of observed states: reports and their expiry, implied values, wildcards, and the states
 //! that are kept from one snapshot of the home to the next.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
@@ -227,11 +228,11 @@ fn a_state_topic_with_wildcards_receives_what_it_matches() {
 #[test]
 fn a_sensor_that_only_reports_on_is_off_after_its_delay() {
     let mut binding = tasmota("hall", &Property::Power, None);
-    binding.reverts = Some(Reversion {
+    binding.reverts = Some(Arc::new(Reversion {
         from: Value::text("on"),
         to: Value::text("off"),
         after: Duration::from_secs(5),
-    });
+    }));
     binding.expire_after = Some(Duration::from_mins(1));
     let home = home(vec![device("hall", "switch", binding)]);
     let mut state = State::default();

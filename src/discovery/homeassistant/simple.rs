@@ -1,5 +1,6 @@
 //! Entities with one property: selects, numbers, buttons, scenes and sensors.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::binding::{Binding, Reversion};
@@ -152,11 +153,11 @@ pub(super) fn binary_sensor(
     if let (Some(after), Domain::Choice(words)) = (seconds(config, "off_delay"), &reading.domain)
         && let [on, off] = &words[..]
     {
-        reading.binding.reverts = Some(Reversion {
+        reading.binding.reverts = Some(Arc::new(Reversion {
             from: Value::text(on),
             to: Value::text(off),
             after,
-        });
+        }));
     }
     Ok(vec![reading])
 }
