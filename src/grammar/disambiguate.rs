@@ -181,7 +181,7 @@ pub(super) fn is_bare_answer(lexicon: &Lexicon, text: &str) -> bool {
     if input.is_empty() {
         return false;
     }
-    let choices = lexicon.bare_choices.get_or_init(|| bare_choices(lexicon));
+    let choices = choosing.bare.get_or_init(|| bare_choices(lexicon));
     if choices.contains(&input.join(" ")) {
         return true;
     }

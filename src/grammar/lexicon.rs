@@ -338,6 +338,9 @@ pub(super) struct Choosing {
     pub(super) none: Vec<String>,
     /// Words without meaning beside a name: "the kitchen one".
     pub(super) one: Vec<String>,
+    /// The phrases that only choose, such as "the first one", computed when first needed.
+    #[serde(skip)]
+    pub(super) bare: OnceLock<HashSet<String>>,
 }
 
 /// The words of one language, indexed for lookup.
@@ -355,8 +358,6 @@ pub(super) struct Lexicon {
     pub(super) colors: Vec<String>,
     pub(super) say: Speech,
     pub(super) choosing: Choosing,
-    /// The phrases that only choose, such as "the first one", computed when first needed.
-    pub(super) bare_choices: OnceLock<HashSet<String>>,
     /// Words for places that the home may call something else.
     pub(super) places: Vec<PlaceWords>,
     /// Phrases for requests about timers.
@@ -414,7 +415,6 @@ impl FromStr for Lexicon {
             colors: raw.colors.into_values().collect(),
             say: raw.say,
             choosing: raw.choosing,
-            bare_choices: OnceLock::new(),
             places: raw.place,
             timers: raw
                 .timers
