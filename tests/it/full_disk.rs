@@ -50,6 +50,18 @@ impl Drop for SmallDisk {
     }
 }
 
+/// Starts the program with its store on the disk.
+async fn stage_on(disk: &SmallDisk) -> Stage {
+    let path = disk.path().join("store");
+    let store = format!("[store]\npath = '{}'", path.display());
+    Scene::new().without_store().with(&store).start().await
+}
+
+async fn set_timer(stage: &mut Stage, text: &str) {
+    let reply = stage.say(text).await;
+    assert!(reply["scheduled"]["id"].is_string(), "{reply}");
+}
+
 /// Sends commands until the store has failed.
 async fn until_store_fails(stage: &mut Stage) {
     for n in 0..2000 {
@@ -103,22 +115,13 @@ async fn timers_of_the_time_without_a_store_survive_and_cancelled_ones_do_not_re
     let Some(disk) = SmallDisk::mount("size=16m") else {
         return;
     };
-    let mut stage = Scene::new()
-        .without_store()
-        .with(&format!(
-            "[store]\npath = '{}'",
-            disk.path().join("store").display()
-        ))
-        .start()
-        .await;
-    let early = stage.say("turn off the kitchen light in one hour").await;
-    assert!(early["scheduled"]["id"].is_string(), "{early}");
+    let mut stage = stage_on(&disk).await;
+    set_timer(&mut stage, "turn off the kitchen light in one hour").await;
     disk.fill();
     until_store_fails(&mut stage).await;
     let cancelled = stage.say("cancel all timers").await;
     assert_eq!(cancelled["outcome"], "answered", "{cancelled}");
-    let late = stage.say("set a pasta timer for two hours").await;
-    assert!(late["scheduled"]["id"].is_string(), "{late}");
+    set_timer(&mut stage, "set a pasta timer for two hours").await;
     disk.free();
     stage.daemon.says("the store works again", PATIENCE).await;
     // The reply to a timer waits until all timers are written.
@@ -126,8 +129,7 @@ async fn timers_of_the_time_without_a_store_survive_and_cancelled_ones_do_not_re
         "set a tea timer for three hours",
         "set an egg timer for four hours",
     ] {
-        let reply = stage.say(text).await;
-        assert!(reply["scheduled"]["id"].is_string(), "{reply}");
+        set_timer(&mut stage, text).await;
     }
     stage.daemon.signal("KILL");
     stage.daemon.ended(PATIENCE).await;
@@ -145,18 +147,12 @@ async fn a_store_that_is_opened_on_a_full_disk_keeps_its_timers() {
     let Some(disk) = SmallDisk::mount("size=8m") else {
         return;
     };
-    let mut stage = Scene::new()
-        .without_store()
-        .with(&format!(
-            "[store]\npath = '{}'",
-            disk.path().join("store").display()
-        ))
-        .start()
-        .await;
-    let early = stage
-        .say("turn off the kitchen light every day at seven am")
-        .await;
-    assert!(early["scheduled"]["id"].is_string(), "{early}");
+    let mut stage = stage_on(&disk).await;
+    set_timer(
+        &mut stage,
+        "turn off the kitchen light every day at seven am",
+    )
+    .await;
     stage.daemon.signal("TERM");
     stage.daemon.ended(PATIENCE).await;
     disk.fill();
@@ -178,18 +174,12 @@ async fn a_timer_that_is_cancelled_on_a_full_disk_does_not_return() {
     let Some(disk) = SmallDisk::mount("size=8m") else {
         return;
     };
-    let mut stage = Scene::new()
-        .without_store()
-        .with(&format!(
-            "[store]\npath = '{}'",
-            disk.path().join("store").display()
-        ))
-        .start()
-        .await;
-    let early = stage
-        .say("turn off the kitchen light every day at seven am")
-        .await;
-    assert!(early["scheduled"]["id"].is_string(), "{early}");
+    let mut stage = stage_on(&disk).await;
+    set_timer(
+        &mut stage,
+        "turn off the kitchen light every day at seven am",
+    )
+    .await;
     disk.fill();
     stage.say("cancel all timers").await;
     disk.free();
