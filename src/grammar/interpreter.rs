@@ -230,12 +230,7 @@ impl Interpreter<'_> {
                     .cloned()
                     .collect(),
                 places: places
-                    .map(|area| {
-                        std::iter::once(&area.name)
-                            .chain(&area.aliases)
-                            .cloned()
-                            .collect()
-                    })
+                    .map(|area| area.names().cloned().collect())
                     .unwrap_or_default(),
                 actions: self.actions_for(resolver, request, &[d])?,
                 left_out: Vec::new(),

@@ -23,6 +23,13 @@ pub struct Area {
     pub floor: Option<String>,
 }
 
+impl Area {
+    /// Returns the names by which commands may call it: the name and the aliases.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.name).chain(&self.aliases)
+    }
+}
+
 /// The kind of a device: a domain of Home Assistant (`light`, `cover`, `media_player`) or a word of
 /// the operator's (`pump`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -93,6 +93,11 @@ struct History {
     used_at: Option<Instant>,
 }
 
+/// Returns a text in one line, as a model is shown it.
+pub(super) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Returns at most [`MAX_TEXT`] bytes of a text.
 pub(super) fn shortened(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_TEXT)]

@@ -9,7 +9,7 @@ use crate::grammar::follow_up::{Antecedents, FollowUp};
 use crate::home::device::Device;
 use crate::home::permit::Plan;
 use crate::home::state::Observation;
-use crate::pipeline::dialogue::{Earlier, Turn, TurnResult, shortened, shortened_shared};
+use crate::pipeline::dialogue::{Earlier, Turn, TurnResult, one_line, shortened, shortened_shared};
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::{Interpretation, Reference, Request};
 use crate::pipeline::undo::Restoration;
@@ -361,7 +361,7 @@ impl Pipeline {
             return Vec::new();
         }
         let shown = |text: &str| {
-            let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let line = one_line(text);
             line.chars().take(SHOWN_BYTES / 4).collect::<String>()
         };
         recent

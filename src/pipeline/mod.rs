@@ -689,12 +689,8 @@ fn unknown_area(request: &Request<'_>, interpretation: &Interpretation) -> Optio
 
 /// Returns whether the phrase contains the name of an area or a floor.
 fn names_place(phrase: &Phrase, home: &Home) -> bool {
-    let places = home.areas().iter().flat_map(|area| {
-        let names = std::iter::once(&area.name).chain(&area.aliases);
-        names.chain(&area.floor)
-    });
+    let areas = home.areas().iter();
+    let mut places = areas.flat_map(|area| area.names().chain(&area.floor));
     let text = phrase.text().to_lowercase();
-    places
-        .into_iter()
-        .any(|place| text.contains(&place.to_lowercase()))
+    places.any(|place| text.contains(&place.to_lowercase()))
 }

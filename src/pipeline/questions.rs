@@ -6,7 +6,7 @@ use crate::command::phrase::Phrase;
 use crate::command::reply::{Refusal, Via};
 use crate::pipeline::confirmation::{OpenQuestion, Question};
 use crate::pipeline::conversation::Conversation;
-use crate::pipeline::dialogue::shortened;
+use crate::pipeline::dialogue::{one_line, shortened};
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::{Interpretation, Reference, Request};
 use crate::vocabulary::action::Draft;
@@ -144,8 +144,10 @@ fn is_free(draft: &Draft) -> bool {
 
 /// Returns a command and the question that it raised as one line, as a model is shown it.
 fn exchange(question: &Question) -> String {
-    let line = format!("{} => question: {}", question.command, question.text);
-    line.split_whitespace().collect::<Vec<_>>().join(" ")
+    one_line(&format!(
+        "{} => question: {}",
+        question.command, question.text
+    ))
 }
 
 /// Returns the device of the choice that was not taken, where there were two.

@@ -376,9 +376,7 @@ impl PhraseWords {
     }
 
     fn names_area(&self, area: &Area) -> bool {
-        let names = std::iter::once(&area.name)
-            .chain(&area.aliases)
-            .chain(&area.floor);
+        let names = area.names().chain(&area.floor);
         names
             .flat_map(|name| words_of(name))
             .chain(words_of(area.id.as_str()))

@@ -98,7 +98,7 @@ impl HomeNames {
             names.map(move |name| (name.clone(), at))
         });
         let areas = home.areas().iter().enumerate().flat_map(|(at, area)| {
-            let names = std::iter::once(&area.name).chain(&area.aliases);
+            let names = area.names();
             names.map(move |name| (name.clone(), at))
         });
         let floors = home.areas().iter().enumerate();
