@@ -1,4 +1,12 @@
 //! Targets of a clause → devices: one, a group, or several candidates to ask about.
+//!
+//! This file has the entry, [`Resolver::all`], and chooses by the head of a target which part
+//! resolves it: a name (`device_name`), a noun (`noun`), a pronoun (`pronoun`), or no noun at all
+//! (`implied`). In: clauses with their intents, the home and its names. Out: devices with the
+//! effects on each, or a question. It knows neither the words of a language nor how devices are
+//! commanded.
+
+mod implied;
 
 use smallvec::{SmallVec, smallvec};
 
@@ -6,10 +14,9 @@ use crate::grammar::awning;
 use crate::grammar::clause::{Amount, Clause, Determiner, Head, QuestionType, Target};
 use crate::grammar::effect::{DeviceEffects, Effects, is_robot, measured};
 use crate::grammar::intent::{Intent, QueryFocus, RelativeChange};
-use crate::grammar::lexicon::{Noun, index, standard};
+use crate::grammar::lexicon::{Noun, standard};
 use crate::grammar::names::{Names, Referent};
 use crate::grammar::sense::{Comparative, Place, StateWord, Verb};
-use crate::grammar::tokens::{has_phrase, words};
 use crate::grammar::unable::{Unable, everything_means};
 use crate::home::Home;
 use crate::home::device::Device;
@@ -1051,136 +1058,6 @@ impl Resolver<'_> {
         let mut exceptions = request.clause.except.iter();
         self.here.is_some() && exceptions.any(|except| !has_one_here(except))
     }
-
-    /// Returns whether the clause switches an area, in a language in which that means its lights:
-    /// "apaga la cocina".
-    fn switches_an_area(&self, request: &ClauseIntent<'_>) -> bool {
-        let clause = request.clause;
-        let is_area = |target: &Target| target.head == Head::Area;
-        self.effects.lexicon.grammar.area_is_lights
-            && matches!(request.intent, Intent::Switch(_))
-            && matches!(clause.verb, Some(Verb::On | Verb::Off))
-            && clause.state.is_none()
-            && !clause.mode
-            && (!clause.targets.is_empty() || !clause.places.is_empty())
-            && clause.targets.iter().all(is_area)
-    }
-
-    /// Resolves a clause without a noun by its property or verb.
-    fn implied(&self, request: &ClauseIntent<'_>, target: Option<&Target>) -> Option<Resolution> {
-        let clause = request.clause;
-        let meant = if self.switches_an_area(request) {
-            ImpliedTarget::all(&["light"])
-        } else {
-            ImpliedTarget::by(request, self.names)?
-        };
-        let is_specific = target.is_some()
-            || !clause.places.is_empty()
-            || self.here.is_some()
-            || clause.property.is_some()
-            || clause.comparative.is_some();
-        let verb = clause.verb.is_some() && !matches!(request.intent, Intent::Change(_));
-        if !(is_specific || verb)
-            && matches!(request.intent, Intent::Change(_) | Intent::SetValue(..))
-        {
-            return None;
-        }
-        let fits = |&d: &u32| meant.fits(self.device(d)) && self.inside(request, target, d);
-        let fitting: Vec<u32> = self.device_indices().filter(fits).collect();
-        if self.may_be_degrees(request, target) {
-            return None;
-        }
-        if target.is_none() && is_color_of_nothing(request) {
-            return self.one_in_color(request, &fitting);
-        }
-        // "is any window open" may be about a property of that name.
-        if meant.group || (clause.any && matches!(request.intent, Intent::Query(..))) {
-            return self.group(request, target, &fitting, None);
-        }
-        let able = self.able(request, &fitting, None);
-        let mut near = self.nearest(request, target, able);
-        if near
-            .iter()
-            .any(|&d| self.device(d).kind.as_str() != "water_heater")
-        {
-            // "the temperature" is that of the room rather than of the boiler.
-            near.retain(|&d| self.device(d).kind.as_str() != "water_heater");
-        }
-        let of_a_place = Self::place_is_named(request, target)
-            || near
-                .iter()
-                .all(|&d| self.names.is_at(d, Place::Here, self.here));
-        if of_a_place
-            && matches!(request.intent, Intent::Query(..))
-            && near
-                .iter()
-                .any(|&d| self.device(d).kind.as_str() == "sensor")
-        {
-            near.retain(|&d| self.device(d).kind.as_str() == "sensor");
-        }
-        let only_players = near
-            .iter()
-            .all(|&d| self.device(d).kind.as_str() == "media_player");
-        if near.len() > 1 && only_players && of_a_place {
-            near = self.suitable_players(near);
-        }
-        // A pause does no harm to a player that does not play.
-        let is_pause = only_players && of_a_place && request.intent == Intent::Pause;
-        if near.len() > 1 && !is_pause {
-            Some(Resolution::AskWhich(near))
-        } else {
-            self.each_of(request, &near, None)
-        }
-    }
-
-    /// Returns whether the number for an area may be a temperature: "set the bedroom to 20", with
-    /// lamps and a thermostat there.
-    fn may_be_degrees(&self, request: &ClauseIntent<'_>, target: Option<&Target>) -> bool {
-        let Intent::SetValue(None, amount @ Amount::Number(_)) = request.intent else {
-            return false;
-        };
-        let is_heating = |d: u32| {
-            let heating = self.device(d).capability(&Property::Temperature);
-            heating.is_some_and(|c| c.settable && self.effects.accepts(c, amount))
-        };
-        let mut there = self
-            .device_indices()
-            .filter(|&d| self.inside(request, target, d));
-        target.is_some() && there.any(is_heating)
-    }
-
-    /// Resolves "set to red", which names no lamp, to the only one that can have the color.
-    fn one_in_color(&self, request: &ClauseIntent<'_>, lamps: &[u32]) -> Option<Resolution> {
-        let near = self.nearest(request, None, self.able(request, lamps, None));
-        if near.len() > 1 {
-            return Some(Resolution::AskWhich(near));
-        }
-        self.each_of(request, &near, None)
-    }
-
-    /// Narrows several players to those that play the named medium: "skip this song" is for
-    /// speakers, "pause the movie" for screens.
-    fn suitable_players(&self, players: Vec<u32>) -> Vec<u32> {
-        let plain = self.effects.lexicon.spelling.plain(self.phrase);
-        let input = words(&plain);
-        let is_named =
-            |noun: &Noun| has_phrase(&noun.one, &input) || has_phrase(&noun.many, &input);
-        let nouns = self.names.nouns.iter().enumerate();
-        let mut named = nouns.filter(|(_, noun)| !noun.prefers.is_empty() && is_named(noun));
-        let (Some((noun, _)), None) = (named.next(), named.next()) else {
-            return players;
-        };
-        self.preferred(index(noun), players)
-    }
-}
-
-/// Returns whether a color is asked for without a lamp, a place or the word for it.
-fn is_color_of_nothing(request: &ClauseIntent<'_>) -> bool {
-    let is_color = match request.intent {
-        Intent::SetValue(None, amount) | Intent::OnAt(None, amount) => amount.is_color(),
-        _ => false,
-    };
-    is_color && request.clause.places.is_empty()
 }
 
 /// Returns whether valves may be called by the noun: "sprinkler".
