@@ -6,7 +6,8 @@
 use crate::grammar::clause::{Amount, Head, Target};
 use crate::grammar::intent::Intent;
 use crate::grammar::lexicon::{Noun, index};
-use crate::grammar::resolve::{ClauseIntent, ImpliedTarget, Resolution, Resolver};
+use crate::grammar::resolve::implied_target::ImpliedTarget;
+use crate::grammar::resolve::{ClauseIntent, Resolution, Resolver};
 use crate::grammar::sense::{Place, Verb};
 use crate::grammar::tokens::{has_phrase, words};
 use crate::vocabulary::Property;

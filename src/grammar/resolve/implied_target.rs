@@ -1,0 +1,171 @@
+//! The devices a clause without a noun is about, by its verb or its property: "lock up", "set the
+//! temperature to 20".
+//!
+//! In: the intent of a clause and the names of the home. Out: a description that a device fits or
+//! not. It knows neither places nor the area of the command.
+
+use crate::grammar::clause::{Amount, Head};
+use crate::grammar::effect::measured;
+use crate::grammar::intent::{Intent, QueryFocus};
+use crate::grammar::names::Names;
+use crate::grammar::resolve::ClauseIntent;
+use crate::grammar::sense::{Place, StateWord, Verb};
+use crate::home::device::Device;
+use crate::vocabulary::Property;
+use crate::vocabulary::properties::ImpliedDevices;
+
+/// The devices a clause without a noun is about.
+pub(super) struct ImpliedTarget {
+    kinds: &'static [&'static str],
+    /// Any device with this property.
+    declared: Option<Property>,
+    /// Whether all devices of a place are meant, or one.
+    pub(super) group: bool,
+}
+
+impl ImpliedTarget {
+    /// Returns the devices the clause is about, or `None` if its words do not show that.
+    pub(super) fn by(request: &ClauseIntent<'_>, names: &Names) -> Option<Self> {
+        Self::by_verb(request, names).or_else(|| Self::by_property(request, names))
+    }
+
+    pub(super) fn one(kinds: &'static [&'static str]) -> Self {
+        Self {
+            kinds,
+            declared: None,
+            group: false,
+        }
+    }
+
+    pub(super) fn all(kinds: &'static [&'static str]) -> Self {
+        Self {
+            group: true,
+            ..Self::one(kinds)
+        }
+    }
+
+    fn with(property: &Property) -> Self {
+        Self {
+            declared: Some(property.clone()),
+            ..Self::one(&[])
+        }
+    }
+
+    /// Returns the devices a verb applies to: "lock up", "start cleaning".
+    fn by_verb(request: &ClauseIntent<'_>, names: &Names) -> Option<Self> {
+        let clause = request.clause;
+        let is_area = !clause.mode
+            && !clause.targets.is_empty()
+            && clause
+                .targets
+                .iter()
+                .all(|target| target.head == Head::Area);
+        let only_house =
+            clause.targets.is_empty() && clause.places.iter().all(|p| *p == Place::House);
+        match request.intent {
+            Intent::Switch(true)
+                if matches!(clause.verb, Some(Verb::Illuminate | Verb::Enlighten)) =>
+            {
+                Some(Self::all(&["light"]))
+            }
+            Intent::Lock(true)
+                if only_house
+                    && (clause.verb == Some(Verb::LockUp) || !clause.places.is_empty()) =>
+            {
+                Some(Self::all(&["lock"]))
+            }
+            Intent::Stop | Intent::Pause
+                if only_house && clause.state == Some(StateWord::Cleaning) =>
+            {
+                Some(Self::one(&["vacuum"]))
+            }
+            Intent::Stop | Intent::Pause
+                if only_house && clause.state == Some(StateWord::Mowing) =>
+            {
+                Some(Self::one(&["lawn_mower"]))
+            }
+            Intent::Skip(_) | Intent::Mute(_) | Intent::Pause | Intent::Play
+                if clause.targets.is_empty() =>
+            {
+                Some(Self::one(&["media_player"]))
+            }
+            // "set the kitchen to 30"
+            Intent::SetValue(None, Amount::Number(_) | Amount::Level(_)) if is_area => {
+                Some(Self::all(&["light"]))
+            }
+            Intent::SetValue(None, Amount::Measured(_, unit))
+                if is_area && names.units[usize::from(unit)] == "%" =>
+            {
+                Some(Self::all(&["light"]))
+            }
+            // "is the cellar dry"
+            Intent::Query(None, Some(QueryFocus::At(Amount::Choice(_)))) if is_area => {
+                Some(Self::all(&["binary_sensor", "sensor"]))
+            }
+            // "is there light in the cellar"
+            Intent::Query(None, Some(QueryFocus::Is(StateWord::On)))
+                if clause.targets.is_empty() && !clause.places.is_empty() =>
+            {
+                Some(Self::all(&["light"]))
+            }
+            Intent::Clean if only_house => Some(Self::one(&["vacuum"])),
+            Intent::Mow if only_house => Some(Self::one(&["lawn_mower"])),
+            _ => None,
+        }
+    }
+
+    /// Returns the devices that have the property of the clause.
+    fn by_property(request: &ClauseIntent<'_>, names: &Names) -> Option<Self> {
+        let property = Self::property(request.intent, names)?;
+        if matches!(request.intent, Intent::Query(..)) {
+            // "what is the date" asks for today's, not for the reading of a sensor.
+            let is_calendar = matches!(property.name(), "date" | "time" | "timestamp" | "day");
+            let is_specific =
+                !request.clause.targets.is_empty() || !request.clause.places.is_empty();
+            return (is_specific || !is_calendar).then(|| Self::with(property));
+        }
+        let Some(spec) = property.spec() else {
+            return Some(Self::with(property));
+        };
+        match spec.implied {
+            ImpliedDevices::All(kinds) => Some(Self::all(kinds)),
+            ImpliedDevices::One(kinds) => Some(Self::one(kinds)),
+            ImpliedDevices::None => None,
+        }
+    }
+
+    /// Returns the property an intent is about: the named one, or that of the amount.
+    pub(super) fn property(intent: Intent, names: &Names) -> Option<&Property> {
+        let of_index = |property: u16| names.properties.get(usize::from(property));
+        let of_unit = |unit: u16| match names.units[usize::from(unit)].as_str() {
+            "K" => Some(&Property::ColorTemp),
+            unit if unit.starts_with('°') => Some(&Property::Temperature),
+            _ => None,
+        };
+        match intent {
+            Intent::SetValue(Some(property), _)
+            | Intent::OnAt(Some(property), _)
+            | Intent::SetFlag(property, _)
+            | Intent::Query(Some(property), _) => of_index(property),
+            Intent::SetValue(None, Amount::Measured(_, unit)) => of_unit(unit),
+            Intent::SetValue(None, amount) if amount.is_color() => Some(&Property::Color),
+            Intent::Change(change) => match (change.property, change.by) {
+                (Some(property), _) => of_index(property),
+                (None, Some(Amount::Measured(_, unit))) => {
+                    of_unit(unit).filter(|property| **property == Property::Temperature)
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    pub(super) fn fits(&self, device: &Device) -> bool {
+        match &self.declared {
+            Some(property) => {
+                device.capability(property).is_some() || measured(device, property).is_some()
+            }
+            None => self.kinds.contains(&device.kind.as_str()),
+        }
+    }
+}
