@@ -8,6 +8,7 @@
 
 mod implied;
 mod implied_target;
+mod pronoun;
 
 use smallvec::{SmallVec, smallvec};
 
@@ -17,7 +18,7 @@ use crate::grammar::effect::{DeviceEffects, Effects, is_robot};
 use crate::grammar::intent::{Intent, QueryFocus, RelativeChange};
 use crate::grammar::lexicon::{Noun, standard};
 use crate::grammar::names::{Names, Referent};
-use crate::grammar::sense::{Comparative, Place, StateWord, Verb};
+use crate::grammar::sense::{Place, StateWord, Verb};
 use crate::grammar::unable::{Unable, everything_means};
 use crate::home::Home;
 use crate::home::device::Device;
@@ -256,32 +257,6 @@ impl Resolver<'_> {
         )
     }
 
-    /// Returns whether "it" means the conditions of a place: "make it brighter in here".
-    fn is_of_a_place(&self, request: &ClauseIntent<'_>, target: &Target) -> bool {
-        let clause = request.clause;
-        let of_the_air = matches!(
-            clause.comparative,
-            Some(Comparative::Warmer | Comparative::Cooler)
-        );
-        let place_is_known =
-            of_the_air || self.here.is_some() || Self::place_is_named(request, Some(target));
-        let measured = matches!(clause.amount, Some(Amount::Measured(..)));
-        let tells = match clause.verb {
-            Some(Verb::Set) => {
-                let colored = clause.amount.is_some_and(Amount::is_color)
-                    && Self::place_is_named(request, Some(target));
-                (clause.comparative.is_some() && place_is_known) || measured || colored
-            }
-            // "turn it down to 19 degrees"
-            Some(Verb::Turn) => measured,
-            Some(Verb::Warm | Verb::Cool | Verb::Brighten | Verb::Dim) => place_is_known,
-            // "i want it warmer"
-            None => clause.ensure && ((clause.comparative.is_some() && place_is_known) || measured),
-            _ => false,
-        };
-        tells && clause.targets.len() == 1
-    }
-
     /// Returns the effects on one device. With "mode", only scenes and scripts match.
     pub(super) fn effects(
         &self,
@@ -378,29 +353,6 @@ impl Resolver<'_> {
 
     fn place_is_named(request: &ClauseIntent<'_>, target: Option<&Target>) -> bool {
         !request.clause.places.is_empty() || target.is_some_and(|target| !target.places.is_empty())
-    }
-
-    /// Returns those devices of the previous clause that can do this as well.
-    fn repeat_previous(&self, request: &ClauseIntent<'_>) -> Option<Resolution> {
-        let able: Affected = request
-            .before
-            .iter()
-            .filter_map(|&d| Some((d, self.effects(request, d, None)?)))
-            .collect();
-        (!able.is_empty()).then(|| Resolution::Devices {
-            left_out: self.unable(request, request.before, None),
-            able,
-        })
-    }
-
-    /// Returns the only device of a list in the previous clause that can do this: a pronoun in the
-    /// singular means one.
-    fn one_of_previous(&self, request: &ClauseIntent<'_>) -> Option<Resolution> {
-        let able = self.able(request, request.before, None);
-        if able.len() > 1 {
-            return Some(Resolution::AskWhich(able));
-        }
-        self.each_of(request, &able, None)
     }
 
     /// Returns the devices of a longer name that can answer, where those called so cannot: "is the
