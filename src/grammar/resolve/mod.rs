@@ -9,6 +9,7 @@
 mod device_name;
 mod implied;
 mod implied_target;
+mod noun_fit;
 mod pronoun;
 
 use smallvec::{SmallVec, smallvec};
@@ -23,7 +24,7 @@ use crate::grammar::sense::{Place, StateWord, Verb};
 use crate::grammar::unable::{Unable, everything_means};
 use crate::home::Home;
 use crate::home::device::Device;
-use crate::vocabulary::{Domain, Property};
+use crate::vocabulary::Property;
 
 /// Devices with the effects on each; most targets stand for one device.
 type Affected = SmallVec<[(u32, DeviceEffects); 1]>;
@@ -63,21 +64,6 @@ impl Resolution {
         }
     }
 }
-
-/// Kinds excluded from "everything off": they protect the home, or have no off.
-const NOT_EVERYTHING: [&str; 11] = [
-    "alarm_control_panel",
-    "siren",
-    "lock",
-    "scene",
-    "script",
-    "button",
-    "vacuum",
-    "lawn_mower",
-    "climate",
-    "valve",
-    "sensor",
-];
 
 /// Resolves targets in one home.
 pub(super) struct Resolver<'a> {
@@ -286,10 +272,6 @@ impl Resolver<'_> {
         (!as_mode || matches!(device.kind.as_str(), "scene" | "script")).then_some(effects)
     }
 
-    pub(super) fn is_everything(&self, target: &Target) -> bool {
-        matches!(target.head, Head::Noun(noun, _) if self.names.nouns[usize::from(noun)].everything)
-    }
-
     /// Makes a question about a state one for any device where its target leaves open which one:
     /// "is a light on", "brennt Licht", "is anything off". "Are lights off" may be short for "are
     /// the lights off".
@@ -389,10 +371,6 @@ impl Resolver<'_> {
         let mut places = Self::places(request, target);
         Self::places(request, target).count() == devices.len()
             && places.all(|place| count_at(place) == 1)
-    }
-
-    fn mode(&self, noun: u16) -> Option<&str> {
-        self.names.nouns[usize::from(noun)].mode.as_deref()
     }
 
     /// Returns the devices with the abilities the intent needs.
@@ -640,76 +618,6 @@ impl Resolver<'_> {
         };
         let mut candidates = candidates.iter();
         candidates.any(|d| !able.contains(d) && is_meant(*d) && has_temperature(*d))
-    }
-
-    /// Narrows several players to those the noun suggests: "the music" to speakers, "the movie" to
-    /// screens.
-    fn preferred(&self, noun: u16, devices: Vec<u32>) -> Vec<u32> {
-        let classes = &self.names.nouns[usize::from(noun)].prefers;
-        let has_class = |&&d: &&u32| {
-            let class = self.device(d).class.as_ref();
-            class.is_some_and(|class| classes.contains(class))
-        };
-        let preferred: Vec<u32> = devices.iter().filter(has_class).copied().collect();
-        if classes.is_empty() {
-            return devices;
-        }
-        if !preferred.is_empty() {
-            return preferred;
-        }
-        // A player of unknown class may be a speaker, a television is none.
-        let is_unknown = |d: &&u32| self.device(**d).class.is_none();
-        let unknown: Vec<u32> = devices.iter().filter(is_unknown).copied().collect();
-        if unknown.is_empty() { devices } else { unknown }
-    }
-
-    fn has_noun(&self, noun: u16, device: u32) -> bool {
-        self.names.referents[device as usize].nouns & (1 << noun) != 0
-    }
-
-    /// Returns whether the noun fits the device.
-    pub(super) fn is_a(&self, noun: u16, device: u32) -> bool {
-        let meant = &self.names.nouns[usize::from(noun)];
-        let device_is = self.device(device);
-        let kind = device_is.kind.as_str();
-        if meant.everything {
-            return !NOT_EVERYTHING.contains(&kind)
-                && device_is
-                    .class
-                    .as_deref()
-                    .is_none_or(|c| !matches!(c, "garage" | "gate" | "door"));
-        }
-        let so_named = self.has_noun(noun, device);
-        if let Some(mode) = meant
-            .mode
-            .as_deref()
-            .filter(|_| kind == "climate" && !so_named)
-        {
-            // A device that can only heat is not an air conditioner, unless its name contains the
-            // noun.
-            let has = |options: &[String]| {
-                options
-                    .iter()
-                    .any(|option| option == mode || matches!(option.as_str(), "auto" | "heat_cool"))
-            };
-            let modes = device_is.capability(&Property::HvacMode).map(|c| matches!(&c.domain, Domain::Choice(options) if options.is_empty() || has(options)));
-            if !modes.unwrap_or(mode != "cool") {
-                return false;
-            }
-        }
-        if !meant.kinds.iter().any(|k| k == kind) {
-            return so_named && meant.named.iter().any(|k| k == kind);
-        }
-        match &device_is.class {
-            _ if so_named => true,
-            // A pool heater is not a boiler.
-            _ if meant.classes.is_empty() => !meant.strict,
-            Some(class) => meant.classes.contains(class),
-            None => {
-                let telling = self.names.telling[usize::from(noun)];
-                !meant.strict && self.names.referents[device as usize].nouns & telling == 0
-            }
-        }
     }
 
     /// Resolves a group: in the named place, in the area of the command, or everywhere with "all".
