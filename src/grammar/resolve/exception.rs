@@ -1,0 +1,71 @@
+//! Exceptions of a group: "all lights except the one in the hall".
+//!
+//! In: the exceptions of a clause and the members of a group. Out: the other members, or nothing
+//! where an exception matches none.
+
+use crate::grammar::clause::{Head, Target};
+use crate::grammar::resolve::{ClauseIntent, Resolver};
+use crate::grammar::sense::Place;
+
+impl Resolver<'_> {
+    /// Removes the exceptions. Returns `None` if one of them matches no device.
+    pub(super) fn without_exceptions(
+        &self,
+        request: &ClauseIntent<'_>,
+        mut devices: Vec<u32>,
+    ) -> Option<Vec<u32>> {
+        for except in &request.clause.except {
+            let before = devices.len();
+            devices.retain(|&d| !self.is_excepted(except, d));
+            if devices.len() == before {
+                return None;
+            }
+        }
+        Some(devices)
+    }
+
+    /// Returns whether the exception means the device; a pronoun means none.
+    fn is_excepted(&self, except: &Target, device: u32) -> bool {
+        let at = |d: u32| {
+            let mut places = except.places.iter();
+            except.places.is_empty() || places.any(|&place| self.names.is_at(d, place, self.here))
+        };
+        let is_meant = match except.head {
+            Head::Area => true,
+            Head::Noun(noun, _) => self.is_a(noun, device),
+            Head::Name(id, noun) => {
+                let called = &self.names.entries[id as usize].devices;
+                let whole = called.iter().any(|(d, whole)| *whole && at(*d));
+                let mut called = called.iter();
+                called.any(|(c, is_whole)| *c == device && (*is_whole || !whole))
+                    || (!whole && noun.is_some_and(|(n, _)| self.is_a(n, device)))
+            }
+            Head::It | Head::Them => false,
+        };
+        is_meant && at(device)
+    }
+
+    /// Returns whether the extent is unclear: "everything off except the tv in the living room",
+    /// with only one TV, may mean the home or the room.
+    pub(super) fn excepts_where_unsure(&self, request: &ClauseIntent<'_>, target: &Target) -> bool {
+        let placed = request
+            .clause
+            .except
+            .iter()
+            .filter(|except| !except.places.is_empty());
+        let only_one = |except: &Target| matches!(except.head, Head::Name(id, _) if self.names.entries[id as usize].devices.len() == 1);
+        !Self::place_is_named(request, Some(target)) && placed.into_iter().any(only_one)
+    }
+
+    /// Returns whether an exception is outside the area of the command, so that the group is that
+    /// of the home: "all the blinds except the bedroom".
+    pub(super) fn excepts_elsewhere(&self, request: &ClauseIntent<'_>) -> bool {
+        let is_here = |d: u32| self.names.is_at(d, Place::Here, self.here);
+        let has_one_here = |except: &Target| {
+            let mut devices = self.device_indices();
+            devices.any(|d| is_here(d) && self.is_excepted(except, d))
+        };
+        let mut exceptions = request.clause.except.iter();
+        self.here.is_some() && exceptions.any(|except| !has_one_here(except))
+    }
+}
