@@ -8,6 +8,7 @@
 
 mod device_name;
 mod exception;
+mod group;
 mod implied;
 mod implied_target;
 mod noun;
@@ -374,15 +375,6 @@ impl Resolver<'_> {
             && places.all(|place| count_at(place) == 1)
     }
 
-    /// Returns the devices with the abilities the intent needs.
-    fn able(&self, request: &ClauseIntent<'_>, devices: &[u32], mode: Option<&str>) -> Vec<u32> {
-        devices
-            .iter()
-            .copied()
-            .filter(|&d| self.effects(request, d, mode).is_some())
-            .collect()
-    }
-
     /// Returns the devices in the area of the command, if there are any and no place was named.
     fn nearest(
         &self,
@@ -399,68 +391,6 @@ impl Resolver<'_> {
             .filter(|&d| self.names.is_at(d, Place::Here, self.here))
             .collect();
         if here.is_empty() { devices } else { here }
-    }
-
-    /// Returns all of the devices, or `None` if there is none or one of them cannot do it.
-    fn each_of(
-        &self,
-        request: &ClauseIntent<'_>,
-        devices: &[u32],
-        mode: Option<&str>,
-    ) -> Option<Resolution> {
-        let done: Option<Affected> = devices
-            .iter()
-            .map(|&d| Some((d, self.effects(request, d, mode)?)))
-            .collect();
-        done.filter(|done| !done.is_empty()).map(Resolution::of)
-    }
-
-    /// Resolves a group: in the named place, in the area of the command, or everywhere with "all".
-    /// Otherwise the speaker is asked where.
-    fn group(
-        &self,
-        request: &ClauseIntent<'_>,
-        target: Option<&Target>,
-        meant: &[u32],
-        mode: Option<&str>,
-    ) -> Option<Resolution> {
-        let able = self.able(request, meant, mode);
-        let (all, both) = target.map_or((false, false), |t| (t.all, t.both));
-        let locks = matches!(request.intent, Intent::Lock(true));
-        let count = able.len();
-        let near = if locks || self.excepts_elsewhere(request) {
-            able
-        } else {
-            self.nearest(request, target, able)
-        };
-        if both {
-            return if near.len() == 2 {
-                self.each_of(request, &near, mode)
-            } else {
-                None
-            };
-        }
-        let mut left_out = self.unable(request, meant, mode);
-        if near.len() < count {
-            left_out.retain(|(d, ..)| self.names.is_at(*d, Place::Here, self.here));
-        }
-        let first = near.first().map(|&d| self.names.referents[d as usize].area);
-        let one_place = near
-            .iter()
-            .all(|&d| Some(self.names.referents[d as usize].area) == first);
-        let sure = all
-            || locks
-            || one_place
-            || Self::place_is_named(request, target)
-            || matches!(request.intent, Intent::Query(..))
-            || !request.clause.except.is_empty();
-        let sure = sure || target.is_some_and(|t| self.is_everything(t));
-        if !sure && !near.is_empty() {
-            let able = near;
-            return Some(Resolution::AskWhere { able, left_out });
-        }
-        let able = self.each_of(request, &near, mode)?;
-        Some(able.leaving_out(left_out))
     }
 }
 
