@@ -13,6 +13,7 @@ mod implied;
 mod implied_target;
 mod noun;
 mod noun_fit;
+mod place;
 mod pronoun;
 
 use smallvec::{SmallVec, smallvec};
@@ -310,87 +311,6 @@ impl Resolver<'_> {
 
     pub(super) fn device_indices(&self) -> impl Iterator<Item = u32> {
         (0..self.home.devices().len()).filter_map(|i| u32::try_from(i).ok())
-    }
-
-    /// Returns whether the device is in one of the places of the clause and of the target.
-    pub(super) fn inside(
-        &self,
-        request: &ClauseIntent<'_>,
-        target: Option<&Target>,
-        device: u32,
-    ) -> bool {
-        let at_one = |places: &[Place]| {
-            places.is_empty()
-                || places
-                    .iter()
-                    .any(|&place| self.names.is_at(device, place, self.here))
-        };
-        at_one(&request.clause.places) && target.is_none_or(|target| at_one(&target.places))
-    }
-
-    /// Returns the places of the clause and of the target.
-    fn places<'p>(
-        request: &ClauseIntent<'p>,
-        target: &'p Target,
-    ) -> impl Iterator<Item = &'p Place> {
-        request.clause.places.iter().chain(&target.places)
-    }
-
-    fn place_is_named(request: &ClauseIntent<'_>, target: Option<&Target>) -> bool {
-        !request.clause.places.is_empty() || target.is_some_and(|target| !target.places.is_empty())
-    }
-
-    /// Returns whether one of several named places has none of the devices.
-    fn lacks_in_a_place(
-        &self,
-        request: &ClauseIntent<'_>,
-        target: &Target,
-        devices: &[u32],
-    ) -> bool {
-        let has_one = |place: &Place| {
-            let mut devices = devices.iter();
-            devices.any(|&d| self.names.is_at(d, *place, self.here))
-        };
-        // A question is answered for the places that have one.
-        let is_question = request.clause.question.is_some();
-        let are_several = Self::places(request, target).count() > 1;
-        let mut places = Self::places(request, target);
-        are_several && !is_question && !places.all(has_one)
-    }
-
-    /// Returns whether each of several named places has exactly one of the devices: "the blinds in
-    /// the living room and the bedroom", where both are called "Blinds".
-    fn are_one_per_place(
-        &self,
-        request: &ClauseIntent<'_>,
-        target: &Target,
-        devices: &[u32],
-    ) -> bool {
-        let count_at = |place: &Place| {
-            let is_there = |d: &&u32| self.names.is_at(**d, *place, self.here);
-            devices.iter().filter(is_there).count()
-        };
-        let mut places = Self::places(request, target);
-        Self::places(request, target).count() == devices.len()
-            && places.all(|place| count_at(place) == 1)
-    }
-
-    /// Returns the devices in the area of the command, if there are any and no place was named.
-    fn nearest(
-        &self,
-        request: &ClauseIntent<'_>,
-        target: Option<&Target>,
-        devices: Vec<u32>,
-    ) -> Vec<u32> {
-        if self.here.is_none() || Self::place_is_named(request, target) {
-            return devices;
-        }
-        let here: Vec<u32> = devices
-            .iter()
-            .copied()
-            .filter(|&d| self.names.is_at(d, Place::Here, self.here))
-            .collect();
-        if here.is_empty() { devices } else { here }
     }
 }
 
