@@ -15,6 +15,7 @@ mod noun;
 mod noun_fit;
 mod place;
 mod pronoun;
+mod watering;
 
 use smallvec::{SmallVec, smallvec};
 
@@ -22,7 +23,7 @@ use crate::grammar::awning;
 use crate::grammar::clause::{Amount, Clause, Determiner, Head, QuestionType, Target};
 use crate::grammar::effect::{DeviceEffects, Effects, is_robot};
 use crate::grammar::intent::{Intent, QueryFocus};
-use crate::grammar::lexicon::{Noun, standard};
+use crate::grammar::lexicon::standard;
 use crate::grammar::names::Names;
 use crate::grammar::sense::{Place, Verb};
 use crate::grammar::unable::Unable;
@@ -116,33 +117,6 @@ impl Resolver<'_> {
             .iter()
             .map(|target| self.target(request, target))
             .collect()
-    }
-
-    /// Resolves "water the garden" to the valves and pumps that water the place.
-    fn watering(&self, request: &ClauseIntent<'_>) -> Option<Resolution> {
-        let target = match request.clause.targets.as_slice() {
-            [] => None,
-            [target] if target.head == Head::Area => Some(target),
-            _ => return None,
-        };
-        let is_placed = Self::place_is_named(request, target);
-        let is_sprinkler = |noun: &Noun| noun.kinds.is_empty() && is_for_valves(noun);
-        let nouns = self.names.nouns.iter().enumerate();
-        let nouns = nouns.filter(|(_, noun)| is_sprinkler(noun));
-        let sprinklers = nouns.fold(0, |bits: u128, (i, _)| bits | 1 << i);
-        let waters = |&d: &u32| {
-            let device = self.device(d);
-            let is_valve =
-                device.kind.as_str() == "valve" && device.class.as_deref() != Some("gas");
-            let is_called = self.names.referents[d as usize].nouns & sprinklers != 0;
-            (is_called || (is_placed && is_valve)) && self.inside(request, target, d)
-        };
-        let meant: Vec<u32> = self.device_indices().filter(waters).collect();
-        let near = self.nearest(request, target, self.able(request, &meant, None));
-        if near.len() > 1 && !is_placed {
-            return Some(Resolution::AskWhich(near));
-        }
-        self.each_of(request, &near, None)
     }
 
     /// Resolves one target of the clause.
@@ -312,9 +286,4 @@ impl Resolver<'_> {
     pub(super) fn device_indices(&self) -> impl Iterator<Item = u32> {
         (0..self.home.devices().len()).filter_map(|i| u32::try_from(i).ok())
     }
-}
-
-/// Returns whether valves may be called by the noun: "sprinkler".
-fn is_for_valves(noun: &Noun) -> bool {
-    noun.named.iter().any(|kind| kind == "valve")
 }
