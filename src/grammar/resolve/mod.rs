@@ -6,6 +6,7 @@
 //! effects on each, or a question. It knows neither the words of a language nor how devices are
 //! commanded.
 
+mod any_device;
 mod device_name;
 mod exception;
 mod group;
@@ -20,7 +21,7 @@ mod watering;
 use smallvec::{SmallVec, smallvec};
 
 use crate::grammar::awning;
-use crate::grammar::clause::{Amount, Clause, Determiner, Head, QuestionType, Target};
+use crate::grammar::clause::{Amount, Clause, Head, Target};
 use crate::grammar::effect::{DeviceEffects, Effects, is_robot};
 use crate::grammar::intent::{Intent, QueryFocus};
 use crate::grammar::lexicon::standard;
@@ -247,36 +248,6 @@ impl Resolver<'_> {
             effects = awning::lowered_is_extended(request.clause, effects)?;
         }
         (!as_mode || matches!(device.kind.as_str(), "scene" | "script")).then_some(effects)
-    }
-
-    /// Makes a question about a state one for any device where its target leaves open which one:
-    /// "is a light on", "brennt Licht", "is anything off". "Are lights off" may be short for "are
-    /// the lights off".
-    pub(super) fn ask_for_any(&self, clauses: &mut [Clause]) {
-        for clause in clauses {
-            self.make_any(clause);
-        }
-    }
-
-    fn make_any(&self, clause: &mut Clause) {
-        let [target] = clause.targets.as_mut_slice() else {
-            return;
-        };
-        let (Some(QuestionType::YesNo), Some(state)) = (clause.question, clause.state) else {
-            return;
-        };
-        let is_any = match (target.head, target.determiner) {
-            (Head::Noun(noun, false), _) if self.names.nouns[usize::from(noun)].everything => {
-                self.names.nouns[usize::from(noun)].asked
-            }
-            (Head::Noun(..) | Head::Name(..), Determiner::Indefinite(_)) => true,
-            (Head::Noun(..), Determiner::Bare) => state.is_active(),
-            _ => false,
-        };
-        if is_any && !target.all && !target.both && !clause.either {
-            target.all = true;
-            clause.any = true;
-        }
     }
 
     pub(super) fn device(&self, device: u32) -> &Device {
