@@ -58,7 +58,6 @@ mod spanned_phrase;
 mod spans;
 mod spelling;
 mod time;
-mod time_recurring;
 mod time_words;
 mod timer_phrases;
 pub mod timer_request;

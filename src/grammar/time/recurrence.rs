@@ -1,8 +1,11 @@
 //! Expressions of repeated times: "every weekday at seven", "at sunset every evening", "every two
 //! hours until ten".
+//!
+//! In: the index of a word. Out: the rule of the repetition and the index behind it. A single moment
+//! is read in `moment`.
 
 use crate::grammar::day_part::DayPart;
-use crate::grammar::time::{Cut, TimeReader, joined};
+use crate::grammar::time::reader::{Cut, TimeReader, joined};
 use crate::vocabulary::timing::{Day, Recurrence, TimeOfDay, Timing, Weekdays};
 
 /// Days of the week with the part of the day they name, and the end of their words.

@@ -1,7 +1,5 @@
-//! Expressions of time: "in ten minutes", "tomorrow at half past nine", "until sunset".
-//!
-//! An expression is cut out of the sentence, and the rest must be a complete command. A sentence
-//! with two expressions, or one whose rest is not fully explained, has no meaning.
+//! The words of a sentence, in which the files beside this one look for times: phrases of a list,
+//! numbers and units at one word. It knows no expression of time.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -27,19 +25,19 @@ const MOST_WORDS: usize = 16;
 
 /// An expression, with the words before and after it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Cut {
-    pub(super) timing: Timing,
+pub(in crate::grammar) struct Cut {
+    pub(in crate::grammar) timing: Timing,
     /// Whether the time is only a number, which may be an amount as well: "um 5".
-    pub(super) is_bare: bool,
+    pub(in crate::grammar) is_bare: bool,
     /// Whether it is a length of time without a preposition, "ten minutes": how long something is
     /// on, and no other command.
-    pub(super) is_bare_length: bool,
+    pub(in crate::grammar) is_bare_length: bool,
     /// Whether it is a delay or a duration that may be a time of the clock as well: "na tien uur".
-    pub(super) may_be_clock: bool,
+    pub(in crate::grammar) may_be_clock: bool,
     /// The first word of the expression, and the one behind it.
-    pub(super) range: (usize, usize),
+    pub(in crate::grammar) range: (usize, usize),
     /// The rest of the sentence.
-    pub(super) rest: String,
+    pub(in crate::grammar) rest: String,
 }
 
 impl Cut {
@@ -60,7 +58,7 @@ struct TimedCommand {
 }
 
 /// Returns every way to cut one expression of time out of a sentence.
-pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
+pub(in crate::grammar) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
     let plain = lexicon.spelling.plain(text);
     let mut input = lexicon.words(&plain);
     if input.last() == Some(&"?") {
@@ -117,7 +115,7 @@ pub(super) fn cuts(lexicon: &Lexicon, text: &str) -> Vec<Cut> {
 }
 
 /// Returns the words of a sentence before and behind its time.
-pub(super) fn around_time<'i>(input: &'i [&'i str], cut: &Cut) -> Surroundings<'i> {
+pub(in crate::grammar) fn around_time<'i>(input: &'i [&'i str], cut: &Cut) -> Surroundings<'i> {
     let (from, to) = cut.range;
     Surroundings {
         front: &input[..from],
@@ -165,7 +163,7 @@ fn on_day(day: Day, part: Option<DayPart>, time: TimeOfDay) -> TimePoint {
 }
 
 /// Joins the words around an expression. A comma beside it belongs to it.
-pub(super) fn joined(front: &[&str], back: &[&str]) -> String {
+pub(in crate::grammar) fn joined(front: &[&str], back: &[&str]) -> String {
     let is_comma = |word: Option<&&str>| word == Some(&",");
     let front = if is_comma(front.last()) {
         &front[..front.len() - 1]
@@ -182,19 +180,19 @@ pub(super) fn joined(front: &[&str], back: &[&str]) -> String {
 
 impl Interpreter<'_> {
     /// Returns the draft of a sentence, with its time if it names one.
-    pub(super) fn draft_with_time(&self, text: &str) -> Option<Draft> {
+    pub(in crate::grammar) fn draft_with_time(&self, text: &str) -> Option<Draft> {
         let now = self.draft(text);
         now.or_else(|| self.draft_in_time(text))
     }
 
     /// Returns the draft of a sentence that names a time.
-    pub(super) fn draft_in_time(&self, text: &str) -> Option<Draft> {
+    pub(in crate::grammar) fn draft_in_time(&self, text: &str) -> Option<Draft> {
         self.timed(text, &|rest| self.draft(rest))
     }
 
     /// Returns the draft of a sentence that may refer to the last command, with its time if it
     /// names one.
-    pub(super) fn draft_after_with_time(&self, text: &str) -> Option<Draft> {
+    pub(in crate::grammar) fn draft_after_with_time(&self, text: &str) -> Option<Draft> {
         let now = self.draft_after(text);
         now.or_else(|| self.timed(text, &|rest| self.draft_after(rest)))
     }
@@ -261,7 +259,11 @@ impl Interpreter<'_> {
 
     /// Returns the draft of a sentence with one expression of time, if every way to read it agrees.
     /// A part of an expression does not count where the whole of it leaves a command as well.
-    pub(super) fn timed(&self, text: &str, draft: &dyn Fn(&str) -> Option<Draft>) -> Option<Draft> {
+    pub(in crate::grammar) fn timed(
+        &self,
+        text: &str,
+        draft: &dyn Fn(&str) -> Option<Draft>,
+    ) -> Option<Draft> {
         let found = self.timed_command(text, draft)?;
         // "pon una alarma a las siete" asks for a timer, and for no device.
         (!self.names_an_alarm(text)).then_some(found.draft)
@@ -397,15 +399,15 @@ fn is_link(sense: Sense) -> bool {
     sense.is_article() || sense.is_preposition() || matches!(sense, Sense::And | Sense::Or)
 }
 
-pub(super) struct TimeReader<'l, 'i> {
-    lexicon: &'l Lexicon,
-    pub(super) words: &'l TimeWords,
-    pub(super) input: &'i [&'i str],
+pub(in crate::grammar) struct TimeReader<'l, 'i> {
+    pub(super) lexicon: &'l Lexicon,
+    pub(in crate::grammar) words: &'l TimeWords,
+    pub(in crate::grammar) input: &'i [&'i str],
 }
 
 impl<'l, 'i> TimeReader<'l, 'i> {
     /// Reads times in the words of a sentence.
-    pub(super) fn new(lexicon: &'l Lexicon, input: &'i [&'i str]) -> Self {
+    pub(in crate::grammar) fn new(lexicon: &'l Lexicon, input: &'i [&'i str]) -> Self {
         Self {
             lexicon,
             words: &lexicon.time,
@@ -414,12 +416,12 @@ impl<'l, 'i> TimeReader<'l, 'i> {
     }
 
     /// Returns the number of words of the first phrase of the list that stands at `at`.
-    pub(super) fn phrase(&self, list: &[String], at: usize) -> Option<usize> {
+    pub(in crate::grammar) fn phrase(&self, list: &[String], at: usize) -> Option<usize> {
         phrase(list, self.input.get(at..)?)
     }
 
     /// Returns the end of a phrase of the list at `at`, or `at` if there is none.
-    pub(super) fn optional(&self, list: &[String], at: usize) -> usize {
+    pub(in crate::grammar) fn optional(&self, list: &[String], at: usize) -> usize {
         at + self.phrase(list, at).unwrap_or(0)
     }
 
@@ -484,7 +486,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
     }
 
     /// Returns the expression at `at`, and its number of words.
-    pub(super) fn timing(&self, at: usize) -> Option<(Timing, usize)> {
+    pub(in crate::grammar) fn timing(&self, at: usize) -> Option<(Timing, usize)> {
         if !self.may_begin(at) {
             return None;
         }
@@ -587,7 +589,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
 
     /// Reads the end of a change, and returns the index behind it: "until nine", "until tomorrow at
     /// nine", "until sunset".
-    pub(super) fn until(&self, at: usize) -> Option<(Timing, usize)> {
+    pub(in crate::grammar) fn until(&self, at: usize) -> Option<(Timing, usize)> {
         let start = at + self.phrase(&self.words.until, at)?;
         if let Some((moment, end)) = self.moment(start) {
             return Some((Timing::Until(moment), end));
@@ -598,7 +600,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
 
     /// Reads a point in time without its own preposition, as it stands behind another one, and
     /// returns the index behind it: "tomorrow nine", "sunset".
-    pub(super) fn point(&self, at: usize) -> Option<(TimePoint, usize)> {
+    pub(in crate::grammar) fn point(&self, at: usize) -> Option<(TimePoint, usize)> {
         let (day, part, start) = self.leading_day(at);
         let (time, end) = self.sun(start).or_else(|| self.clock(start))?;
         let (moment, end) = self.trailing_day(day, part, time, end)?;
@@ -613,14 +615,14 @@ impl<'l, 'i> TimeReader<'l, 'i> {
     }
 
     /// Returns whether a length of time of fixed form stands at `at`: "een uur".
-    pub(super) fn is_fixed_length(&self, at: usize) -> bool {
+    pub(in crate::grammar) fn is_fixed_length(&self, at: usize) -> bool {
         self.fixed_length(&self.words.durations, at).is_some()
     }
 
     /// Reads a point in time with its preposition, and returns the index behind it: "at nine",
     /// "tomorrow at nine", "at sunset". Returns `None` where the words are a length of time as
     /// well.
-    pub(super) fn moment(&self, at: usize) -> Option<(TimePoint, usize)> {
+    pub(in crate::grammar) fn moment(&self, at: usize) -> Option<(TimePoint, usize)> {
         let (day, part, start) = self.leading_day(at);
         let (time, end) = self.at_sun(start).or_else(|| self.at_clock(start))?;
         let (moment, end) = self.trailing_day(day, part, time, end)?;
@@ -681,7 +683,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
 
     /// Reads a day and, where it is stated, the part of the day: "tomorrow", "on friday", "this
     /// evening".
-    fn day(&self, at: usize) -> Option<(Day, Option<DayPart>, usize)> {
+    pub(super) fn day(&self, at: usize) -> Option<(Day, Option<DayPart>, usize)> {
         let words = self.words;
         let lists = [
             (&words.after_tomorrow, Day::In(2), None),
@@ -777,7 +779,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
 
     /// Reads a part of the day, and returns the number of its words: "in the morning", "in the
     /// evening". Returns `None` where the words mean several parts.
-    pub(super) fn part(&self, at: usize) -> Option<(DayPart, usize)> {
+    pub(in crate::grammar) fn part(&self, at: usize) -> Option<(DayPart, usize)> {
         let words = self.words;
         let lists = [
             (&words.morning, DayPart::Morning),
@@ -1058,7 +1060,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
 
     /// Reads a length of time of whole seconds, from 1 to [`LONGEST`], and returns the index behind
     /// it: "ten minutes", "an hour and a half", "1 hour 30 minutes".
-    pub(super) fn span(&self, at: usize) -> Option<(Span, usize)> {
+    pub(in crate::grammar) fn span(&self, at: usize) -> Option<(Span, usize)> {
         let (mut total, mut end, mut last) = self.span_part(at)?;
         loop {
             let next = self.optional(&self.words.and, end);
@@ -1098,7 +1100,7 @@ impl<'l, 'i> TimeReader<'l, 'i> {
 
     /// Reads a length of time like [`span`](Self::span), and accepts minutes without a unit behind
     /// the hours, as behind a preposition: "1h30", "une heure trente".
-    pub(super) fn long_span(&self, at: usize) -> Option<(Span, usize)> {
+    pub(in crate::grammar) fn long_span(&self, at: usize) -> Option<(Span, usize)> {
         let (span, end) = self.span(at)?;
         let is_hours = span.seconds > 0
             && span.seconds.is_multiple_of(3600)
@@ -1250,11 +1252,11 @@ mod tests {
     use super::*;
 
     const LANGUAGES: [&str; 5] = [
-        include_str!("../../config/language/en.toml"),
-        include_str!("../../config/language/de.toml"),
-        include_str!("../../config/language/fr.toml"),
-        include_str!("../../config/language/es.toml"),
-        include_str!("../../config/language/nl.toml"),
+        include_str!("../../../config/language/en.toml"),
+        include_str!("../../../config/language/de.toml"),
+        include_str!("../../../config/language/fr.toml"),
+        include_str!("../../../config/language/es.toml"),
+        include_str!("../../../config/language/nl.toml"),
     ];
 
     /// Each language with its words of time and numbers, alone and with others beside them.
