@@ -11,5 +11,6 @@
 
 mod reader;
 mod recurrence;
+mod timed_command;
 
 pub(super) use crate::grammar::time::reader::{Cut, TimeReader, around_time, cuts};
