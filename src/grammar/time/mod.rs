@@ -9,8 +9,10 @@
 //! [`Timing`](crate::vocabulary::timing::Timing). Nothing here knows what time it is now, nor the
 //! limits of delays.
 
+mod cut;
 mod reader;
 mod recurrence;
 mod timed_command;
 
-pub(super) use crate::grammar::time::reader::{Cut, TimeReader, around_time, cuts};
+pub(super) use crate::grammar::time::cut::{Cut, around_time, cuts};
+pub(super) use crate::grammar::time::reader::TimeReader;

@@ -5,7 +5,8 @@
 //! is read in `moment`.
 
 use crate::grammar::day_part::DayPart;
-use crate::grammar::time::reader::{Cut, TimeReader, joined};
+use crate::grammar::time::cut::{Cut, joined};
+use crate::grammar::time::reader::TimeReader;
 use crate::vocabulary::timing::{Day, Recurrence, TimeOfDay, Timing, Weekdays};
 
 /// Days of the week with the part of the day they name, and the end of their words.

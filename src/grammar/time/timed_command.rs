@@ -6,7 +6,7 @@
 
 use crate::grammar::interpreter::Interpreter;
 use crate::grammar::number::number;
-use crate::grammar::time::reader::{Cut, around_time, cuts};
+use crate::grammar::time::cut::{Cut, around_time, cuts};
 use crate::grammar::time_words::TimeWords;
 use crate::grammar::tokens::{has_phrase, remove_end_marks};
 use crate::vocabulary::action::{Action, Draft, Op};
