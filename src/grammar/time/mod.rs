@@ -10,6 +10,7 @@
 //! limits of delays.
 
 mod cut;
+mod expression;
 mod reader;
 mod recurrence;
 mod timed_command;
