@@ -11,6 +11,7 @@
 
 mod cut;
 mod expression;
+mod moment;
 mod reader;
 mod recurrence;
 mod timed_command;
