@@ -10,6 +10,7 @@
 //! limits of delays.
 
 mod cut;
+mod day;
 mod expression;
 mod moment;
 mod reader;
