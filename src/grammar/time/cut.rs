@@ -6,8 +6,9 @@
 use crate::grammar::adjunct_scope::Surroundings;
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::sense::Sense;
+use crate::grammar::time::clock_time::{digits, dotted};
 use crate::grammar::time::day::on_day;
-use crate::grammar::time::reader::{TimeReader, digits, dotted};
+use crate::grammar::time::reader::TimeReader;
 use crate::grammar::tokens::{has_phrase, remove_end_marks};
 use crate::vocabulary::timing::{Day, Recurrence, TimeOfDay, TimePoint, Timing};
 

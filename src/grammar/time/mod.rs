@@ -9,6 +9,7 @@
 //! [`Timing`](crate::vocabulary::timing::Timing). Nothing here knows what time it is now, nor the
 //! limits of delays.
 
+mod clock_time;
 mod cut;
 mod day;
 mod expression;

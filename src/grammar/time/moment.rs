@@ -4,8 +4,9 @@
 //! In: the index of a word. Out: the point in time and the index behind it.
 
 use crate::grammar::day_part::DayPart;
+use crate::grammar::time::clock_time::exact;
 use crate::grammar::time::day::on_day;
-use crate::grammar::time::reader::{TimeReader, exact};
+use crate::grammar::time::reader::TimeReader;
 use crate::vocabulary::timing::{Day, TimeOfDay, TimePoint};
 
 impl TimeReader<'_, '_> {
