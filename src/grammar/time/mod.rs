@@ -16,6 +16,7 @@ mod expression;
 mod moment;
 mod reader;
 mod recurrence;
+mod sun;
 mod timed_command;
 
 pub(super) use crate::grammar::time::cut::{Cut, around_time, cuts};

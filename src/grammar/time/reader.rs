@@ -9,7 +9,7 @@ use crate::grammar::number::{may_begin_number, number};
 use crate::grammar::sense::Sense;
 use crate::grammar::time_words::TimeWords;
 use crate::grammar::tokens::phrase;
-use crate::vocabulary::timing::{Span, TimeOfDay};
+use crate::vocabulary::timing::Span;
 
 /// Longest delay, in seconds, that an expression can name: a year. The limits of requests are
 /// checked later.
@@ -77,38 +77,6 @@ impl<'l, 'i> TimeReader<'l, 'i> {
     /// Returns whether a length of time of fixed form stands at `at`: "een uur".
     pub(in crate::grammar) fn is_fixed_length(&self, at: usize) -> bool {
         self.fixed_length(&self.words.durations, at).is_some()
-    }
-
-    /// Reads sunrise or sunset with a preposition or an offset of at most 720 minutes: "at sunset",
-    /// "half an hour before sunset".
-    pub(super) fn at_sun(&self, at: usize) -> Option<(TimeOfDay, usize)> {
-        if let Some(length) = self.phrase(&self.words.at_sunrise, at) {
-            return Some((TimeOfDay::Sunrise(0), at + length));
-        }
-        if let Some(length) = self.phrase(&self.words.at_sunset, at) {
-            return Some((TimeOfDay::Sunset(0), at + length));
-        }
-        let (span, end) = self.span(at)?;
-        let minutes = i16::try_from(span.seconds / 60).ok()?;
-        if span.days > 0 || span.seconds % 60 != 0 || minutes > 720 {
-            return None;
-        }
-        let (sign, length) = match self.phrase(&self.words.before, end) {
-            Some(length) => (-1, length),
-            None => (1, self.phrase(&self.words.behind, end)?),
-        };
-        match self.sun(end + length)? {
-            (TimeOfDay::Sunrise(_), end) => Some((TimeOfDay::Sunrise(sign * minutes), end)),
-            (_, end) => Some((TimeOfDay::Sunset(sign * minutes), end)),
-        }
-    }
-
-    pub(super) fn sun(&self, at: usize) -> Option<(TimeOfDay, usize)> {
-        if let Some(length) = self.phrase(&self.words.sunrise, at) {
-            return Some((TimeOfDay::Sunrise(0), at + length));
-        }
-        let length = self.phrase(&self.words.sunset, at)?;
-        Some((TimeOfDay::Sunset(0), at + length))
     }
 
     pub(super) fn is_unit(&self, at: usize) -> bool {
