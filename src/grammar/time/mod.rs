@@ -12,6 +12,7 @@
 mod clock_time;
 mod cut;
 mod day;
+mod duration;
 mod expression;
 mod moment;
 mod reader;
