@@ -5,7 +5,7 @@
 //! under construction.
 
 use crate::grammar::lexicon::{PlaceWords, index};
-use crate::grammar::names::Builder;
+use crate::grammar::names::builder::Builder;
 use crate::grammar::sense::{Place, Sense};
 use crate::home::Home;
 use crate::home::device::{Area, Device};

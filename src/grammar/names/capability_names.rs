@@ -3,7 +3,8 @@
 //! In: the devices and their capabilities. Out: senses in the names under construction.
 
 use crate::grammar::lexicon::{Noun, index};
-use crate::grammar::names::{Builder, MOST_NOUNS};
+use crate::grammar::names::MOST_NOUNS;
+use crate::grammar::names::builder::Builder;
 use crate::grammar::sense::{Sense, StateWord};
 use crate::home::Home;
 use crate::vocabulary::Property;

@@ -4,7 +4,8 @@
 //! and nouns. The forms themselves are made in `name_forms`.
 
 use crate::grammar::lexicon::index;
-use crate::grammar::names::{Builder, Name, Referent, is_fixed};
+use crate::grammar::names::builder::Builder;
+use crate::grammar::names::{Name, Referent, is_fixed};
 use crate::grammar::sense::Sense;
 use crate::grammar::tokens::words;
 use crate::home::Home;

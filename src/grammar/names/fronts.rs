@@ -4,7 +4,7 @@
 //! In: the words of a name. Out: these words, and the devices that have them.
 
 use crate::grammar::lexicon::index;
-use crate::grammar::names::Builder;
+use crate::grammar::names::builder::Builder;
 use crate::grammar::sense::{Place, Sense};
 use crate::home::Home;
 

@@ -4,7 +4,7 @@
 //! In: a form of a device's name. Out: whether commands to other devices could not be read if it
 //! were a name.
 
-use crate::grammar::names::Builder;
+use crate::grammar::names::builder::Builder;
 use crate::grammar::sense::Sense;
 use crate::home::Home;
 

@@ -4,7 +4,7 @@
 //! In: the words of a name and the area of the device. Out: the forms, each with whether it is the
 //! whole name. Which of them become names is decided in `device_names`.
 
-use crate::grammar::names::Builder;
+use crate::grammar::names::builder::Builder;
 use crate::grammar::tokens::words;
 
 impl Builder<'_> {

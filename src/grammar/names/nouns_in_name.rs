@@ -3,7 +3,8 @@
 //! In: the words of a name. Out: the nouns in it, one bit each, or the one at its end.
 
 use crate::grammar::lexicon::Noun;
-use crate::grammar::names::{Builder, MOST_NOUNS};
+use crate::grammar::names::MOST_NOUNS;
+use crate::grammar::names::builder::Builder;
 use crate::grammar::sense::Sense;
 
 impl Builder<'_> {

@@ -3,7 +3,7 @@
 //!
 //! In: the words of a name. Out: the same name in other words. Nothing is left out of it.
 
-use crate::grammar::names::Builder;
+use crate::grammar::names::builder::Builder;
 
 /// Abbreviations of "number" in names, as they are split into words.
 const ABBREVIATIONS: [&str; 3] = ["no", "nr", "№"];
