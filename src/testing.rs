@@ -166,7 +166,9 @@ pub mod secret {
     pub use crate::secret::Secret;
 }
 pub mod schedule {
-    pub use crate::schedule::timer::{Clocks, Timer, Timers};
+    pub use crate::schedule::due::Clocks;
+    pub use crate::schedule::timer::Timer;
+    pub use crate::schedule::timers::Timers;
 }
 pub mod store {
     pub use crate::store::{Settings, Store, open};

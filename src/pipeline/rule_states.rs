@@ -10,7 +10,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 /// The most states that are kept. Those of ended rules stay as well; beyond this all are forgotten,
 /// and the next report for each rule fires nothing.
-const MOST: usize = crate::schedule::timer::MAX_TIMERS;
+const MOST: usize = crate::schedule::timers::MAX_TIMERS;
 
 /// The last known truth of each rule's condition, by the rule.
 #[derive(Debug, Default)]

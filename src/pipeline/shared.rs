@@ -23,7 +23,7 @@ use crate::pipeline::source_order::SourceOrder;
 use crate::pipeline::state_budget::StateBudget;
 use crate::pipeline::timer_writes::TimerWrites;
 use crate::pipeline::unfinished_commands::UnfinishedCommands;
-use crate::schedule::timer::Timers;
+use crate::schedule::timers::Timers;
 
 /// The most model requests in flight. One more is refused as busy; commands understood locally or
 /// from the cache do not count.

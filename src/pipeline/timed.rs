@@ -19,11 +19,11 @@ use crate::pipeline::dialogue::{Earlier, shortened};
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::{Interpretation, Request};
 use crate::pipeline::reply::{Handled, Success};
+use crate::schedule::due::{Clocks, Due, Wait};
 use crate::schedule::moment::{self, HomeLocation, MOST_DAYS, TimeFault};
 use crate::schedule::recurrence::{DayRule, SHORTEST_INTERVAL};
-use crate::schedule::timer::{
-    Clocks, Due, Repeat, StartState, Task, Timer, TimerId, TooManyTimers, Wait,
-};
+use crate::schedule::timer::{Repeat, StartState, Task, Timer, TimerId};
+use crate::schedule::timers::TooManyTimers;
 use crate::store::journal::Seq;
 use crate::vocabulary::action::{Action, Draft, Op, TargetScope};
 use crate::vocabulary::condition::{Condition, ConditionMode};
@@ -335,8 +335,8 @@ impl Pipeline {
     pub(super) fn too_many(&self, command: &Command, full: TooManyTimers) -> Refusal {
         let speech = self.services.grammar.speech(&Phrase::of(command));
         let count = match full {
-            TooManyTimers::OfSource => crate::schedule::timer::MAX_OF_SOURCE,
-            TooManyTimers::InTotal => crate::schedule::timer::MAX_TIMERS,
+            TooManyTimers::OfSource => crate::schedule::timers::MAX_OF_SOURCE,
+            TooManyTimers::InTotal => crate::schedule::timers::MAX_TIMERS,
         };
         let count = count.to_string();
         Refusal::NotPermitted {

@@ -11,8 +11,9 @@ use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::{Interpretation, Request};
 use crate::pipeline::reply::{Handled, Success};
 use crate::pipeline::timed::{DueTime, duration_in_words};
+use crate::schedule::due::{Due, Wait};
 use crate::schedule::moment::MOST_DAYS;
-use crate::schedule::timer::{Due, Task, Timer, TimerId, Wait};
+use crate::schedule::timer::{Task, Timer, TimerId};
 use crate::vocabulary::speech::{Speech, fill, sentence};
 use crate::vocabulary::timing::{Day, Recurrence, Span, Timing};
 

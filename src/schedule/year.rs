@@ -9,10 +9,12 @@ use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
 use crate::command::{ReplyTo, Source};
+use crate::schedule::due::{Clocks, Due};
 use crate::schedule::moment::HomeLocation;
 use crate::schedule::recurrence::DayRule;
 use crate::schedule::sun::GeoPosition;
-use crate::schedule::timer::{Clocks, Due, Repeat, StartState, Task, Timer, TimerId, Timers};
+use crate::schedule::timer::{Repeat, StartState, Task, Timer, TimerId};
+use crate::schedule::timers::Timers;
 use crate::vocabulary::timing::{Half, Recurrence, TimeOfDay, Weekdays};
 
 /// Zones with their positions: summer time in the north and the south, half an hour of it, none,
