@@ -1,6 +1,8 @@
-//! Intent × device → effects (property, operation, value).
+//! The effects of an intent on a device, and those that set, switch or change a property that the
+//! intent names.
 //!
-//! The result is `None` where the device cannot do it or the meaning is not certain.
+//! In: an intent, and a device with its capabilities. Out: effects. Intents without a property are
+//! in `device_effects`, questions in `query`, and the values of amounts in `amount`.
 
 use smallvec::{SmallVec, smallvec};
 
@@ -40,22 +42,22 @@ const NOT_BY_POWER: [&str; 7] = [
 ];
 
 /// A property, the operation on it, and the value.
-pub(super) type Effect = (Property, Op, Option<Value>);
+pub(in crate::grammar) type Effect = (Property, Op, Option<Value>);
 
 /// The effects of one intent on one device; only a few intents have two.
-pub(super) type DeviceEffects = SmallVec<[Effect; 1]>;
+pub(in crate::grammar) type DeviceEffects = SmallVec<[Effect; 1]>;
 
 /// Rules that turn an intent into effects on a device.
-pub(super) struct Effects<'a> {
-    pub(super) lexicon: &'a Lexicon,
-    pub(super) names: &'a Names,
+pub(in crate::grammar) struct Effects<'a> {
+    pub(in crate::grammar) lexicon: &'a Lexicon,
+    pub(in crate::grammar) names: &'a Names,
 }
 
 impl Effects<'_> {
     /// Returns the effects of `intent` on `device`.
     ///
     /// `mode` is the HVAC mode "on" stands for, where the device was called heating or cooling.
-    pub(super) fn of(
+    pub(in crate::grammar) fn of(
         &self,
         intent: Intent,
         device: &Device,
@@ -128,7 +130,7 @@ impl Effects<'_> {
     }
 
     /// Returns the numeric capability an amount would set: the named one, or the main one.
-    pub(super) fn numeric<'d>(
+    pub(in crate::grammar) fn numeric<'d>(
         &self,
         device: &'d Device,
         property: Option<u16>,
@@ -143,7 +145,7 @@ impl Effects<'_> {
     }
 
     /// Returns whether the amount is in the domain of the capability.
-    pub(super) fn accepts(&self, capability: &Capability, amount: Amount) -> bool {
+    pub(in crate::grammar) fn accepts(&self, capability: &Capability, amount: Amount) -> bool {
         self.value(capability, amount).is_some()
     }
 
@@ -408,7 +410,10 @@ fn capability<'a>(device: &'a Device, property: &Property) -> Option<&'a Capabil
 }
 
 /// Returns the measured form of the property: `current_temperature`.
-pub(super) fn measured<'a>(device: &'a Device, property: &Property) -> Option<&'a Capability> {
+pub(in crate::grammar) fn measured<'a>(
+    device: &'a Device,
+    property: &Property,
+) -> Option<&'a Capability> {
     let is_measured = |own: &Property| {
         let measured = own.name().strip_prefix("current_");
         !own.is_standard() && measured == Some(property.name())
@@ -439,7 +444,7 @@ fn activity_of(device: &Device) -> Option<Property> {
 }
 
 /// Returns whether the device moves about by itself.
-pub(super) fn is_robot(device: &Device) -> bool {
+pub(in crate::grammar) fn is_robot(device: &Device) -> bool {
     matches!(device.kind.as_str(), "vacuum" | "lawn_mower")
 }
 
@@ -622,7 +627,10 @@ fn sensed_by(capability: &Capability, state: StateWord) -> Option<(Property, Opt
 }
 
 /// Returns the property a state belongs to, and the value that stands for the state.
-pub(super) fn asked_state(device: &Device, state: StateWord) -> Option<(Property, Option<Value>)> {
+pub(in crate::grammar) fn asked_state(
+    device: &Device,
+    state: StateWord,
+) -> Option<(Property, Option<Value>)> {
     if state.is_extent() {
         // The answer is the position: "yes" would only mean that it is not closed.
         let position = device.capability(&Property::Position);
@@ -726,6 +734,6 @@ fn may_be_a_step(capability: &Capability, amount: Amount) -> bool {
 }
 
 /// Returns whether the amount is small enough to count the steps of a fan.
-pub(super) fn is_number_of_step(amount: Amount) -> bool {
+pub(in crate::grammar) fn is_number_of_step(amount: Amount) -> bool {
     matches!(amount, Amount::Number(n) if n > 0.0 && n <= MOST_STEPS)
 }

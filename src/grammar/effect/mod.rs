@@ -1,0 +1,11 @@
+//! Intent × device → effects (property, operation, value).
+//!
+//! The result is `None` where the device cannot do it or the meaning is not certain. In: an intent
+//! and one device. Out: its effects on the device. Which devices are meant, and where they are, is
+//! not known here.
+
+mod effects;
+
+pub(super) use crate::grammar::effect::effects::{
+    DeviceEffects, Effect, Effects, asked_state, is_number_of_step, is_robot, measured,
+};
