@@ -4,8 +4,10 @@
 //! and one device. Out: its effects on the device. Which devices are meant, and where they are, is
 //! not known here.
 
+mod device_effects;
 mod effects;
 
+pub(super) use crate::grammar::effect::device_effects::{DeviceEffects, Effect};
 pub(super) use crate::grammar::effect::effects::{
-    DeviceEffects, Effect, Effects, asked_state, is_number_of_step, is_robot, measured,
+    Effects, asked_state, is_number_of_step, is_robot, measured,
 };
