@@ -7,6 +7,9 @@
 use smallvec::smallvec;
 
 use crate::grammar::clause::Amount;
+use crate::grammar::effect::capabilities::{
+    capability, exactly_one, is_robot, is_same_option, may_be_a_step, measured,
+};
 use crate::grammar::effect::device_effects::{
     DeviceEffects, Effect, set, simple_effect, switch, word,
 };
@@ -22,9 +25,6 @@ use crate::vocabulary::{Domain, Property, Value};
 
 /// Largest relative change of a temperature, in degrees: "down 18 degrees" probably means "to 18".
 const MOST_DEGREES: f64 = 10.0;
-
-/// Most steps of a fan: "speed 3" is the third one, and not three percent.
-const MOST_STEPS: f64 = 9.0;
 
 /// Lowest colour temperature, in kelvin: a light's "temperature" from here on is its white.
 const LEAST_KELVIN: f64 = 1000.0;
@@ -378,36 +378,6 @@ impl Effects<'_> {
     }
 }
 
-/// Returns the capability of that name, or `belt_speed` for the "speed" of a "conveyor belt".
-pub(super) fn capability<'a>(device: &'a Device, property: &Property) -> Option<&'a Capability> {
-    if let Some(found) = device.capability(property) {
-        return Some(found);
-    }
-    let name = device.name.to_lowercase();
-    let belongs = |own: &Property| {
-        let before = own
-            .name()
-            .strip_suffix(property.name())
-            .and_then(|rest| rest.strip_suffix('_'));
-        !own.is_standard()
-            && before.is_some_and(|before| name.split(' ').any(|word| word == before))
-    };
-    exactly_one(device.capabilities.iter().filter(|c| belongs(&c.property)))
-}
-
-/// Returns the measured form of the property: `current_temperature`.
-pub(in crate::grammar) fn measured<'a>(
-    device: &'a Device,
-    property: &Property,
-) -> Option<&'a Capability> {
-    let is_measured = |own: &Property| {
-        let measured = own.name().strip_prefix("current_");
-        !own.is_standard() && measured == Some(property.name())
-    };
-    let mut capabilities = device.capabilities.iter();
-    capabilities.find(|capability| is_measured(&capability.property))
-}
-
 /// Returns the reading of a sensor whose name ends with it: "outdoor temperature".
 fn named_reading(device: &Device) -> Option<Property> {
     let says = |property: &Property| {
@@ -427,22 +397,6 @@ fn named_reading(device: &Device) -> Option<Property> {
 /// Returns the reading for "what is the robot doing".
 fn activity_of(device: &Device) -> Option<Property> {
     is_robot(device).then(|| main_state(device))?
-}
-
-/// Returns whether the device moves about by itself.
-pub(in crate::grammar) fn is_robot(device: &Device) -> bool {
-    matches!(device.kind.as_str(), "vacuum" | "lawn_mower")
-}
-
-fn exactly_one<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
-    let first = found.next()?;
-    found.next().is_none().then_some(first)
-}
-
-/// Returns whether two options are the same word in different spelling.
-fn is_same_option(one: &str, other: &str) -> bool {
-    let plain = |text: &str| text.replace(['_', '-'], " ").to_lowercase();
-    one == other || plain(one) == plain(other)
 }
 
 /// Returns the value of a two-valued reading that stands for the state: "is there motion".
@@ -593,15 +547,4 @@ fn main_state(device: &Device) -> Option<Property> {
     ]
     .into_iter()
     .find(|p| device.capability(p).is_some())
-}
-
-/// Returns whether the number may be one of a fan's steps, "speed 2", which is no percentage.
-fn may_be_a_step(capability: &Capability, amount: Amount) -> bool {
-    let is_percentage = matches!(&capability.domain, Domain::Number { unit, .. } if unit == "%");
-    is_percentage && capability.property == Property::Speed && is_number_of_step(amount)
-}
-
-/// Returns whether the amount is small enough to count the steps of a fan.
-pub(in crate::grammar) fn is_number_of_step(amount: Amount) -> bool {
-    matches!(amount, Amount::Number(n) if n > 0.0 && n <= MOST_STEPS)
 }
