@@ -4,10 +4,12 @@
 //! and one device. Out: its effects on the device. Which devices are meant, and where they are, is
 //! not known here.
 
+mod asked_state;
 mod capabilities;
 mod device_effects;
 mod effects;
 
+pub(super) use crate::grammar::effect::asked_state::asked_state;
 pub(super) use crate::grammar::effect::capabilities::{is_number_of_step, is_robot, measured};
 pub(super) use crate::grammar::effect::device_effects::{DeviceEffects, Effect};
-pub(super) use crate::grammar::effect::effects::{Effects, asked_state};
+pub(super) use crate::grammar::effect::effects::Effects;
