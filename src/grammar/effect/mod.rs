@@ -8,6 +8,7 @@ mod asked_state;
 mod capabilities;
 mod device_effects;
 mod effects;
+mod query;
 
 pub(super) use crate::grammar::effect::asked_state::asked_state;
 pub(super) use crate::grammar::effect::capabilities::{is_number_of_step, is_robot, measured};
