@@ -4,6 +4,7 @@
 //! and one device. Out: its effects on the device. Which devices are meant, and where they are, is
 //! not known here.
 
+mod amount;
 mod asked_state;
 mod capabilities;
 mod device_effects;
