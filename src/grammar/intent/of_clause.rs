@@ -1,4 +1,5 @@
-//! Clause → intent: different wordings of one request become one value, before any device is known.
+//! The intent of a whole clause: decides whether it is a question, a comparison, a verb or only a
+//! name, which have files of their own.
 
 use smallvec::SmallVec;
 
@@ -11,7 +12,7 @@ const HOURS: f64 = 24.0;
 
 /// A request or question, independent of the wording and of the device.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Intent {
+pub(in crate::grammar) enum Intent {
     Switch(bool),
     /// Switches on and sets a value.
     OnAt(Option<u16>, Amount),
@@ -49,21 +50,21 @@ pub(super) enum Intent {
     clippy::struct_excessive_bools,
     reason = "how it was said, each by itself"
 )]
-pub(super) struct RelativeChange {
-    pub(super) property: Option<u16>,
-    pub(super) up: bool,
-    pub(super) by: Option<Amount>,
+pub(in crate::grammar) struct RelativeChange {
+    pub(in crate::grammar) property: Option<u16>,
+    pub(in crate::grammar) up: bool,
+    pub(in crate::grammar) by: Option<Amount>,
     /// "up" and "down", which open and close covers completely; not set for "up a bit".
-    pub(super) vertical: bool,
+    pub(in crate::grammar) vertical: bool,
     /// Without a verb: "volume up".
-    pub(super) bare: bool,
+    pub(in crate::grammar) bare: bool,
     /// "warmer", which means a lower colour temperature for a light.
-    pub(super) warmth: bool,
+    pub(in crate::grammar) warmth: bool,
 }
 
 /// The aspect of a device a question asks about.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum QueryFocus {
+pub(in crate::grammar) enum QueryFocus {
     /// Whether the device is in this state.
     Is(StateWord),
     /// Whether the property has this value.
@@ -77,7 +78,7 @@ pub(super) enum QueryFocus {
 }
 
 /// Returns the intent of the clause, or `None` if its parts do not fit together.
-pub(super) fn intent_of(clause: &Clause) -> Option<Intent> {
+pub(in crate::grammar) fn intent_of(clause: &Clause) -> Option<Intent> {
     if let Some(question) = clause.question {
         return query(clause, question);
     }

@@ -1,0 +1,8 @@
+//! Clause → intent: different wordings of one request become one value, before any device is known.
+//!
+//! In: a clause. Out: an [`Intent`], or `None` where the parts of the clause do not fit together.
+//! Nothing here knows the home.
+
+mod of_clause;
+
+pub(super) use crate::grammar::intent::of_clause::{Intent, QueryFocus, RelativeChange, intent_of};
