@@ -3,6 +3,8 @@
 //! In: a clause. Out: an [`Intent`], or `None` where the parts of the clause do not fit together.
 //! Nothing here knows the home.
 
+mod intents;
 mod of_clause;
 
-pub(super) use crate::grammar::intent::of_clause::{Intent, QueryFocus, RelativeChange, intent_of};
+pub(super) use crate::grammar::intent::intents::{Intent, QueryFocus, RelativeChange};
+pub(super) use crate::grammar::intent::of_clause::intent_of;
