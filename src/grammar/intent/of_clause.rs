@@ -1,9 +1,11 @@
 //! The intent of a whole clause: decides whether it is a question, a comparison, a verb or only a
 //! name, which have files of their own.
 
-use smallvec::SmallVec;
-
-use crate::grammar::clause::{Amount, Clause, Head, Preposition, QuestionType, Target};
+use crate::grammar::clause::{Amount, Clause, Head, Preposition, QuestionType};
+use crate::grammar::intent::clause_shape::{
+    has_no_value, has_object, is_bare, is_clear, is_lowered, is_reading, is_reading_name,
+    is_scene_name, mode_is_explained,
+};
 use crate::grammar::intent::intents::{Intent, QueryFocus, RelativeChange};
 use crate::grammar::lexicon::standard;
 use crate::grammar::sense::{Comparative, Level, StateWord, Verb};
@@ -35,70 +37,6 @@ pub(in crate::grammar) fn intent_of(clause: &Clause) -> Option<Intent> {
         None => change(clause),
         Some(verb) => step_verb(clause, verb).unwrap_or_else(|| verb_intent(clause, verb)),
     }
-}
-
-/// Returns whether the clause makes something less, so that a stated part of the whole is the
-/// missing one: "schließ den Rollladen zu 80 Prozent".
-fn is_lowered(clause: &Clause) -> bool {
-    let is_down = matches!(
-        clause.state,
-        Some(StateWord::Closed | StateWord::Down | StateWord::Off)
-    );
-    let by_verb = matches!(
-        clause.verb,
-        Some(
-            Verb::Close
-                | Verb::Shut
-                | Verb::Lower
-                | Verb::Decrease
-                | Verb::Dim
-                | Verb::Retract
-                | Verb::Off
-        )
-    );
-    is_down || by_verb || clause.comparative.is_some()
-}
-
-/// Returns whether the clause is nothing but a name, which asks for the reading of a sensor:
-/// "outdoor temperature".
-fn is_reading_name(clause: &Clause) -> bool {
-    let is_name = |target: &Target| {
-        matches!(target.head, Head::Name(..)) && target.extra_noun.is_none() && !target.all
-    };
-    matches!(clause.targets.as_slice(), [target] if is_name(target))
-        && clause.is_only_named()
-        && clause.places.is_empty()
-}
-
-/// Returns whether the clause is a name with the noun of a scene or "mode": "scene dinner".
-fn is_scene_name(clause: &Clause) -> bool {
-    let [target] = clause.targets.as_slice() else {
-        return false;
-    };
-    let rest = Clause {
-        mode: false,
-        ..clause.clone()
-    };
-    let is_called = matches!(target.head, Head::Name(..));
-    is_called && rest.is_only_named() && (clause.mode || target.extra_noun.is_some())
-}
-
-/// Returns whether the clause has neither state nor amount nor property.
-fn is_bare(clause: &Clause) -> bool {
-    has_no_value(clause)
-        && clause.state.is_none()
-        && clause.comparative.is_none()
-        && !clause.slightly
-}
-
-/// Returns whether the clause has neither amount nor property.
-fn has_no_value(clause: &Clause) -> bool {
-    clause.amount.is_none() && clause.property.is_none()
-}
-
-/// Returns whether the clause names a device or a place.
-fn has_object(clause: &Clause) -> bool {
-    !clause.targets.is_empty() || !clause.places.is_empty()
 }
 
 /// Returns the intent of verbs that change a value: `Some(None)` if the clause does not fit such a
@@ -182,18 +120,6 @@ fn verb_intent(clause: &Clause, verb: Verb) -> Option<Intent> {
     }
 }
 
-/// Returns whether "mode" is explained: "eco mode" is a value, "party mode" may be a scene.
-fn mode_is_explained(clause: &Clause) -> bool {
-    match clause.amount {
-        None => {
-            matches!(clause.state, None | Some(StateWord::On))
-                && clause.property.is_none()
-                && clause.comparative.is_none()
-        }
-        amount => matches!(amount, Some(Amount::Choice(_))),
-    }
-}
-
 /// Returns the intent of verbs that include the state: "activate", "kill".
 fn switched(clause: &Clause, state: StateWord) -> Option<Intent> {
     let agrees = clause.state.is_none_or(|named| named == state);
@@ -204,21 +130,6 @@ fn switched(clause: &Clause, state: StateWord) -> Option<Intent> {
             ..clause.clone()
         })
     })?
-}
-
-/// Returns whether the clause only names a property of something: "bedroom temperature".
-fn is_reading(clause: &Clause) -> bool {
-    let of_something = !clause.targets.is_empty() || !clause.places.is_empty();
-    if clause.property.is_none() || !of_something {
-        return false;
-    }
-    let rest = Clause {
-        targets: SmallVec::new(),
-        places: Vec::new(),
-        property: None,
-        ..clause.clone()
-    };
-    rest == Clause::default()
 }
 
 /// Returns the intent of verbs that need neither state nor amount.
@@ -318,12 +229,6 @@ fn becomes(state: StateWord) -> Option<Intent> {
             return None;
         }
     })
-}
-
-/// Returns whether the amount cannot be a time: "on at 50 percent", but not "on at nine".
-fn is_clear(clause: &Clause, amount: Amount) -> bool {
-    !matches!(amount, Amount::Number(_))
-        || (clause.property.is_some() && clause.preposition != Preposition::By)
 }
 
 fn opening(clause: &Clause, open: bool) -> Option<Intent> {
