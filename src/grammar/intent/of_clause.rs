@@ -1,14 +1,15 @@
 //! The intent of a whole clause: decides whether it is a question, a comparison, a verb or only a
 //! name, which have files of their own.
 
-use crate::grammar::clause::{Amount, Clause, Head, Preposition, QuestionType};
+use crate::grammar::clause::{Amount, Clause, Preposition, QuestionType};
 use crate::grammar::intent::clause_shape::{
     has_no_value, has_object, is_bare, is_clear, is_lowered, is_reading, is_reading_name,
     is_scene_name, mode_is_explained,
 };
-use crate::grammar::intent::intents::{Intent, QueryFocus, RelativeChange};
+use crate::grammar::intent::intents::{Intent, QueryFocus};
+use crate::grammar::intent::relative::{compared, opening, step};
 use crate::grammar::lexicon::standard;
-use crate::grammar::sense::{Comparative, Level, StateWord, Verb};
+use crate::grammar::sense::{StateWord, Verb};
 
 /// Hours of a day: a greater number cannot be a time.
 const HOURS: f64 = 24.0;
@@ -229,182 +230,6 @@ fn becomes(state: StateWord) -> Option<Intent> {
             return None;
         }
     })
-}
-
-fn opening(clause: &Clause, open: bool) -> Option<Intent> {
-    let position = standard("position");
-    let property = clause.property.or(position);
-    if !matches!(
-        (open, clause.state),
-        (_, None) | (true, Some(StateWord::Up)) | (false, Some(StateWord::Down))
-    ) {
-        return None;
-    }
-    match clause.amount {
-        None if clause.slightly => Some(Intent::Change(RelativeChange {
-            property,
-            up: open,
-            by: None,
-            vertical: false,
-            bare: false,
-            warmth: false,
-        })),
-        None | Some(Amount::Level(Level::Full)) if clause.property.is_none() => {
-            Some(Intent::Open(open))
-        }
-        Some(amount @ Amount::Level(Level::Half)) => Some(Intent::SetValue(property, amount)),
-        // "Close a quarter" leaves three quarters open, so only "open" and "to" are certain.
-        Some(amount @ Amount::Level(level))
-            if level.is_part() && (open || clause.preposition == Preposition::To) =>
-        {
-            Some(Intent::SetValue(property, amount))
-        }
-        Some(amount @ Amount::Measured(..)) if clause.preposition == Preposition::By => {
-            Some(Intent::Change(RelativeChange {
-                property,
-                up: open,
-                by: Some(amount),
-                vertical: false,
-                bare: false,
-                warmth: false,
-            }))
-        }
-        // "close the blinds to 20 percent" names the final position.
-        Some(amount @ Amount::Measured(..))
-            if !open && clause.preposition == Preposition::To && property == position =>
-        {
-            Some(Intent::SetValue(property, amount))
-        }
-        Some(amount @ Amount::Measured(..)) if open => Some(Intent::SetValue(property, amount)),
-        Some(amount @ Amount::Number(_)) if open && clause.preposition == Preposition::To => {
-            Some(Intent::SetValue(property, amount))
-        }
-        _ => None,
-    }
-}
-
-/// Returns the intent of "turn up", "raise", "dim": to a value, by a value, or by one step.
-fn step(clause: &Clause, of: Option<u16>, up: bool, vertical: bool) -> Option<Intent> {
-    let own_state = matches!(clause.state, None | Some(StateWord::Up | StateWord::Down))
-        && (clause.state.is_none() || (clause.state == Some(StateWord::Up)) == up);
-    let property = match (clause.property, of) {
-        (Some(named), Some(of)) if named != of => return None,
-        (named, of) => named.or(of),
-    };
-    // "speed up" alone may address a person.
-    let to_whom = !clause.targets.is_empty() || !clause.places.is_empty();
-    if !own_state || (property == standard("speed") && clause.verb.is_none() && !to_whom) {
-        return None;
-    }
-    let bare = clause.verb.is_none();
-    let to_its_end = vertical && !clause.slightly;
-    let next = |by| {
-        Some(Intent::Change(RelativeChange {
-            property,
-            up,
-            by,
-            vertical: to_its_end,
-            bare,
-            warmth: matches!(clause.verb, Some(Verb::Warm | Verb::Cool)),
-        }))
-    };
-    match (clause.amount, clause.preposition) {
-        (None, _) => next(None),
-        (Some(Amount::Level(Level::Full)), _) if up => {
-            Some(Intent::SetValue(property, Amount::Level(Level::Full)))
-        }
-        (Some(Amount::Level(Level::Low)), _) if !up => {
-            Some(Intent::SetValue(property, Amount::Level(Level::Low)))
-        }
-        // "the blinds all the way down"; for a light it is ambiguous (dark or off).
-        (Some(Amount::Level(Level::Full)), Preposition::Bare) if vertical => match property {
-            None => Some(Intent::Open(false)),
-            volume => (volume == standard("volume"))
-                .then_some(Intent::SetValue(volume, Amount::Number(0.0))),
-        },
-        // "lower the blinds halfway" names the final position.
-        (Some(Amount::Level(Level::Half)), Preposition::Bare) if vertical && property.is_none() => {
-            Some(Intent::SetValue(
-                standard("position"),
-                Amount::Level(Level::Half),
-            ))
-        }
-        (Some(amount @ Amount::Level(level)), Preposition::To) if level.is_part() => {
-            Some(Intent::SetValue(property, amount))
-        }
-        // "up to nine" may be on a scale of ten: as a percentage it would be darker than before.
-        (Some(Amount::Number(n)), Preposition::To) if up && property.is_none() && n <= 10.0 => None,
-        (Some(amount @ (Amount::Number(_) | Amount::Measured(..))), Preposition::To) => {
-            Some(Intent::SetValue(property, amount))
-        }
-        (Some(amount @ (Amount::Number(_) | Amount::Measured(..))), Preposition::By) => {
-            next(Some(amount))
-        }
-        // "turn it up 2 degrees" is relative; "dim the lamp 20 percent" may be absolute.
-        (Some(amount @ Amount::Measured(..)), Preposition::Bare) if of.is_none() => {
-            next(Some(amount))
-        }
-        _ => None,
-    }
-}
-
-/// Returns the intent of "brighter", "20 percent warmer".
-fn compared(clause: &Clause, comparative: Comparative) -> Option<Intent> {
-    let (of, up) = match comparative {
-        Comparative::Brighter => ("brightness", true),
-        Comparative::Darker => ("brightness", false),
-        Comparative::Warmer => ("temperature", true),
-        Comparative::Cooler => ("temperature", false),
-        Comparative::Louder => ("volume", true),
-        Comparative::Quieter => ("volume", false),
-        Comparative::Faster => ("speed", true),
-        Comparative::Slower => ("speed", false),
-        Comparative::Higher | Comparative::More => ("", true),
-        Comparative::Lower | Comparative::Less => ("", false),
-    };
-    let verb = matches!(clause.verb, Some(Verb::Turn | Verb::Set));
-    // The unit names the property: "2 degrees higher". So does the device: "the heating higher".
-    // Without a verb it needs a place: "2 degrees less in the bedroom".
-    let has_place = clause.verb.is_none() && !clause.places.is_empty();
-    let measured = matches!(clause.amount, Some(Amount::Measured(..))) && (verb || has_place);
-    let of_one = matches!(clause.targets.as_slice(), [target] if target.head != Head::Area)
-        && verb
-        && !clause.leads
-        && (clause.amount.is_none() || measured)
-        && !matches!(comparative, Comparative::More | Comparative::Less);
-    let lone = of.is_empty() && clause.property.is_none() && !measured && !of_one;
-    if lone || clause.state.is_some() || !(verb || clause.verb.is_none()) {
-        return None;
-    }
-    // "slow down" alone may address a person.
-    if of == "speed"
-        && clause.targets.is_empty()
-        && clause.places.is_empty()
-        && clause.property.is_none()
-    {
-        return None;
-    }
-    let property = match (clause.property, standard(of)) {
-        (Some(named), Some(of)) if named != of => return None,
-        (named, of) => named.or(of),
-    };
-    let by = match (clause.amount, clause.preposition) {
-        (None, _) => None,
-        (Some(amount @ Amount::Measured(..)), Preposition::Bare)
-        | (Some(amount @ (Amount::Measured(..) | Amount::Number(_))), Preposition::By) => {
-            Some(amount)
-        }
-        _ => return None,
-    };
-    let warmth = matches!(comparative, Comparative::Warmer | Comparative::Cooler);
-    Some(Intent::Change(RelativeChange {
-        property,
-        up,
-        by,
-        vertical: false,
-        bare: clause.verb.is_none(),
-        warmth,
-    }))
 }
 
 fn query(clause: &Clause, question: QuestionType) -> Option<Intent> {
