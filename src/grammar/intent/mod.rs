@@ -6,6 +6,7 @@
 mod clause_shape;
 mod intents;
 mod of_clause;
+mod question;
 mod relative;
 
 pub(super) use crate::grammar::intent::intents::{Intent, QueryFocus, RelativeChange};
