@@ -3,6 +3,7 @@
 //! In: a clause. Out: an [`Intent`], or `None` where the parts of the clause do not fit together.
 //! Nothing here knows the home.
 
+mod change;
 mod clause_shape;
 mod intents;
 mod of_clause;

@@ -1,0 +1,84 @@
+//! Intents of states and values: "turn .. on", "set .. to 20", "lights off".
+//!
+//! In: a clause whose verb does not say what is done. Out: the intent that its state or amount
+//! names.
+
+use crate::grammar::clause::{Amount, Clause, Preposition};
+use crate::grammar::intent::clause_shape::is_clear;
+use crate::grammar::intent::intents::Intent;
+use crate::grammar::intent::relative::step;
+use crate::grammar::lexicon::standard;
+use crate::grammar::sense::{StateWord, Verb};
+
+/// Hours of a day: a greater number cannot be a time.
+const HOURS: f64 = 24.0;
+
+/// Returns the intent of "turn .. on", "set .. to 20", "lights off", "brightness 50".
+pub(super) fn change(clause: &Clause) -> Option<Intent> {
+    let (property, amount) = (clause.property, clause.amount);
+    if clause.slightly && !matches!(clause.state, Some(StateWord::Up | StateWord::Down)) {
+        return None;
+    }
+    match (clause.state, amount) {
+        (Some(StateWord::On), None) => {
+            Some(property.map_or(Intent::Switch(true), |p| Intent::SetFlag(p, true)))
+        }
+        (Some(StateWord::Off), None) => {
+            Some(property.map_or(Intent::Switch(false), |p| Intent::SetFlag(p, false)))
+        }
+        (Some(StateWord::On), Some(amount)) => (clause.verb != Some(Verb::Set)
+            && is_clear(clause, amount))
+        .then_some(Intent::OnAt(property, amount)),
+        (Some(state @ (StateWord::Up | StateWord::Down)), _) => {
+            step(clause, None, state == StateWord::Up, true)
+        }
+        (None, Some(amount)) => {
+            let sure = match (clause.verb, amount, clause.preposition) {
+                (_, _, Preposition::By) => false,
+                // "at 21" may be a time, "at 40" may not.
+                (_, Amount::Number(n), Preposition::At) => property.is_some() || n > HOURS,
+                (Some(Verb::Set), Amount::Number(_), _) => true,
+                (None, Amount::Number(n), Preposition::Bare) if property.is_none() => {
+                    // "kitchen light 20": a smaller number may belong to the name.
+                    clause.targets.len() == 1 && n > 10.0 && !clause.ensure
+                }
+                (_, Amount::Number(_), link) => link == Preposition::To || property.is_some(),
+                _ => true,
+            };
+            sure.then_some(Intent::SetValue(property, amount))
+        }
+        (Some(StateWord::Open), Some(amount @ Amount::Measured(..))) if property.is_none() => {
+            Some(Intent::SetValue(standard("position"), amount))
+        }
+        (Some(state), None)
+            if property.is_none()
+                || (state == StateWord::Muted && property == standard("volume")) =>
+        {
+            becomes(state)
+        }
+        (None, None) if clause.verb == Some(Verb::Set) && property.is_none() => {
+            Some(Intent::Perform)
+        }
+        _ => None,
+    }
+}
+
+/// Returns the intent that leads to the state: "make sure the door is locked".
+fn becomes(state: StateWord) -> Option<Intent> {
+    Some(match state {
+        StateWord::Open | StateWord::FullyOpen => Intent::Open(true),
+        StateWord::Closed => Intent::Open(false),
+        StateWord::Locked => Intent::Lock(true),
+        StateWord::Unlocked => Intent::Lock(false),
+        StateWord::Playing => Intent::Play,
+        StateWord::Paused => Intent::Pause,
+        StateWord::Stopped => Intent::Stop,
+        StateWord::Muted => Intent::Mute(true),
+        StateWord::Docked => Intent::Dock,
+        StateWord::Cleaning => Intent::Clean,
+        StateWord::Mowing => Intent::Mow,
+        StateWord::On | StateWord::Off | StateWord::Up | StateWord::Down | StateWord::Ajar => {
+            return None;
+        }
+    })
+}
