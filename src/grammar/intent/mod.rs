@@ -9,6 +9,7 @@ mod intents;
 mod of_clause;
 mod question;
 mod relative;
+mod verb;
 
 pub(super) use crate::grammar::intent::intents::{Intent, QueryFocus, RelativeChange};
 pub(super) use crate::grammar::intent::of_clause::intent_of;
