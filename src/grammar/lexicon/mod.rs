@@ -1,5 +1,11 @@
 //! The words of one language, read from `config/language/<code>.toml`, with their senses.
-//! Data only: it knows neither the home nor the grammar.
+//!
+//! In: the text of a language file (`language_file`), and later words of a sentence. Out: the
+//! senses of these words. It is data only: it knows neither the home nor the grammar.
+
+mod indexes;
+
+pub(super) use crate::grammar::lexicon::indexes::{index, standard};
 
 use std::collections::{BTreeMap, HashSet};
 use std::str::FromStr;
@@ -17,7 +23,6 @@ use crate::grammar::spelling::Spelling;
 use crate::grammar::time_words::TimeWords;
 use crate::grammar::timer_phrases::TimerPhrases;
 use crate::grammar::tokens::{has_phrase, is_hyphenated, words};
-use crate::vocabulary::Property;
 use crate::vocabulary::speech::Speech;
 
 /// Longest confirmation, in words: "yes please, go ahead and do it".
@@ -295,13 +300,13 @@ pub(super) struct Counting {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Typos {
+pub(super) struct Typos {
     never: Vec<String>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ConfirmationWords {
+pub(super) struct ConfirmationWords {
     yes: Vec<String>,
     no: Vec<String>,
 }
@@ -309,7 +314,7 @@ struct ConfirmationWords {
 /// Phrases that ask for a long answer.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Long {
+pub(super) struct Long {
     words: Vec<String>,
 }
 
@@ -745,16 +750,4 @@ impl Lexicon {
 fn outside_vocabulary(mut table: BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<String>> {
     table.retain(|name, _| standard(name).is_none());
     table
-}
-
-/// Returns the index of a property in the vocabulary.
-pub(super) fn standard(name: &str) -> Option<u16> {
-    Property::standard()
-        .position(|p| p.name() == name)
-        .map(index)
-}
-
-/// Converts an index to the width used in [`Sense`]; entries after the 65,535th are unreachable.
-pub(super) fn index(i: usize) -> u16 {
-    u16::try_from(i).unwrap_or(u16::MAX)
 }
