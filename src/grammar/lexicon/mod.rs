@@ -4,8 +4,10 @@
 //! senses of these words. It is data only: it knows neither the home nor the grammar.
 
 mod indexes;
+mod noun;
 
 pub(super) use crate::grammar::lexicon::indexes::{index, standard};
+pub(super) use crate::grammar::lexicon::noun::Noun;
 
 use std::collections::{BTreeMap, HashSet};
 use std::str::FromStr;
@@ -27,49 +29,6 @@ use crate::vocabulary::speech::Speech;
 
 /// Longest confirmation, in words: "yes please, go ahead and do it".
 const MOST_CONFIRMATION_WORDS: usize = 8;
-
-/// A noun for devices of certain kinds or classes.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "traits of a noun, each by itself, as the file has them"
-)]
-pub(super) struct Noun {
-    pub(super) one: Vec<String>,
-    pub(super) many: Vec<String>,
-    /// Kinds that match regardless of the device's name.
-    pub(super) kinds: Vec<String>,
-    /// Kinds that match only with the noun in the device's name.
-    pub(super) named: Vec<String>,
-    /// Device classes of Home Assistant: `blind` of `cover`.
-    pub(super) classes: Vec<String>,
-    /// Whether a device without a class matches only with the noun in its name.
-    pub(super) strict: bool,
-    /// Singular forms that mean all devices of a place: "the light in the kitchen".
-    pub(super) collective: Vec<String>,
-    /// Whether devices with the noun in their name exclude the others.
-    pub(super) narrow: bool,
-    /// Device classes that are preferred where several devices fit: `speaker` for "the music".
-    pub(super) prefers: Vec<String>,
-    /// Whether the noun may be left out at the end of a name.
-    pub(super) drops: bool,
-    /// The HVAC mode "on" stands for when a climate device is called by this noun.
-    pub(super) mode: Option<String>,
-    /// Whether the noun is too general to prefer a device with it in the name: "the heating" may be
-    /// the thermostat or the "bedroom heating".
-    pub(super) vague: bool,
-    /// Whether the noun means every device: "everything".
-    pub(super) everything: bool,
-    /// Whether the noun has a meaning only in questions: "is anything on".
-    pub(super) asked: bool,
-}
-
-impl Noun {
-    fn words(&self) -> impl Iterator<Item = &String> {
-        self.one.iter().chain(&self.many)
-    }
-}
 
 /// A language file. Every table except `say` is optional.
 #[derive(Deserialize)]
