@@ -3,6 +3,7 @@
 //! In: the text of a language file (`language_file`), and later words of a sentence. Out: the
 //! senses of these words. It is data only: it knows neither the home nor the grammar.
 
+mod function_word;
 mod indexes;
 mod noun;
 
@@ -18,9 +19,10 @@ use serde::Deserialize;
 use crate::grammar::condition_words::ConditionWords;
 use crate::grammar::example_words::ExampleWords;
 use crate::grammar::follow_up_words::FollowUpWords;
+use crate::grammar::lexicon::function_word::FunctionWord;
 use crate::grammar::phrase_filter::PhraseFilter;
 use crate::grammar::phrase_index::PhraseIndex;
-use crate::grammar::sense::{Comparative, Indefinite, Level, Place, Sense, StateWord, Verb};
+use crate::grammar::sense::{Comparative, Level, Place, Sense, StateWord, Verb};
 use crate::grammar::spelling::Spelling;
 use crate::grammar::time_words::TimeWords;
 use crate::grammar::timer_phrases::TimerPhrases;
@@ -144,100 +146,6 @@ pub(super) struct Grammar {
     pub(super) number: Vec<String>,
     /// Words that may stand between the words of a name: "lampe [du] salon".
     pub(super) joins: Vec<String>,
-}
-
-/// Function words: they structure a sentence and name no device, state or value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum FunctionWord {
-    #[serde(rename = "silence")]
-    Veto,
-    #[serde(rename = "skip")]
-    Filler,
-    #[serde(rename = "hesitate")]
-    Hesitation,
-    Reason,
-    Polite,
-    Article,
-    Indefinite,
-    Some,
-    Pointing,
-    All,
-    Any,
-    Both,
-    Except,
-    And,
-    Or,
-    In,
-    To,
-    Share,
-    At,
-    By,
-    Here,
-    House,
-    It,
-    Them,
-    Be,
-    BeAny,
-    Inverted,
-    What,
-    HowMany,
-    Whether,
-    Ensure,
-    Shall,
-    May,
-    /// The pronoun of a formal request, directly after the verb: "schalten Sie".
-    Formal,
-    Mode,
-    Status,
-    #[serde(rename = "much")]
-    Slightly,
-    Possessive,
-}
-
-impl FunctionWord {
-    fn sense(self) -> Sense {
-        match self {
-            Self::Veto => Sense::Veto,
-            Self::Filler => Sense::Filler,
-            Self::Hesitation => Sense::Hesitation,
-            Self::Reason => Sense::Reason,
-            Self::Polite => Sense::Polite,
-            Self::Article => Sense::Article,
-            Self::Indefinite => Sense::Indefinite(Indefinite::One),
-            Self::Some => Sense::Indefinite(Indefinite::Some),
-            Self::Pointing => Sense::Indefinite(Indefinite::Pointing),
-            Self::All => Sense::All,
-            Self::Any => Sense::Any,
-            Self::Both => Sense::Both,
-            Self::Except => Sense::Except,
-            Self::And => Sense::And,
-            Self::Or => Sense::Or,
-            Self::In => Sense::In,
-            Self::To => Sense::To,
-            Self::Share => Sense::Share,
-            Self::At => Sense::At,
-            Self::By => Sense::By,
-            Self::Here => Sense::Place(Place::Here),
-            Self::House => Sense::Place(Place::House),
-            Self::It => Sense::It,
-            Self::Them => Sense::Them,
-            Self::Be => Sense::Be,
-            Self::BeAny => Sense::BeAny,
-            Self::Inverted => Sense::Inverted,
-            Self::What => Sense::What,
-            Self::HowMany => Sense::HowMany,
-            Self::Whether => Sense::Whether,
-            Self::Ensure => Sense::Ensure,
-            Self::Shall => Sense::Shall,
-            Self::May => Sense::May,
-            Self::Formal => Sense::Formal,
-            Self::Mode => Sense::Mode,
-            Self::Status => Sense::Status,
-            Self::Slightly => Sense::Slightly,
-            Self::Possessive => Sense::Possessive,
-        }
-    }
 }
 
 /// Composition of numbers from words.
