@@ -3,6 +3,7 @@
 //! In: the text of a language file (`language_file`), and later words of a sentence. Out: the
 //! senses of these words. It is data only: it knows neither the home nor the grammar.
 
+mod counting;
 mod function_word;
 mod indexes;
 mod noun;
@@ -19,6 +20,7 @@ use serde::Deserialize;
 use crate::grammar::condition_words::ConditionWords;
 use crate::grammar::example_words::ExampleWords;
 use crate::grammar::follow_up_words::FollowUpWords;
+use crate::grammar::lexicon::counting::Counting;
 use crate::grammar::lexicon::function_word::FunctionWord;
 use crate::grammar::phrase_filter::PhraseFilter;
 use crate::grammar::phrase_index::PhraseIndex;
@@ -146,23 +148,6 @@ pub(super) struct Grammar {
     pub(super) number: Vec<String>,
     /// Words that may stand between the words of a name: "lampe [du] salon".
     pub(super) joins: Vec<String>,
-}
-
-/// Composition of numbers from words.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Counting {
-    /// Words that multiply the number before them: "hundred".
-    pub(super) times: BTreeMap<String, f64>,
-    /// Words for one before a multiplier: "a hundred".
-    pub(super) one: Vec<String>,
-    /// Words between hundreds and the rest: "and".
-    pub(super) joins: Vec<String>,
-    pub(super) point: Vec<String>,
-    pub(super) half: Vec<String>,
-    pub(super) minus: Vec<String>,
-    /// Decimal separator in addition to the point.
-    pub(super) decimal: Option<char>,
 }
 
 #[derive(Default, Deserialize)]
@@ -322,29 +307,6 @@ impl FromStr for Lexicon {
             spelling: spelling.with_heads(nouns.iter().flat_map(Noun::words)),
             nouns,
         })
-    }
-}
-
-impl Counting {
-    /// Returns the words in the normalized spelling.
-    fn normalized(mut self, spelling: &Spelling) -> Self {
-        let lists = [
-            &mut self.one,
-            &mut self.joins,
-            &mut self.point,
-            &mut self.minus,
-        ];
-        for text in lists.into_iter().flatten() {
-            *text = spelling.plain(text).into_owned();
-        }
-        for text in &mut self.half {
-            *text = words(&spelling.plain(text)).join(" ");
-        }
-        let times = self.times.into_iter();
-        self.times = times
-            .map(|(word, times)| (spelling.plain(&word).into_owned(), times))
-            .collect();
-        self
     }
 }
 
