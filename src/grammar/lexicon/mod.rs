@@ -6,25 +6,25 @@
 mod counting;
 mod function_word;
 mod indexes;
+mod language_file;
 mod noun;
 
 pub(super) use crate::grammar::lexicon::indexes::{index, standard};
+pub(super) use crate::grammar::lexicon::language_file::{Grammar, PlaceWords, UnsupportedMeaning};
 pub(super) use crate::grammar::lexicon::noun::Noun;
 
 use std::collections::{BTreeMap, HashSet};
 use std::str::FromStr;
-use std::sync::OnceLock;
-
-use serde::Deserialize;
 
 use crate::grammar::condition_words::ConditionWords;
 use crate::grammar::example_words::ExampleWords;
 use crate::grammar::follow_up_words::FollowUpWords;
 use crate::grammar::lexicon::counting::Counting;
 use crate::grammar::lexicon::function_word::FunctionWord;
+use crate::grammar::lexicon::language_file::{Choosing, Raw};
 use crate::grammar::phrase_filter::PhraseFilter;
 use crate::grammar::phrase_index::PhraseIndex;
-use crate::grammar::sense::{Comparative, Level, Place, Sense, StateWord, Verb};
+use crate::grammar::sense::{Place, Sense, Verb};
 use crate::grammar::spelling::Spelling;
 use crate::grammar::time_words::TimeWords;
 use crate::grammar::timer_phrases::TimerPhrases;
@@ -33,172 +33,6 @@ use crate::vocabulary::speech::Speech;
 
 /// Longest confirmation, in words: "yes please, go ahead and do it".
 const MOST_CONFIRMATION_WORDS: usize = 8;
-
-/// A language file. Every table except `say` is optional.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    #[serde(default)]
-    spelling: Spelling,
-    #[serde(default)]
-    grammar: Grammar,
-    #[serde(default)]
-    options: BTreeMap<String, Vec<String>>,
-    #[serde(default)]
-    words: BTreeMap<FunctionWord, Vec<String>>,
-    #[serde(default)]
-    acts: BTreeMap<Verb, Vec<String>>,
-    #[serde(default)]
-    gerunds: BTreeMap<Verb, Vec<String>>,
-    #[serde(default)]
-    requests: BTreeMap<Verb, Vec<String>>,
-    #[serde(default)]
-    states: BTreeMap<StateWord, Vec<String>>,
-    #[serde(default)]
-    participles: BTreeMap<StateWord, Vec<String>>,
-    #[serde(default)]
-    asking: BTreeMap<StateWord, Vec<String>>,
-    #[serde(default)]
-    place: Vec<PlaceWords>,
-    #[serde(default)]
-    more: BTreeMap<Comparative, Vec<String>>,
-    #[serde(default)]
-    complaints: BTreeMap<Comparative, Vec<String>>,
-    #[serde(default)]
-    properties: BTreeMap<String, Vec<String>>,
-    #[serde(default)]
-    targets: BTreeMap<String, Vec<String>>,
-    #[serde(default)]
-    how: BTreeMap<String, Vec<String>>,
-    #[serde(default)]
-    numbers: BTreeMap<String, f64>,
-    #[serde(default)]
-    counting: Counting,
-    #[serde(default)]
-    units: BTreeMap<String, Vec<String>>,
-    #[serde(default)]
-    levels: BTreeMap<Level, Vec<String>>,
-    #[serde(default)]
-    colors: BTreeMap<String, String>,
-    #[serde(default)]
-    whites: BTreeMap<String, f64>,
-    #[serde(default)]
-    noun: Vec<Noun>,
-    #[serde(default)]
-    typos: Typos,
-    #[serde(default)]
-    consent: ConfirmationWords,
-    #[serde(default)]
-    choosing: Choosing,
-    #[serde(default)]
-    time: TimeWords,
-    #[serde(default)]
-    timers: TimerPhrases,
-    #[serde(default)]
-    examples: ExampleWords,
-    #[serde(default)]
-    conditions: ConditionWords,
-    #[serde(default)]
-    follow_up: FollowUpWords,
-    #[serde(default)]
-    long: Long,
-    #[serde(default)]
-    unsupported: BTreeMap<UnsupportedMeaning, Vec<String>>,
-    say: Speech,
-}
-
-/// Words for a place that the home may call something else.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct PlaceWords {
-    /// Words for the place, in addition to its names.
-    pub(super) said: Vec<String>,
-    /// Names of areas: if the home has exactly one of them, all of these words mean it.
-    pub(super) areas: Vec<String>,
-    /// Names of floors: if the home has exactly one of them, the words in `said` mean it.
-    pub(super) floors: Vec<String>,
-    /// Words in the names of devices and areas that are there: "garden" for "outside".
-    pub(super) marks: Vec<String>,
-}
-
-/// Word order and inflection of a language.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "traits of a language, each by itself, as the file has them"
-)]
-pub(super) struct Grammar {
-    /// Whether the verb may follow its object: "die rollos öffnen".
-    pub(super) verb_last: bool,
-    /// Whether the verb must precede its object: "la persiana baja" is not a command.
-    pub(super) verb_first: bool,
-    /// Whether the word for "by" also precedes times: "um 5".
-    pub(super) by_is_a_time: bool,
-    /// Whether the place may stand between verb and object: "mach in der küche das licht aus".
-    pub(super) place_after_verb: bool,
-    /// Whether the noun comes first in names and before adjectives: "lampe de chevet", "lampe
-    /// rouge".
-    pub(super) head_first: bool,
-    /// Whether an area that is switched means its lights: "apaga la cocina".
-    pub(super) area_is_lights: bool,
-    /// Plural ending of the words of the home: `s`.
-    pub(super) plural: String,
-    /// Words before the number of a name: "lamp number 2".
-    pub(super) number: Vec<String>,
-    /// Words that may stand between the words of a name: "lampe [du] salon".
-    pub(super) joins: Vec<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Typos {
-    never: Vec<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ConfirmationWords {
-    yes: Vec<String>,
-    no: Vec<String>,
-}
-
-/// Phrases that ask for a long answer.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Long {
-    words: Vec<String>,
-}
-
-/// Meanings the grammar recognizes only to explain why a command was not understood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum UnsupportedMeaning {
-    Negation,
-    Condition,
-    Time,
-}
-
-/// Words of an answer to "which one do you mean?".
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Choosing {
-    /// Ordinals: the first, the second, ..
-    pub(super) order: Vec<Vec<String>>,
-    pub(super) last: Vec<String>,
-    pub(super) all: Vec<String>,
-    /// All, if there are two choices: "both".
-    pub(super) two: Vec<String>,
-    /// All, if there are three choices: "all three".
-    pub(super) three: Vec<String>,
-    /// None of the choices: "neither".
-    pub(super) none: Vec<String>,
-    /// Words without meaning beside a name: "the kitchen one".
-    pub(super) one: Vec<String>,
-    /// The phrases that only choose, such as "the first one", computed when first needed.
-    #[serde(skip)]
-    pub(super) bare: OnceLock<HashSet<String>>,
-}
 
 /// The words of one language, indexed for lookup.
 #[derive(Debug)]
