@@ -12,7 +12,10 @@ use crate::provider::{Completion, Prompt, ProviderError, Usage};
 use crate::router::answer_stream::AnswerStream;
 use crate::router::partial_answer::PartialAnswer;
 use crate::router::slots::CallSlot;
-use crate::router::upstream::{CallOutcome, CallPermit, Unavailable, Upstream};
+use crate::router::unavailable::Unavailable;
+use crate::router::upstream::Upstream;
+use crate::router::upstream::call_outcome::CallOutcome;
+use crate::router::upstream::call_permit::CallPermit;
 
 /// Reads the text of an answer, or says why it cannot be used.
 pub type ReadAnswer<T> = fn(&str) -> Result<T, String>;

@@ -24,7 +24,8 @@ use crate::router::attempt::{CallTime, ChunkTap, ReadAnswer, ReadCompletion, Ups
 use crate::router::settings::{ProviderOrder, RouterSettings};
 use crate::router::shared::RouterShared;
 use crate::router::slots::CallSlot;
-use crate::router::upstream::{Override, Unavailable, Upstream};
+use crate::router::unavailable::{Override, Unavailable};
+use crate::router::upstream::Upstream;
 
 /// Time kept for publishing the answer.
 const MARGIN: Duration = Duration::from_millis(50);

@@ -20,6 +20,7 @@ mod shared;
 mod shared_limit;
 mod slots;
 mod spend_limit;
+mod unavailable;
 mod upstream;
 
 use std::cmp::{Ordering, Reverse};
@@ -48,7 +49,7 @@ use crate::telemetry::counters::Counters;
 pub use crate::router::answer::{Requester, RoutedAnswer};
 pub use crate::router::attempt::ReadAnswer;
 pub use crate::router::retry_budget::RetryBudgetView;
-pub use crate::router::upstream::{ProviderHealth, ProviderState};
+pub use crate::router::upstream::health::{ProviderHealth, ProviderState};
 
 /// All providers, in order of priority.
 pub struct Router {

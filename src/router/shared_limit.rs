@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::clock::now;
 use crate::redis::{OFFLINE_RATE_PERCENT, SharedCall, SharedDenial, SharedVerdict};
 use crate::router::spend_limit::Moment;
-use crate::router::upstream::{CallPermit, Unavailable, Upstream};
+use crate::router::unavailable::Unavailable;
+use crate::router::upstream::Upstream;
+use crate::router::upstream::call_permit::CallPermit;
 
 /// The time by which a lease exceeds the longest call: a call that ended is reported by then.
 const LEASE_MARGIN: Duration = Duration::from_secs(15);
