@@ -2,15 +2,22 @@
 //! deadline. When a provider exceeds its usual latency, the next one is called in parallel; the
 //! first usable answer wins. A request fails only when every provider was called, a model declined,
 //! or time ran out.
+//!
+//! Here is the way of the request; `provider_calls` has the calls in flight, `skipped` the waits
+//! for providers that are not available, and `failure` the refusal when none answered. It does not
+//! know what the request is about.
+
+mod failure;
+mod provider_calls;
+mod skipped;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use futures_util::future::select_all;
-use tokio::time::{sleep, sleep_until, timeout_at};
+use tokio::time::{sleep, sleep_until};
 use tracing::debug;
 
 use crate::backoff::Backoff;
@@ -21,6 +28,7 @@ use crate::provider::{Disposition, Prompt, ProviderError};
 use crate::router::answer::{Requester, RoutedAnswer, refusal_of};
 use crate::router::answer_stream::AnswerStream;
 use crate::router::attempt::{CallTime, ChunkTap, ReadAnswer, ReadCompletion, UpstreamCall};
+use crate::router::failover::provider_calls::{CallResult, ProviderCalls, first_end, make};
 use crate::router::settings::{ProviderOrder, RouterSettings};
 use crate::router::shared::RouterShared;
 use crate::router::slots::CallSlot;
@@ -33,9 +41,6 @@ const MARGIN: Duration = Duration::from_millis(50);
 /// With less time left no call is made.
 const SHORTEST_CALL: Duration = Duration::from_millis(250);
 
-/// The shortest time after which a command that found all slots taken is to be repeated.
-const SHORTEST_BUSY: Duration = Duration::from_secs(1);
-
 /// Duration from which a failed call is not repeated at the same provider while another is
 /// available.
 const SLOW_FAILURE: Duration = Duration::from_secs(2);
@@ -45,47 +50,6 @@ const LONG_PAUSE: Duration = Duration::from_millis(500);
 
 /// The first pause is drawn from zero to this, and doubles for each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-
-/// A call in flight.
-type CallFuture<T> = Pin<Box<dyn Future<Output = CallResult<T>> + Send>>;
-
-/// The end of a call, with the reason where it was not made or not repeated.
-enum CallResult<T> {
-    Answered(ReadCompletion<T>),
-    Failed(ProviderError),
-    /// The call was not repeated, because its provider is not available any more; this was the
-    /// failure before.
-    NotRepeated(ProviderError),
-    /// The call was not made, because the limits of all nodes together do not allow it.
-    Denied(Unavailable),
-}
-
-/// The calls of one request to one provider, of which one is in flight.
-struct ProviderCalls<T> {
-    upstream: Arc<Upstream>,
-    /// Attempts left at this provider, the one in flight included.
-    attempts_left: u32,
-    /// The provider's rest was waited for. That happens once, or a provider that always asks for a
-    /// moment more would be called for ever.
-    was_waited_for: bool,
-    backoff: Backoff,
-    /// Time at which the call begins: in the future, for one that is repeated after a pause.
-    begins: Instant,
-    /// Time from which the call is late, and the next provider is called in parallel.
-    late_at: Instant,
-    /// The next provider may be called before the call is late.
-    is_hedged: bool,
-    /// Set once a part of the answer came.
-    has_begun: Arc<AtomicBool>,
-    call: CallFuture<T>,
-}
-
-impl<T> ProviderCalls<T> {
-    /// Returns whether the call is not late, or its answer has begun.
-    fn may_answer(&self) -> bool {
-        self.late_at > now() || self.has_begun.load(Ordering::Relaxed)
-    }
-}
 
 /// A wait for a slot, for the end of a probe or for the end of a rest.
 type PendingCall = Pin<Box<dyn Future<Output = Option<(Arc<Upstream>, Option<CallSlot>)>> + Send>>;
@@ -278,172 +242,6 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
     fn skip(&mut self, upstream: Arc<Upstream>, obstacle: Unavailable) {
         upstream.count_skipped();
         self.skipped.push((upstream, obstacle));
-    }
-
-    /// Starts to wait for the first free provider, where providers were skipped because they were
-    /// busy or being probed; stalled ones are waited for only if there are no others. Returns
-    /// whether there is any to wait for.
-    fn wait_for_slot(&mut self) -> bool {
-        let is_busy = |obstacle: Unavailable| {
-            matches!(obstacle, Unavailable::AtCapacity | Unavailable::Probing)
-        };
-        let is_stalled = |obstacle: Unavailable| obstacle == Unavailable::Stalled;
-        let mut candidates = self.skipped_where(is_busy);
-        if candidates.is_empty() {
-            candidates = self.skipped_where(is_stalled);
-        }
-        if candidates.is_empty() {
-            return false;
-        }
-        // They stay skipped: the first that is free may be over a limit or fail, and then the
-        // others are still there.
-        let latest = tokio::time::Instant::from_std(self.end) - MARGIN - SHORTEST_CALL;
-        let source = self.source.clone();
-        self.pending = Some(Box::pin(async move {
-            let waits = candidates.into_iter().map(|(upstream, obstacle)| {
-                let source = source.clone();
-                Box::pin(async move {
-                    if obstacle == Unavailable::Probing {
-                        upstream.probe_end().await;
-                        return (upstream, None);
-                    }
-                    let slot = upstream.slot(source.as_ref()).await;
-                    (upstream, Some(slot))
-                })
-            });
-            let (free, _, _) = timeout_at(latest, select_all(waits)).await.ok()?;
-            Some(free)
-        }));
-        true
-    }
-
-    fn skipped_where(
-        &self,
-        matches: impl Fn(Unavailable) -> bool,
-    ) -> Vec<(Arc<Upstream>, Unavailable)> {
-        self.skipped
-            .iter()
-            .filter(|(_, obstacle)| matches(*obstacle))
-            .cloned()
-            .collect()
-    }
-
-    /// Waits for the shortest rate limit to end, where that is within `longest` and in time.
-    fn wait_for_rest(&mut self, longest: Duration) -> bool {
-        let rests = self.skipped.iter().enumerate();
-        let rests = rests.filter_map(|(index, (_, obstacle))| match obstacle {
-            Unavailable::RateLimited(_) | Unavailable::Exhausted(_) | Unavailable::Reserved => {
-                Some((obstacle.wait()?, index))
-            }
-            _ => None,
-        });
-        let Some((wait, index)) = rests.min() else {
-            return false;
-        };
-        if wait > longest || wait + SHORTEST_CALL > self.time_left() {
-            return false;
-        }
-        let (upstream, _) = self.skipped.swap_remove(index);
-        self.pending = Some(Box::pin(async move {
-            sleep(wait).await;
-            Some((upstream, None))
-        }));
-        true
-    }
-
-    /// Calls the provider that would be available soonest although it is not, as far as the retry
-    /// budget goes: when all are down, a crowd of requests keeps them down.
-    fn force(&mut self) -> bool {
-        let forcible = self.skipped.iter().enumerate();
-        let forcible = forcible.filter(|(_, (_, obstacle))| obstacle.can_be_forced());
-        let soonest = forcible.min_by_key(|(_, (_, obstacle))| obstacle.wait());
-        let Some(index) = soonest.map(|(index, _)| index) else {
-            return false;
-        };
-        if !self.parts.shared.may_retry() {
-            return false;
-        }
-        let reason = Reason {
-            text: "no other provider is left, although this one is not available",
-            was_waited_for: true,
-        };
-        let Err(obstacle) = self.call_skipped(index, Override::Breaker, reason) else {
-            return true;
-        };
-        self.parts.shared.refund_retry();
-        // Another request probes it now, or its limits do not allow the call.
-        !obstacle.can_be_forced() && self.wait_for_slot()
-    }
-
-    /// Calls the skipped provider at this index in spite of its obstacle.
-    ///
-    /// # Errors
-    /// With another obstacle, for which it is skipped again.
-    fn call_skipped(
-        &mut self,
-        index: usize,
-        ignored: Override,
-        reason: Reason,
-    ) -> Result<(), Unavailable> {
-        let (upstream, _) = self.skipped.swap_remove(index);
-        match upstream.enter(&self.prompt, self.source.as_ref(), ignored) {
-            Ok((slot, permit)) => {
-                let call = UpstreamCall::new(Arc::clone(&upstream), slot, permit);
-                self.start(upstream, call, reason);
-                Ok(())
-            }
-            Err(obstacle) => {
-                self.skipped.push((upstream, obstacle));
-                Err(obstacle)
-            }
-        }
-    }
-
-    /// Calls the provider whose stated limits are free soonest although they are used up, once in a
-    /// request: they were true when the last answer came, and a refusal now says more.
-    fn exceed_stated_limit(&mut self) -> bool {
-        let exhausted = self.skipped.iter().enumerate();
-        let exhausted = exhausted.filter_map(|(index, (_, obstacle))| match obstacle {
-            Unavailable::Exhausted(wait) => Some((*wait, index)),
-            _ => None,
-        });
-        let Some((_, index)) = exhausted.min().filter(|_| !self.has_exceeded) else {
-            return false;
-        };
-        self.has_exceeded = true;
-        let reason = Reason {
-            text: "no other provider is left, although its stated limit is used up",
-            was_waited_for: false,
-        };
-        let called = self.call_skipped(index, Override::StatedLimit, reason);
-        called.is_ok() || self.wait_for_slot()
-    }
-
-    /// Calls a provider that has a slot now, or whose rest or probe has ended.
-    fn call_free(&mut self, upstream: &Arc<Upstream>, slot: Option<CallSlot>) {
-        self.skipped
-            .retain(|(other, _)| !Arc::ptr_eq(other, upstream));
-        let (permitted, text) = match slot {
-            Some(slot) => {
-                let permit = upstream.permit(&self.prompt, Override::Stall);
-                (permit.map(|permit| (slot, permit)), "it has a slot now")
-            }
-            None => (
-                upstream.enter(&self.prompt, self.source.as_ref(), Override::Stall),
-                "its rest or probe has ended",
-            ),
-        };
-        match permitted {
-            Ok((slot, permit)) => {
-                let call = UpstreamCall::new(Arc::clone(upstream), slot, permit);
-                let reason = Reason {
-                    text,
-                    was_waited_for: true,
-                };
-                self.start(Arc::clone(upstream), call, reason);
-            }
-            Err(obstacle) => self.skip(Arc::clone(upstream), obstacle),
-        }
     }
 
     /// Returns why the next provider in order is called.
@@ -675,102 +473,6 @@ impl<'a, T: Send + 'static> Failover<'a, T> {
         CallTime {
             within: self.time_left().saturating_sub(pause),
             longest: deadline.saturating_sub(MARGIN + SHORTEST_CALL),
-        }
-    }
-
-    /// Logs why no provider answered: the errors, or without any the obstacles.
-    fn report(&self) {
-        for (upstream, error) in &self.errors {
-            upstream.report_error(error);
-        }
-        if self.errors.is_empty() {
-            for (upstream, obstacle) in &self.skipped {
-                upstream.report_obstacle(*obstacle);
-            }
-        }
-    }
-
-    /// Returns whether a provider could not be called because of the calls of other commands.
-    fn is_crowded(&self) -> bool {
-        let mut skipped = self.skipped.iter();
-        skipped.any(|(_, obstacle)| obstacle.is_crowd())
-    }
-
-    /// Returns the time after which one of the other commands' calls has probably ended.
-    fn time_until_free(&self) -> Duration {
-        let crowded = self.skipped.iter().filter(|(_, why)| why.is_crowd());
-        let typical = crowded.filter_map(|(upstream, _)| upstream.typical_latency());
-        let usual = self.parts.settings.patience;
-        typical.min().unwrap_or(usual).max(SHORTEST_BUSY)
-    }
-
-    /// Returns why no provider answered.
-    fn failure(&self) -> Refusal {
-        let over_budget = self
-            .skipped
-            .iter()
-            .filter_map(|(_, obstacle)| match obstacle {
-                Unavailable::OverBudget(wait) => Some(*wait),
-                _ => None,
-            });
-        match (self.last_error(), over_budget.min()) {
-            (None, Some(retry_after)) => return Refusal::OverBudget { retry_after },
-            (None, None) if self.is_crowded() => {
-                return Refusal::Busy {
-                    retry_after: self.time_until_free(),
-                };
-            }
-            (
-                Some(
-                    error @ (ProviderError::Malformed { .. }
-                    | ProviderError::Truncated { .. }
-                    | ProviderError::Rejected { .. }),
-                ),
-                _,
-            ) => return refusal_of(error),
-            _ => {}
-        }
-        let why = if let Some(error) = self.last_error() {
-            error.to_string()
-        } else {
-            let lines = self.skipped.iter();
-            let lines = lines.map(|(upstream, why)| format!("{} is {why}", upstream.name));
-            lines.collect::<Vec<_>>().join(", ")
-        };
-        Refusal::NobodyAnswered {
-            why,
-            retry_after: None,
-        }
-    }
-}
-
-/// Waits for the first call that ends; for ever where there is none.
-async fn first_end<T>(in_progress: &mut [ProviderCalls<T>]) -> (CallResult<T>, usize) {
-    if in_progress.is_empty() {
-        return std::future::pending().await;
-    }
-    let calls = in_progress.iter_mut().map(|calls| &mut calls.call);
-    let (result, index, _) = select_all(calls).await;
-    (result, index)
-}
-
-async fn make<T>(
-    mut call: UpstreamCall,
-    prompt: &Prompt,
-    time: CallTime,
-    tap: Option<ChunkTap>,
-    read: ReadAnswer<T>,
-) -> CallResult<T> {
-    if let Err(obstacle) = call.acquire().await {
-        return CallResult::Denied(obstacle);
-    }
-    match call.make(prompt, time, tap.as_ref(), read).await {
-        Ok(completion) => CallResult::Answered(completion),
-        Err(error) => {
-            if let Some(tap) = tap {
-                tap.stream.abort(tap.call);
-            }
-            CallResult::Failed(error)
         }
     }
 }
