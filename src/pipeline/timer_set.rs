@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use crate::pipeline::condition_speech::missing_devices;
 use crate::pipeline::handle::Pipeline;
-use crate::pipeline::timed::rfc3339_at;
+use crate::pipeline::time_speech::rfc3339_at;
 use crate::schedule::timer::{Task, Timer, TimerId};
 use crate::schedule::timers::Timers;
 use crate::store::Store;
