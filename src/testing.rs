@@ -98,7 +98,8 @@ pub mod mqtt {
     }
     pub mod outbox {
         pub use crate::delivery::{Delivery, Undelivered};
-        pub use crate::mqtt::outbox::{OutboundMessage, Outbox};
+        pub use crate::mqtt::outbound_message::OutboundMessage;
+        pub use crate::mqtt::outbox::Outbox;
     }
 }
 pub mod pipeline {

@@ -16,7 +16,7 @@ use crate::daemon::pair_node::{HeldCommand, PairStep, QUERY_TTL};
 use crate::daemon::pair_replica::planned_devices;
 use crate::delivery::Delivery;
 use crate::mqtt::inbox::{InboundCommand, RefusedCommand};
-use crate::mqtt::outbox::OutboundMessage;
+use crate::mqtt::outbound_message::OutboundMessage;
 use crate::pair::{
     CommandIdentity, HOME_SECTION, KnownCommand, LeaderClaim, PairEffect, PairMark, Progress,
 };

@@ -8,7 +8,8 @@ use crate::clock::now;
 use crate::daemon::pair_replica::PairReplica;
 use crate::delivery::Delivery;
 use crate::mqtt::inbox::{InboundCommand, RefusedCommand};
-use crate::mqtt::outbox::{OutboundMessage, Outbox};
+use crate::mqtt::outbound_message::OutboundMessage;
+use crate::mqtt::outbox::Outbox;
 use crate::pair::{NodeReport, Pair, PairEffect, PairMark};
 
 /// The time after which a request for a sign of life is of no use.

@@ -8,7 +8,7 @@ use tracing::error;
 use crate::clock::now;
 use crate::daemon::event_loop::EventLoop;
 use crate::delivery::Delivery;
-use crate::mqtt::outbox::OutboundMessage;
+use crate::mqtt::outbound_message::OutboundMessage;
 use crate::store::journal::Health;
 use crate::systemd::Notify;
 

@@ -8,7 +8,8 @@ use tracing::{debug, warn};
 
 use crate::clock::ClockSteps;
 use crate::delivery::Undelivered;
-use crate::mqtt::outbox::{OutboundMessage, Outbox};
+use crate::mqtt::outbound_message::OutboundMessage;
+use crate::mqtt::outbox::Outbox;
 use crate::pipeline::{Pipeline, TimerEvent};
 
 /// The largest list of timers that is published.

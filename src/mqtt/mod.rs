@@ -10,7 +10,10 @@ pub mod connection;
 pub mod inbox;
 mod inflight;
 mod link;
+pub mod outbound_message;
 pub mod outbox;
+mod outbox_queues;
+mod outbox_state;
 mod requests;
 mod session;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::command::{Redelivery, ReplyTo};
 
 use crate::mqtt::inbox::{AckToken, InboundCommand, RefusedCommand, Rejected};
 use crate::mqtt::inflight::{Redeliverable, digest};
-use crate::mqtt::outbox::OutboundMessage;
+use crate::mqtt::outbound_message::OutboundMessage;
 use crate::mqtt::session::client_faults::ClientFault;
 use crate::mqtt::session::role::SessionRole;
 use crate::mqtt::session::state::Session;

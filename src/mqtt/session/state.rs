@@ -10,7 +10,8 @@ use crate::command::reply::Reply;
 
 use crate::mqtt::inbox::{AckToken, InboxSender};
 use crate::mqtt::inflight::{PendingAcks, Redeliverable, UnackedPublishes};
-use crate::mqtt::outbox::{Outbox, QueuedMessage};
+use crate::mqtt::outbox::Outbox;
+use crate::mqtt::outbox_queues::QueuedMessage;
 use crate::mqtt::requests::RequestSender;
 use crate::mqtt::session::client_faults::ClientFault;
 use crate::mqtt::session::role::SessionRole;
