@@ -17,7 +17,7 @@ pub mod tasmota;
 pub mod zigbee2mqtt;
 
 pub use crate::discovery::announcement::{
-    AnnouncedDevice, Announcement, InvalidAnnouncement, Origin,
+    AnnouncedDevice, Announcement, InvalidAnnouncement, InvalidComponent, Origin,
 };
 
 /// Topics on which announcements are expected. The defaults are the ecosystems' own.
