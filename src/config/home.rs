@@ -15,10 +15,10 @@ use crate::vocabulary::Property;
 use crate::vocabulary::slug::{InvalidSlug, Slug};
 
 use crate::config::fault::hint;
-use crate::config::file::Table;
 use crate::config::property;
 use crate::config::property::{BindingKey, BindingKind};
 use crate::config::rights::KINDS;
+use crate::config::table::Table;
 use crate::config::topics::{OwnTopics, loops, topic, topic_prefix};
 
 /// Reads the position and the time zone. Without a zone that of the machine holds.

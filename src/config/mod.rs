@@ -23,10 +23,12 @@ mod rights;
 mod scope;
 mod settings;
 mod syntax;
+mod table;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod topics;
+mod typed_keys;
 pub mod units;
 mod validated;
 mod values;
@@ -34,13 +36,14 @@ mod values;
 pub use crate::config::change::Changes;
 use crate::config::environment::Environment;
 pub use crate::config::fault::{Fault, Faults};
-use crate::config::file::{File, Table};
+use crate::config::file::File;
 pub use crate::config::folders::CREDENTIALS_FOLDER;
 use crate::config::folders::{Folders, candidates};
 pub use crate::config::provider::is_secret_header;
 use crate::config::rights::Sources;
 pub use crate::config::scope::Scope;
 pub use crate::config::settings::broker_host;
+use crate::config::table::Table;
 use crate::config::topics::OwnTopics;
 pub use crate::config::validated::{Config, Files};
 

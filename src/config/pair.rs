@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::file::Table;
+use crate::config::table::Table;
 use crate::config::values::is_plain_name;
 use crate::mqtt;
 use crate::pair::PairSettings;

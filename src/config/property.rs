@@ -9,7 +9,7 @@ use crate::home::capability::{Capability, Risk};
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::{Domain, Property, Value};
 
-use crate::config::file::Table;
+use crate::config::table::Table;
 use crate::config::topics::topic;
 
 /// Protocol by which a device is reached.

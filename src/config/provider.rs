@@ -13,8 +13,8 @@ use crate::provider::{
     APIS, ApiSpec, ApiVersion, AptitudeTest, Settings, Structure, Timeouts, openai,
 };
 
-use crate::config::file::Table;
 use crate::config::folders::Folders;
+use crate::config::table::Table;
 use crate::config::values::{
     count, is_plain_name, key_fault, reject_inline_secrets, secret, spend,
 };

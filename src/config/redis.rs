@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::config::file::Table;
 use crate::config::folders::Folders;
+use crate::config::table::Table;
 use crate::config::values::{is_plain_name, reject_inline_secrets, secret};
 use crate::redis::settings::RedisSettings;
 use crate::redis::{Redis, RedisFault};

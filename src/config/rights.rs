@@ -5,7 +5,7 @@ use crate::home::rights::{Rights, Rules, Selector};
 use crate::vocabulary::properties::PROPERTIES;
 
 use crate::config::fault::{distance, hint, nearest};
-use crate::config::file::Table;
+use crate::config::table::Table;
 
 /// Device kinds that a rule may name although the home has no such device yet.
 pub(super) const KINDS: [&str; 21] = [

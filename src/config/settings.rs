@@ -23,8 +23,8 @@ use crate::telemetry::{log, scrape};
 use crate::templates::{TemplateError, TemplateFolders};
 use crate::{discovery, grammar, mqtt, store};
 
-use crate::config::file::Table;
 use crate::config::folders::Folders;
+use crate::config::table::Table;
 use crate::config::topics::{overlaps, topic_prefix};
 use crate::config::validated::{Config, DaemonSettings, Files, ReplySettings};
 use crate::config::values::{count, reject_inline_secrets, secret, spend};

@@ -5,8 +5,8 @@ use rustls::pki_types::pem;
 use crate::mqtt;
 use crate::mqtt::tls::TlsError;
 
-use crate::config::file::Table;
 use crate::config::folders::Folders;
+use crate::config::table::Table;
 
 /// Message for a machine without any certificate authority.
 const NO_AUTHORITIES: &str = "this machine trusts no certificate authority, so no broker \

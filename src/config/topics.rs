@@ -6,7 +6,7 @@ use crate::home::Home;
 use crate::home::device::Device;
 use crate::vocabulary::topic::Topic;
 
-use crate::config::file::Table;
+use crate::config::table::Table;
 
 /// Maximum bytes of a topic prefix.
 const MAX_PREFIX_BYTES: usize = 128;

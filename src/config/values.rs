@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use crate::provider::price::{Limits, Money};
 use crate::secret::Secret;
 
-use crate::config::file::Table;
 use crate::config::folders::Folders;
+use crate::config::table::Table;
 
 /// Reads a whole number in `range`, which must not include zero.
 pub(super) fn count<'f>(

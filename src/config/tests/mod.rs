@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::config::file::read_keys;
+use crate::config::table::read_keys;
 use crate::config::tests::defaults::{Situation, StatedDefault, is_default};
 use crate::config::tests::fixtures::RejectedValue;
 use crate::config::tests::shipped::{ShippedFile, ShownKey, ValueType};
