@@ -52,8 +52,9 @@ pub mod discovery {
     }
     pub mod homeassistant {
         pub mod options {
+            pub use crate::discovery::homeassistant::option_support::Support;
             pub use crate::discovery::homeassistant::options::{
-                COMMON, COMPONENTS, Support, UNUSED_COMPONENTS,
+                COMMON, COMPONENTS, UNUSED_COMPONENTS,
             };
         }
     }

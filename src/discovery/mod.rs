@@ -17,7 +17,7 @@ pub mod tasmota;
 pub mod zigbee2mqtt;
 
 pub use crate::discovery::announcement::{
-    AnnouncedDevice, Announcement, InvalidAnnouncement, InvalidComponent, Origin,
+    AnnouncedDevice, Announcement, InvalidAnnouncement, Origin,
 };
 
 /// Topics on which announcements are expected. The defaults are the ecosystems' own.

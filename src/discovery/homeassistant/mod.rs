@@ -8,24 +8,25 @@ use crate::home::device::{Device, Kind, Members};
 use crate::home::entrance::normalized_class;
 use crate::vocabulary::slug::Slug;
 
-use crate::discovery::announcement::{
-    AnnouncedDevice, Announcement, InvalidAnnouncement, InvalidComponent, Origin,
-};
+use crate::discovery::announcement::{AnnouncedDevice, Announcement, InvalidAnnouncement, Origin};
 use crate::discovery::capabilities::selected_target;
 use crate::discovery::homeassistant::config::{EntityConfig, expand, text_of};
-use crate::discovery::homeassistant::entity_name::{EntityName, entity_name};
 use crate::discovery::homeassistant::physical_device::PhysicalDevice;
 use crate::discovery::names;
 
 mod abbreviations;
 mod availability;
 mod climate;
+mod climate_options;
+mod component_options;
 mod config;
 mod cover;
 mod entity_name;
 mod fan;
 mod light;
+mod light_options;
 mod lock;
+pub mod option_support;
 pub mod options;
 mod physical_device;
 mod simple;
@@ -44,9 +45,6 @@ const MAX_COMPONENTS: usize = 1_024;
 
 /// Component under which all entities of a device are announced at once.
 const DEVICE: &str = "device";
-
-/// Longest key of a component that is shown in a report, in characters.
-const MAX_SHOWN_ID: usize = 60;
 
 /// Options that stand beside the components of a device and hold for each that has none of its own.
 const SHARED_OPTIONS: [&str; 10] = [
@@ -112,8 +110,7 @@ pub fn parse(
     })
 }
 
-/// Parses all components of one device. One that cannot be used is named in the result, and does
-/// not affect the others.
+/// Parses all components of one device. One that cannot be used does not affect the others.
 fn parse_device(
     mut content: Map<String, Json>,
     object: &str,
@@ -131,7 +128,7 @@ fn parse_device(
     body.name = body.name.or_else(|| names::clean(object));
     let base = content.get("~").and_then(Json::as_str).map(str::to_owned);
     let mut announced = Vec::new();
-    let mut invalid = Vec::new();
+    let mut first_error = None;
     for (id, component) in components {
         let Json::Object(own) = component else {
             continue;
@@ -150,23 +147,15 @@ fn parse_device(
         }
         match entity(&platform, &EntityConfig::new(own), &body, &id) {
             Ok(device) => announced.extend(device),
-            Err(error) => invalid.push(InvalidComponent {
-                component: id.chars().take(MAX_SHOWN_ID).collect(),
-                error,
-            }),
+            Err(error) => first_error = first_error.or(Some(error)),
         }
     }
-    if !announced.is_empty() {
-        return Ok(match invalid.is_empty() {
-            true => Announcement::Announced(announced),
-            false => Announcement::Partial(announced, invalid),
-        });
-    }
-    match invalid.into_iter().next() {
-        Some(invalid) => Err(invalid.error),
-        None => Ok(Announcement::Ignored(
+    match (announced.is_empty(), first_error) {
+        (true, Some(error)) => Err(error),
+        (true, None) => Ok(Announcement::Ignored(
             "no component that is commanded or asked",
         )),
+        (false, _) => Ok(Announcement::Announced(announced)),
     }
 }
 
@@ -192,11 +181,10 @@ fn entity(
     if component == "climate" {
         capabilities.extend(selected_target(&capabilities));
     }
-    let EntityName { name, long } = entity_name(component, config, body, object);
+    let name = entity_name::full_name(component, config, body, object);
     let kind = Slug::new(component).map_err(|_| InvalidAnnouncement::Missing("platform"))?;
     let mut device = Device {
         name: name.clone(),
-        aliases: long.into_iter().collect(),
         class: class.and_then(|class| names::clean(&normalized_class(&class))),
         capabilities,
         availability: availability::availability(config)?,
