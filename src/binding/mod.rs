@@ -10,10 +10,12 @@ mod jinja;
 mod jinja_checked;
 mod jinja_number;
 mod jinja_values;
+mod measured_functions;
 mod ports;
 mod presets;
 mod publication;
 pub mod template;
+mod template_rewriter;
 mod template_sandbox;
 
 pub use crate::binding::codec::{Codec, Scale};
