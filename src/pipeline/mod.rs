@@ -10,6 +10,7 @@ mod aptitude_run;
 mod condition_speech;
 mod conditional;
 mod confirmation;
+mod construction;
 mod conversation;
 mod delivery;
 mod device_order;
@@ -22,6 +23,7 @@ mod firing;
 mod follow_up;
 mod for_a_while;
 mod handle;
+mod home_updates;
 mod interpretation;
 mod model_request;
 #[cfg(test)]
@@ -54,11 +56,34 @@ mod timer_writes;
 mod uncertain;
 mod undo;
 mod unfinished_commands;
+mod unknown_area;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use tracing::{Instrument, debug, debug_span, warn};
+use tracing::{Instrument, debug, debug_span};
+
+use crate::cache::Key;
+use crate::clock::now;
+use crate::command::Command;
+use crate::command::phrase::Phrase;
+use crate::command::reply::{Outcome, Refusal, Reply, Via};
+use crate::grammar::When;
+use crate::grammar::explain::Explanation;
+use crate::home::Home;
+use crate::home::permit::{Denied, PermitRequest, Plan};
+use crate::pipeline::dispatch::Dispatched;
+use crate::pipeline::interpretation::{Interpretation, Request, is_doubtful, is_doubtful_after};
+use crate::pipeline::questions::QuestionAnswer;
+use crate::pipeline::reply::{Handled, Success};
+use crate::pipeline::shared_result::ModelAnswer;
+use crate::pipeline::unknown_area::unknown_area;
+use crate::prompt::rights_class;
+use crate::router::RoutedAnswer;
+use crate::router::answer_stream::AnswerStream;
+use crate::router::settings::Streaming;
+use crate::store::journal::Seq;
+use crate::vocabulary::action::{Draft, Op};
 
 pub use crate::pipeline::delivery::InProgress;
 pub use crate::pipeline::firing::TimerEvent;
@@ -70,79 +95,7 @@ pub use crate::pipeline::report_wait::ReportWait;
 pub use crate::pipeline::services::Services;
 pub use crate::pipeline::settings::{CommandOrder, PipelineSettings};
 
-use crate::cache::Key;
-use crate::clock::now;
-use crate::command::Command;
-use crate::command::phrase::Phrase;
-use crate::command::reply::{Outcome, Refusal, Reply, Via};
-use crate::grammar::When;
-use crate::grammar::explain::Explanation;
-use crate::home::Home;
-use crate::home::permit::{Denied, PermitRequest, Plan};
-use crate::home::state::State;
-use crate::pipeline::dispatch::Dispatched;
-use crate::pipeline::interpretation::{Interpretation, Request, is_doubtful, is_doubtful_after};
-use crate::pipeline::questions::QuestionAnswer;
-use crate::pipeline::reply::{Handled, Success};
-use crate::pipeline::shared::Shared;
-use crate::pipeline::shared_result::ModelAnswer;
-use crate::prompt::rights_class;
-use crate::router::RoutedAnswer;
-use crate::router::answer_stream::AnswerStream;
-use crate::router::settings::Streaming;
-use crate::store::journal::Seq;
-use crate::vocabulary::action::{Action, Draft, Op, TargetScope};
-use crate::vocabulary::slug::Slug;
-
 impl Pipeline {
-    /// Makes a pipeline that hands messages to `publish`.
-    pub fn new(
-        services: Services,
-        settings: PipelineSettings,
-        home: Arc<Home>,
-        publish: PublishFn,
-    ) -> Self {
-        let pipeline = Self {
-            services,
-            settings,
-            stream: None,
-            shared: Arc::new(Shared::new(home, publish)),
-            replica: None,
-        };
-        pipeline.restore_timers();
-        pipeline
-    }
-
-    /// Sends long answers in pieces as well.
-    #[must_use]
-    pub fn with_stream(self, stream: StreamFn) -> Self {
-        Self {
-            stream: Some(stream),
-            ..self
-        }
-    }
-
-    /// Publishes the progress of commands and timers for the other node of a pair.
-    #[must_use]
-    pub fn with_replica(self, replica: Arc<dyn Replica>) -> Self {
-        Self {
-            replica: Some(replica),
-            ..self
-        }
-    }
-
-    /// Makes a pipeline with other services and settings that shares the state of this one.
-    #[must_use]
-    pub fn with_services(&self, services: Services, settings: PipelineSettings) -> Self {
-        Self {
-            services,
-            settings,
-            stream: self.stream.clone(),
-            shared: Arc::clone(&self.shared),
-            replica: self.replica.clone(),
-        }
-    }
-
     /// Processes a command and returns its one reply. `seq` is its entry in the journal, if any.
     pub async fn answer(&self, command: &Command, seq: Option<Seq>) -> Reply {
         self.answer_in_full(command, seq).await.reply
@@ -564,85 +517,6 @@ impl Pipeline {
         Arc::clone(&self.shared.home())
     }
 
-    /// Replaces the home. The state of devices that stay is kept. A command that waits for a model
-    /// is permitted in the home at the time of the answer.
-    pub fn replace_home(&self, home: Arc<Home>) {
-        let old = self.home();
-        let state = home.carry_over(&old, &self.shared.state());
-        *self.shared.state() = state;
-        self.shared
-            .device_order()
-            .retain(|device| home.device(device.as_str()).is_some());
-        self.shared
-            .dialogue()
-            .retain_devices(|device| old.device(device) == home.device(device));
-        // A confirmation must not reach another device than the one the question named.
-        let is_same = |action: &Action| old.device(&action.device) == home.device(&action.device);
-        self.shared.confirmations().retain(|draft| {
-            let offered = draft.choices.iter().flat_map(|choice| &choice.actions);
-            draft.actions.iter().chain(offered).all(is_same)
-        });
-        *self.shared.home() = home;
-        self.report_orphaned_rules(&old);
-    }
-
-    /// Computes the derived data of a home before it becomes the current one. Blocks for a while
-    /// for a large home.
-    pub fn prepare(&self, home: &Home) {
-        self.services.grammar.prepare(home);
-        self.services.composer.fingerprint(home);
-    }
-
-    /// Takes in a message from a state topic. States that cannot be read in time are unknown from
-    /// then on.
-    pub fn observe(&self, topic: &str, payload: &[u8]) {
-        self.take_state(topic, payload, false);
-    }
-
-    /// Takes in a message that the broker had kept: it may be old, and fires no rule.
-    pub fn observe_retained(&self, topic: &str, payload: &[u8]) {
-        self.take_state(topic, payload, true);
-    }
-
-    fn take_state(&self, topic: &str, payload: &[u8], is_retained: bool) {
-        let begun = now();
-        let deadline = begun + self.shared.state_budget().allowance(begun);
-        let observed = self
-            .home()
-            .observe_while(topic, payload, || now() < deadline);
-        if observed.is_empty() {
-            return;
-        }
-        let ended = now();
-        let mut budget = self.shared.state_budget();
-        budget.spend(ended.saturating_duration_since(begun));
-        if ended >= deadline && budget.should_report(ended) {
-            warn!(
-                topic,
-                properties = observed.len(),
-                "a state message is not read to its end: its templates take too long"
-            );
-        }
-        drop(budget);
-        debug!(topic, properties = observed.len(), "state received");
-        let mut devices: Vec<Slug> = Vec::new();
-        let mut state = self.shared.state();
-        for report in observed {
-            if !devices.contains(&report.device) {
-                devices.push(report.device.clone());
-            }
-            state.report(report, now());
-        }
-        drop(state);
-        self.follow_rules(&devices, is_retained);
-        self.shared.reported.notify_waiters();
-    }
-
-    /// Replaces all that is known of the devices' state, with the contents of a file for example.
-    pub fn set_state(&self, state: State) {
-        *self.shared.state() = state;
-    }
-
     /// Returns how the local grammar reads each word of a phrase.
     pub fn explain(&self, phrase: &Phrase) -> Option<Explanation> {
         self.services.grammar.explain(phrase, &self.home())
@@ -658,42 +532,4 @@ impl Pipeline {
         let fingerprint = self.services.composer.fingerprint(&self.home());
         self.services.cache.sweep(fingerprint);
     }
-}
-
-/// The most areas that a refusal names.
-const MOST_AREAS: usize = 8;
-
-/// Returns the refusal of a command for a group of devices from an area that the home does not
-/// have, unless it names another place: "all the lights" would mean those of the whole home. A home
-/// without areas is one place.
-fn unknown_area(request: &Request<'_>, interpretation: &Interpretation) -> Option<Refusal> {
-    let Request { phrase, home, .. } = *request;
-    let area = phrase.area().filter(|_| !home.areas().is_empty())?;
-    let is_of_group = interpretation.draft.scope != TargetScope::Named
-        || (interpretation.via != Via::Local && interpretation.draft.lists_devices());
-    if home.area_named(area).is_some() || !is_of_group || names_place(phrase, home) {
-        return None;
-    }
-    let shown: String = area.chars().take(40).collect();
-    let known = home.areas().iter().take(MOST_AREAS);
-    let known: Vec<String> = known.map(|area| format!("`{}`", area.id)).collect();
-    let more = if home.areas().len() > MOST_AREAS {
-        ", .."
-    } else {
-        ""
-    };
-    Some(Refusal::Malformed {
-        why: format!(
-            "`area` is \"{shown}\", which the home does not have, wanted one of {}{more}",
-            known.join(", ")
-        ),
-    })
-}
-
-/// Returns whether the phrase contains the name of an area or a floor.
-fn names_place(phrase: &Phrase, home: &Home) -> bool {
-    let areas = home.areas().iter();
-    let mut places = areas.flat_map(|area| area.names().chain(&area.floor));
-    let text = phrase.text().to_lowercase();
-    places.any(|place| text.contains(&place.to_lowercase()))
 }
