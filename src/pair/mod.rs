@@ -10,30 +10,33 @@
 
 mod failure_detector;
 mod identity;
+mod knowledge;
 mod leadership;
+mod leadership_event;
 mod mark;
 mod memory;
+mod reception;
 mod record;
 mod report;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
-use serde_json::{Value as Json, json};
 use tokio::sync::{Notify, watch};
 
-pub use crate::pair::identity::CommandIdentity;
-pub use crate::pair::leadership::{Leadership, MAX_DELAY, PairEffect, PairEvent};
-pub use crate::pair::mark::{HOME_SECTION, KnownCommand, LeaderClaim, NodeReport, PairMark};
-use crate::pair::memory::MAX_REPLY;
-pub use crate::pair::memory::{PairMemory, Progress};
-use crate::pair::record::ProgressRecord;
-pub use crate::pair::report::PairReport;
-
 use crate::clock::now;
+use crate::pair::record::ProgressRecord;
+
+pub use crate::pair::identity::CommandIdentity;
+pub use crate::pair::leadership::{Leadership, MAX_DELAY};
+pub use crate::pair::leadership_event::{PairEffect, PairEvent};
+pub use crate::pair::mark::{HOME_SECTION, KnownCommand, LeaderClaim, NodeReport, PairMark};
+pub use crate::pair::memory::{PairMemory, Progress};
+pub use crate::pair::report::PairReport;
 
 /// The user property of a reply with the identity of its command.
 pub const IDENTITY: &str = "sayso-command";
@@ -41,14 +44,8 @@ pub const IDENTITY: &str = "sayso-command";
 /// The longest message of the pair that is read, in bytes: a mark with its plan.
 const MAX_MESSAGE: usize = 512 << 10;
 
-/// Bytes of a command in a snapshot, in addition to its plan.
-const SNAPSHOT_ENTRY: usize = 128;
-
 /// Connections of the observer whose numbers are remembered.
 const MAX_CONNECTIONS: usize = 16;
-
-/// Time for which a node must have led so that its journal has everything that it took over.
-const SETTLED: Duration = Duration::from_secs(5);
 
 /// The longest correlation data of a request that is answered, in bytes.
 const MAX_CORRELATION: usize = 256;
@@ -217,83 +214,6 @@ impl Pair {
         self.on(PairEvent::ObserverUp);
     }
 
-    /// Notes commands of an earlier run, oldest first. `is_durable` if the journal is on disk.
-    pub fn recall(&self, commands: Vec<(KnownCommand, Option<Vec<u8>>)>, is_durable: bool) {
-        let mut state = self.state.lock();
-        state.has_journal = is_durable;
-        for (command, reply) in commands {
-            state.memory.recall(command, reply.as_deref(), now());
-        }
-    }
-
-    /// Takes over the records of an earlier run with their ages. `since` is the time for which none
-    /// of them is missing. Those of this run are kept from now on.
-    pub fn restore(&self, since: Duration, records: Vec<(Duration, Vec<u8>)>) {
-        let now = now();
-        let before = |age: Duration| now.checked_sub(age).unwrap_or(now);
-        let mut state = self.state.lock();
-        state.uninformed_until = Some(before(since) + self.keep);
-        for (age, record) in records {
-            let at = before(age);
-            match ProgressRecord::decode(&record) {
-                Some(ProgressRecord::Mark(mark)) => drop(self.learn_mark(&mut state, &mark, at)),
-                Some(ProgressRecord::Answered(identity, reply)) => {
-                    state.memory.finished(identity, reply, at);
-                }
-                Some(ProgressRecord::NewSession) => state.memory.forget_numbered(),
-                Some(ProgressRecord::Informed) => state.uninformed_until = None,
-                Some(ProgressRecord::Uninformed) => {
-                    state.uninformed_until = Some(at + self.keep);
-                }
-                None => {}
-            }
-        }
-    }
-
-    /// Keeps records for the next run of this node from now on.
-    pub fn keep_records(&self) {
-        self.state.lock().records.get_or_insert_default();
-    }
-
-    /// Removes and returns the records that the next run of this node needs, oldest first.
-    pub fn take_records(&self) -> Vec<Vec<u8>> {
-        let mut state = self.state.lock();
-        let records = state.records.as_mut().map(std::mem::take);
-        let records = records.unwrap_or_default();
-        records.iter().map(ProgressRecord::encode).collect()
-    }
-
-    /// Notes that this node leads without having seen every mark of the earlier leader.
-    pub fn note_missed_marks(&self) {
-        let mut state = self.state.lock();
-        state.uninformed_until = Some(now() + self.keep);
-        state.keep_record(|| ProgressRecord::Uninformed);
-    }
-
-    /// Notes that every command that the broker has sent again is finished: any it sends again
-    /// from now on was received by this node, so that its marks are known. The other node learns
-    /// it.
-    pub fn note_informed(&self) {
-        {
-            let mut state = self.state.lock();
-            if state.uninformed_until.take().is_none() {
-                return;
-            }
-            state.keep_record(|| ProgressRecord::Informed);
-            if let Some(peer) = state.peer.as_ref().filter(|peer| peer.online) {
-                let to = peer.node.clone();
-                state.leadership.send_snapshot(to);
-            }
-        }
-        self.changed.notify_one();
-    }
-
-    /// Returns whether a command that the broker sends again may have begun although its progress
-    /// is not known here.
-    pub fn is_uninformed(&self) -> bool {
-        self.state.lock().is_uninformed()
-    }
-
     /// Waits for the next step to take. Cancel safe.
     pub async fn next_effect(&self) -> PairEffect {
         loop {
@@ -329,236 +249,6 @@ impl Pair {
     /// Returns whether the connection with the shared id may be made, now and in future.
     pub fn gate(&self) -> watch::Receiver<bool> {
         self.gate.subscribe()
-    }
-
-    /// Processes a message that the observer has received.
-    pub fn receive(&self, message: ObservedMessage<'_>) {
-        if message.payload.len() > MAX_MESSAGE {
-            return;
-        }
-        let below = message.topic.strip_prefix(&*self.prefix);
-        let part = below.and_then(|below| below.strip_prefix('/'));
-        let payload = message.payload;
-        let event = match part {
-            Some("status") => Some(PairEvent::Status {
-                is_online: payload == b"online",
-            }),
-            Some("pair/mark") if !message.is_retained => self.receive_mark(payload),
-            Some("pair/leader") => {
-                let claim = serde_json::from_slice(payload).ok();
-                claim.map(|claim| PairEvent::Claimed {
-                    claim,
-                    is_live: !message.is_retained,
-                })
-            }
-            Some("pair/takeover") if !message.is_retained => Some(self.receive_request(message)),
-            Some(part) if part.starts_with("pair/node/") => self.receive_report(message),
-            Some(part) if part.starts_with("pair/timer/") => {
-                if let Ok(id) = part["pair/timer/".len()..].parse() {
-                    self.state.lock().memory.timer(id, payload);
-                }
-                None
-            }
-            _ => {
-                if let Some(identity) = message.identity.and_then(CommandIdentity::parse) {
-                    self.receive_reply(identity, payload);
-                }
-                None
-            }
-        };
-        if let Some(event) = event {
-            self.on(event);
-        }
-    }
-
-    /// Reads an operator's request for a takeover, which the node that leads afterwards answers.
-    fn receive_request(&self, message: ObservedMessage<'_>) -> PairEvent {
-        let node = String::from_utf8_lossy(message.payload).trim().to_owned();
-        let node = (!node.is_empty()).then_some(node);
-        let mut state = self.state.lock();
-        let correlation = message.correlation.unwrap_or_default();
-        state.requested_by = (correlation.len() <= MAX_CORRELATION).then(|| correlation.to_vec());
-        let has_other = state.peer.as_ref().is_some_and(|peer| peer.online);
-        state.is_refused = node.is_none() && !has_other;
-        let node = if state.is_refused {
-            Some(self.node.clone())
-        } else {
-            node
-        };
-        PairEvent::TakeoverRequested { node }
-    }
-
-    /// Returns the answer to an operator's request for a takeover, if there is one, and its
-    /// correlation data.
-    pub fn take_answer(&self) -> Option<(Json, Vec<u8>)> {
-        let mut state = self.state.lock();
-        let correlation = state.requested_by.take()?;
-        let epoch = state.leadership.leader().map_or(0, |claim| claim.epoch);
-        let is_refused = std::mem::take(&mut state.is_refused);
-        let answer = json!({"ok": !is_refused, "leader": self.node, "epoch": epoch});
-        Some((answer, correlation))
-    }
-
-    fn receive_reply(&self, identity: CommandIdentity, payload: &[u8]) {
-        let reply = (payload.len() <= MAX_REPLY).then(|| Bytes::copy_from_slice(payload));
-        let mut state = self.state.lock();
-        state.keep_record(|| ProgressRecord::Answered(identity, reply.clone()));
-        state.leadership.note_sign(now());
-        state.memory.finished(identity, reply, now());
-    }
-
-    fn receive_mark(&self, payload: &[u8]) -> Option<PairEvent> {
-        self.learn_mark(&mut self.state.lock(), payload, now())
-    }
-
-    /// Processes a mark that was received at this moment, now or in an earlier run.
-    fn learn_mark(&self, state: &mut PairState, payload: &[u8], at: Instant) -> Option<PairEvent> {
-        let mark = serde_json::from_slice(payload).ok()?;
-        if self.has_progress(&mark) {
-            state.keep_record(|| ProgressRecord::Mark(Bytes::copy_from_slice(payload)));
-        }
-        match mark {
-            PairMark::Begun {
-                command,
-                devices,
-                plan,
-            } => {
-                let bytes = payload.len();
-                state.leadership.note_sign(at);
-                state.memory.begun(command, (devices, plan), bytes, at);
-                None
-            }
-            PairMark::Barrier {
-                node,
-                nonce,
-                is_new_session,
-            } => {
-                let is_own = node == self.node;
-                if is_new_session && !is_own {
-                    state.memory.forget_numbered();
-                }
-                state.barrier.is_seen |= is_own && nonce == state.barrier.nonce;
-                state.barrier.passed()
-            }
-            PairMark::Beat { node, number } => Some(self.learn_beat(state, node, number)),
-            PairMark::Probe { node, number } if node == self.node => {
-                Some(PairEvent::ProbeReturned { number })
-            }
-            PairMark::Probe { .. } => Some(PairEvent::Probed),
-            PairMark::Query { node } => Some(PairEvent::Query {
-                node,
-                is_uninformed: state.is_uninformed(),
-            }),
-            PairMark::Snapshot { to, .. } if to != self.node => None,
-            PairMark::Snapshot {
-                commands,
-                part,
-                is_last,
-                is_complete,
-                ..
-            } => {
-                // The newest first, so that it stays the newest of its device.
-                for command in commands.into_iter().rev() {
-                    state.memory.learn(command, at);
-                }
-                // A part that found no room at the sender, or expired, is missing.
-                let is_next = part == 0 || state.next_part == Some(part);
-                state.next_part = is_next.then_some(part + 1);
-                if is_last && is_next && is_complete {
-                    state.uninformed_until = None;
-                }
-                is_last.then_some(PairEvent::SnapshotReceived)
-            }
-        }
-    }
-
-    /// Notes a beat. The other node answers a new number with its report.
-    fn learn_beat(&self, state: &mut PairState, node: String, number: u64) -> PairEvent {
-        let is_new = std::mem::replace(&mut state.beat, number) != number;
-        if is_new && node != self.node {
-            state.leadership.request_introduction();
-        }
-        PairEvent::Beat { node }
-    }
-
-    /// Returns whether a mark changes the progress of commands as this node knows it.
-    fn has_progress(&self, mark: &PairMark) -> bool {
-        match mark {
-            PairMark::Begun { .. } => true,
-            PairMark::Barrier {
-                node,
-                is_new_session,
-                ..
-            } => *is_new_session && *node != self.node,
-            PairMark::Snapshot { to, .. } => *to == self.node,
-            PairMark::Beat { .. } | PairMark::Probe { .. } | PairMark::Query { .. } => false,
-        }
-    }
-
-    fn receive_report(&self, message: ObservedMessage<'_>) -> Option<PairEvent> {
-        let report: NodeReport = serde_json::from_slice(message.payload).ok()?;
-        let mut state = self.state.lock();
-        if report.node != self.node {
-            if let Some((number, at)) = state.published_beat
-                && number == report.beat
-                && report.online
-            {
-                state.behind = Some(now().saturating_duration_since(at));
-                state.published_beat = None;
-            }
-            // A node that has gone sends no snapshot.
-            let is_gone = !report.online;
-            state.peer = Some(report);
-            return is_gone.then_some(PairEvent::SnapshotReceived);
-        }
-        // Before it was synced, reports of an earlier run of this node may arrive.
-        let is_first = state.first_synced.is_none();
-        if report.online && !is_first && !state.connections.contains(&report.connection) {
-            state.has_namesake = true;
-        }
-        let is_of_this_connection = report.connection == state.connection && report.online;
-        if !is_of_this_connection || !state.leadership.is_syncing() {
-            return None;
-        }
-        if is_first && state.has_journal && state.leadership.has_led_last(SETTLED) {
-            state.uninformed_until = None;
-            state.keep_record(|| ProgressRecord::Informed);
-        }
-        state.first_synced.get_or_insert_with(now);
-        Some(PairEvent::ObserverSynced {
-            has_other: state.peer.as_ref().is_some_and(|peer| peer.online),
-            is_uninformed: state.is_uninformed(),
-        })
-    }
-
-    /// Returns the known progress of commands in messages to another node, the newest first.
-    pub fn snapshot(&self, to: &str) -> Vec<PairMark> {
-        let state = self.state.lock();
-        let is_complete = !state.is_uninformed();
-        let all = state.memory.snapshot();
-        let mut parts: Vec<PairMark> = Vec::new();
-        let mut part = Vec::new();
-        let mut bytes = 0;
-        let to_mark = |mut commands: Vec<KnownCommand>, part: usize, is_last| {
-            commands.reverse();
-            PairMark::Snapshot {
-                to: to.to_owned(),
-                commands,
-                part: u32::try_from(part).unwrap_or(u32::MAX),
-                is_last,
-                is_complete,
-            }
-        };
-        for command in all.into_iter().rev() {
-            bytes += SNAPSHOT_ENTRY + command.plan.to_string().len();
-            part.push(command);
-            if bytes >= MAX_MESSAGE / 4 {
-                parts.push(to_mark(std::mem::take(&mut part), parts.len(), false));
-                bytes = 0;
-            }
-        }
-        parts.push(to_mark(part, parts.len(), true));
-        parts
     }
 
     /// Begins a barrier; returns the mark to publish.
@@ -675,143 +365,5 @@ impl PairState {
 impl Barrier {
     fn passed(&self) -> Option<PairEvent> {
         (self.is_seen && self.is_acknowledged).then_some(PairEvent::BarrierPassed)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KEEP: Duration = Duration::from_mins(1);
-
-    fn node(name: &str) -> Arc<Pair> {
-        let settings = PairSettings {
-            node: name.to_owned(),
-            beat_interval: Duration::from_secs(5),
-        };
-        let pair = Pair::new(&settings, "s", KEEP);
-        pair.keep_records();
-        pair
-    }
-
-    fn identity(n: u16) -> CommandIdentity {
-        CommandIdentity::numbered("s/command/a", n, b"next track")
-    }
-
-    fn observe(pair: &Pair, topic: &str, payload: &[u8], identity: Option<&str>) {
-        pair.receive(ObservedMessage {
-            topic,
-            payload,
-            identity,
-            correlation: None,
-            is_retained: false,
-        });
-    }
-
-    fn observe_mark(pair: &Pair, mark: &PairMark) {
-        let payload = serde_json::to_vec(mark).unwrap();
-        observe(pair, "s/pair/mark", &payload, None);
-    }
-
-    fn begin(pair: &Pair, n: u16) {
-        let mark = PairMark::Begun {
-            command: identity(n),
-            devices: vec!["radio".to_owned()],
-            plan: json!([n]),
-        };
-        observe_mark(pair, &mark);
-    }
-
-    fn answer(pair: &Pair, n: u16) {
-        observe(pair, "s/reply/a", b"{}", Some(&identity(n).to_string()));
-    }
-
-    /// Ends a node and starts it again, `since` after the first of its records.
-    fn started_again(pair: &Pair, since: Duration) -> Arc<Pair> {
-        let settings = PairSettings {
-            node: pair.node.clone(),
-            beat_interval: Duration::from_secs(5),
-        };
-        let records = pair.take_records().into_iter();
-        let again = Pair::new(&settings, "s", KEEP);
-        again.restore(since, records.map(|record| (since / 2, record)).collect());
-        again.observer_up(true);
-        again
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_node_that_is_started_again_knows_the_progress_that_it_had_seen() {
-        let pair = node("a");
-        pair.observer_up(true);
-        for n in 0..300 {
-            begin(&pair, n);
-            answer(&pair, n);
-        }
-        begin(&pair, 300);
-        let again = started_again(&pair, KEEP);
-        assert!(
-            !again.is_uninformed(),
-            "nothing of the last minute is missing"
-        );
-        for n in 0..300 {
-            let progress = again.progress(identity(n));
-            assert!(matches!(
-                progress,
-                Progress::Answered { reply: Some(_), .. }
-            ));
-        }
-        let newest = Progress::Begun {
-            plan: json!([300]),
-            overtaken: vec![],
-        };
-        assert_eq!(again.progress(identity(300)), newest);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_node_whose_records_are_younger_than_commands_is_uninformed() {
-        let pair = node("a");
-        pair.observer_up(true);
-        begin(&pair, 1);
-        assert!(started_again(&pair, KEEP / 2).is_uninformed());
-        let complete = |node: &str, part, is_last| PairMark::Snapshot {
-            to: node.to_owned(),
-            commands: Vec::new(),
-            part,
-            is_last,
-            is_complete: true,
-        };
-        observe_mark(&pair, &complete("b", 0, true));
-        assert!(started_again(&pair, KEEP / 2).is_uninformed(), "for b");
-        observe_mark(&pair, &complete("a", 0, true));
-        assert!(!started_again(&pair, KEEP / 2).is_uninformed());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn records_of_a_lost_session_leave_a_node_uninformed() {
-        let pair = node("a");
-        pair.observer_up(true);
-        begin(&pair, 1);
-        pair.observer_up(false);
-        let again = started_again(&pair, KEEP);
-        assert!(again.is_uninformed());
-        assert_eq!(again.progress(identity(1)), Progress::New);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_snapshot_of_which_a_part_is_missing_is_not_complete() {
-        let old = node("b");
-        old.note_informed();
-        for n in 0..3000 {
-            begin(&old, n);
-        }
-        let parts = old.snapshot("a");
-        assert!(parts.len() > 2, "{}", parts.len());
-        for missing in 0..=parts.len() {
-            let new = node("a");
-            for (_, part) in parts.iter().enumerate().filter(|(n, _)| *n != missing) {
-                observe_mark(&new, part);
-            }
-            assert_eq!(new.is_uninformed(), missing < parts.len(), "{missing}");
-        }
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::pair::leadership::{Leadership, PairStage};
+use crate::pair::leadership::Leadership;
+use crate::pair::leadership_event::PairStage;
 use crate::pair::mark::NodeReport;
 
 /// The state of a pair, as health shows it.
