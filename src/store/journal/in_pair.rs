@@ -4,7 +4,8 @@
 
 use crate::command::Redelivery;
 use crate::store::journal::entry::JournalEntry;
-use crate::store::journal::index::{EarlierEntry, Reception};
+use crate::store::journal::index::Reception;
+use crate::store::journal::index::duplicate::EarlierEntry;
 use crate::store::journal::packed_reply::PackedReply;
 use crate::store::journal::received::Received;
 use crate::store::journal::record::JournalRecord;
