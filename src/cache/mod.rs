@@ -26,7 +26,8 @@ use crate::cache::settings::CacheSettings;
 use crate::command::phrase::Phrase;
 use crate::command::reply::Refusal;
 use crate::prompt::PromptFingerprint;
-use crate::redis::{Claim, Redis};
+use crate::redis::Redis;
+use crate::redis::drafts::Claim;
 use crate::telemetry::counters::Counters;
 use crate::vocabulary::action::Draft;
 

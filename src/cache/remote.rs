@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::redis::{Claim, Redis, RedisFault};
+use crate::redis::drafts::Claim;
+use crate::redis::{Redis, RedisFault};
 use crate::vocabulary::action::Draft;
 
 /// A draft as it is written to Redis.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::validated::{Config, DaemonSettings};
-use crate::redis::hash;
+use crate::redis::drafts::hash;
 use crate::router::settings::RouterSettings;
 use crate::{grammar, mqtt};
 
