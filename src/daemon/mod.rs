@@ -4,13 +4,16 @@
 
 mod assembly;
 mod background;
+mod command_intake;
 mod error;
 mod event_loop;
+mod home_adoption;
 mod home_builder;
 mod in_flight;
 mod liveness;
 pub(crate) mod memory;
 mod pair;
+mod pair_commands;
 mod pair_node;
 mod pair_replica;
 mod recovery;
