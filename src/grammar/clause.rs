@@ -92,6 +92,8 @@ pub(super) struct Target {
     /// Places of a later target, used if this one has devices there: "the lamp and the fan in the
     /// bedroom".
     pub(super) shared_places: Vec<Place>,
+    /// The name behind "of", by its index in `Names::entries`: "the lamp of Anna".
+    pub(super) owner: Option<u32>,
     /// The noun beside a name: "movie scene".
     pub(super) extra_noun: Option<u16>,
     /// Whether that noun is a plural: "bedside lights".
@@ -110,6 +112,7 @@ impl Target {
             both: false,
             places: Vec::new(),
             shared_places: Vec::new(),
+            owner: None,
             extra_noun: None,
             extra_is_plural: false,
             trailing_place: false,

@@ -262,6 +262,11 @@ impl Interpreter<'_> {
             Sense::Place(Place::Floor(floor)) => {
                 format!("floor {}", names.floors[usize::from(floor)])
             }
+            Sense::Place(Place::OneOf(areas)) => {
+                let areas = names.alternatives[usize::from(areas)].iter();
+                let areas = areas.map(|&area| self.home.areas()[usize::from(area)].name.as_str());
+                format!("one of {}", areas.collect::<Vec<_>>().join(", "))
+            }
             Sense::Place(place) => format!("place {place:?}").to_lowercase(),
             Sense::Verb(verb) => format!("do {verb:?}").to_lowercase(),
             Sense::SplitVerb(verb, _) => {

@@ -16,7 +16,7 @@ use crate::grammar::members::left_out;
 use crate::grammar::names::Names;
 use crate::grammar::parse::clauses;
 use crate::grammar::resolve::{ClauseIntent, Resolution, Resolver};
-use crate::grammar::sense::{Sense, StateWord};
+use crate::grammar::sense::{Place, Sense, StateWord};
 use crate::grammar::spans::Spans;
 use crate::grammar::unable::Unable;
 use crate::home::Home;
@@ -108,6 +108,15 @@ impl Interpreter<'_> {
 
     /// Returns the draft of one combination of senses.
     pub(super) fn one(&self, senses: &[Sense], asked: bool) -> Option<Draft> {
+        let is_ambiguous = |sense: &Sense| matches!(sense, Sense::Place(Place::OneOf(_)));
+        if let Some(at) = senses.iter().position(is_ambiguous) {
+            return self.in_one_of(senses, at, asked);
+        }
+        self.in_known_areas(senses, asked)
+    }
+
+    /// Returns the draft of one combination of senses whose places are known.
+    fn in_known_areas(&self, senses: &[Sense], asked: bool) -> Option<Draft> {
         let (senses, referents) = self.remembered.resolve(senses)?;
         let mut previous: SmallVec<[u32; 4]> = SmallVec::from_slice(&referents);
         let mut clauses = clauses(&senses, asked, &self.lexicon.grammar).ok()?;

@@ -27,6 +27,7 @@
 //! - A group skips members that cannot do it. For a single device that cannot, there is no draft.
 
 mod adjunct_scope;
+mod ambiguous_area;
 mod antecedents;
 mod awning;
 mod clause;

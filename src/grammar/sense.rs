@@ -202,6 +202,8 @@ pub(super) enum Place {
     Floor(u16),
     /// Index into `Names::fronts`.
     Front(u16),
+    /// One of several areas, by its index into `Names::alternatives`.
+    OneOf(u16),
     /// The area of the last command.
     There,
     /// The area the command was given in.

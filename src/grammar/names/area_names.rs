@@ -14,7 +14,7 @@ use crate::home::device::{Area, Device};
 const MOST_AREA_WORDS: usize = 4;
 
 /// Shortest word of an area's name, in letters, that means the area.
-const SHORTEST_PART: usize = 4;
+pub(super) const SHORTEST_PART: usize = 4;
 
 impl Builder<'_> {
     pub(super) fn areas(&mut self, home: &Home) {
@@ -84,13 +84,13 @@ impl Builder<'_> {
         let lexicon = self.lexicon;
         for place in &lexicon.places {
             let meant = self.meant_place(place, home);
-            let said = place.said.iter().chain(&place.areas);
-            for (meant, text) in meant.into_iter().flat_map(|meant| {
-                let texts = said.clone();
-                texts.map(move |text| (meant, text))
-            }) {
+            self.add_ambiguous(place, meant);
+            let Some(meant) = meant else { continue };
+            for text in place.said.iter().chain(&place.areas) {
                 let run = self.words(text);
-                self.add(Sense::Place(meant), &run);
+                if !self.is_of_others(&run, meant) {
+                    self.add(Sense::Place(meant), &run);
+                }
             }
         }
     }

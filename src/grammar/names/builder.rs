@@ -25,6 +25,7 @@ impl Names {
             options: Vec::new(),
             floors: Vec::new(),
             fronts: Vec::new(),
+            alternatives: Vec::new(),
             referents: Vec::new(),
             telling: Vec::new(),
             meant: Vec::new(),
@@ -41,6 +42,7 @@ impl Names {
         builder.areas(home);
         builder.parts_of_areas(home);
         builder.spoken_places(home);
+        builder.shared_words();
         builder.kinds(home);
         builder.fronts(home);
         builder.full_names(home);
@@ -99,7 +101,8 @@ impl Builder<'_> {
         self.names.runs.add_words(sense, &run);
     }
 
-    fn finish(self) -> Names {
+    fn finish(mut self) -> Names {
+        self.namesakes();
         let mut names = self.names;
         let nouns = names
             .nouns

@@ -5,6 +5,7 @@
 //! as indexes. Which of several devices is meant is decided in `resolve`. The names are built once
 //! for each revision of the home, in `builder` and the files beside it.
 
+mod alternatives;
 mod area_names;
 mod builder;
 mod capability_names;
@@ -42,6 +43,8 @@ pub(super) struct Names {
     /// Devices without an area, by the words before the noun of their name, which serve as a place:
     /// "the lights in the scullery" for "Scullery light". The index is that in [`Place::Front`].
     pub(super) fronts: Vec<Vec<u32>>,
+    /// Areas that share a word, by the index in [`Place::OneOf`].
+    pub(super) alternatives: Vec<Vec<u16>>,
     /// Place and nouns of each device, by its index in the home.
     pub(super) referents: Vec<Referent>,
     /// For each noun the nouns that distinguish devices of the same kind, one bit each: "curtain"
@@ -58,6 +61,8 @@ pub(super) struct Name {
     pub(super) devices: Vec<(u32, bool)>,
     /// Whether the phrase is a plural and means all of them: "bedside lamps".
     pub(super) many: bool,
+    /// Areas that have the phrase in their names as well: "anna" of "Anna's room".
+    pub(super) areas: Vec<u16>,
 }
 
 /// The place of a device and the nouns in its name.
@@ -152,7 +157,8 @@ impl Names {
             Place::Front(front) => self.fronts[usize::from(front)].contains(&device),
             Place::Here => here.is_some() && thing.area == here,
             Place::House => true,
-            Place::There => false,
+            // Which of the areas is meant is decided before a device is looked for.
+            Place::There | Place::OneOf(_) => false,
         }
     }
 }

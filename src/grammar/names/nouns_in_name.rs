@@ -7,6 +7,9 @@ use crate::grammar::names::MOST_NOUNS;
 use crate::grammar::names::builder::Builder;
 use crate::grammar::sense::Sense;
 
+/// Longest noun, in letters, that many other words end with: "tor" of "ventilator".
+const LONGEST_SHORT: usize = 3;
+
 impl Builder<'_> {
     /// Returns the last nouns of a name: a "window blind" is a blind. In some languages, the first.
     pub(super) fn nouns_in(&self, run: &[String]) -> u128 {
@@ -33,10 +36,13 @@ impl Builder<'_> {
                 }
             }
         }
-        if last < run.len() && self.lexicon.spelling.compounds() {
-            bits | self.nouns_grown_to(run[run.len() - 1])
+        let Some(word) = run.last().filter(|_| self.lexicon.spelling.compounds()) else {
+            return bits;
+        };
+        if last < run.len() {
+            bits | self.nouns_grown_to(word)
         } else {
-            bits
+            bits | self.nouns_joined_to(word)
         }
     }
 
@@ -46,12 +52,34 @@ impl Builder<'_> {
             noun.one
                 .iter()
                 .chain(&noun.many)
-                .any(|form| form.len() > 3 && word.ends_with(form.as_str()))
+                .any(|form| form.len() > LONGEST_SHORT && word.ends_with(form.as_str()))
         };
         self.names
             .nouns
             .iter()
             .enumerate()
+            .filter(|(_, noun)| ends(noun))
+            .fold(0, |bits, (i, _)| bits | 1 << i)
+    }
+
+    /// Returns the short nouns that a compound ends with, where its beginning is a word as well: a
+    /// "garagentor" is a "tor", and a "ventilator" is none.
+    fn nouns_joined_to(&self, word: &str) -> u128 {
+        let is_word = |part: &str| self.lexicon.knows(part) || self.names.knows(part);
+        let ends = |noun: &Noun| {
+            let mut forms = noun.one.iter().chain(&noun.many);
+            forms.any(|form| {
+                let parts = || {
+                    self.lexicon
+                        .spelling
+                        .parts(word, is_word, |end| end == form)
+                };
+                let is_short = form.len() <= LONGEST_SHORT && form.len() < word.len();
+                is_short && word.ends_with(form.as_str()) && parts().is_some()
+            })
+        };
+        let nouns = self.names.nouns.iter().enumerate();
+        nouns
             .filter(|(_, noun)| ends(noun))
             .fold(0, |bits, (i, _)| bits | 1 << i)
     }

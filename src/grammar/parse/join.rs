@@ -48,6 +48,8 @@ impl Parser<'_> {
             Sense::In | Sense::Place(_) if self.is_trailing() && !self.is_named_later(at) => {
                 set(&mut self.joined)
             }
+            // "except those in the kitchen and in the hall"
+            Sense::In if self.excepting => set(&mut self.joined),
             Sense::Name(..) | Sense::Noun(..) | Sense::It | Sense::Them | Sense::Place(_)
                 if !self.closed || self.excepting =>
             {

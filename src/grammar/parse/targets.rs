@@ -28,7 +28,7 @@ impl Parser<'_> {
             return Some(());
         }
         if self.excepting {
-            return self.place_excepted(place, after_in);
+            return self.place_excepted(place, after_in, joined);
         }
         if self.now.targets.is_empty() && !after_in && self.is_verb_like_property(at) {
             return None;
@@ -76,12 +76,14 @@ impl Parser<'_> {
             && article_before
     }
 
-    /// Adds a place to the exceptions: "except the kitchen", "except the tv in the kitchen".
-    pub(super) fn place_excepted(&mut self, place: Place, after_in: bool) -> Option<()> {
-        if let Some(target) = self.now.except.last_mut().filter(|_| after_in) {
+    /// Adds a place to the exceptions: "except the kitchen", "except the tv in the kitchen", "except
+    /// those in the kitchen and in the hall".
+    fn place_excepted(&mut self, place: Place, after_in: bool, joined: bool) -> Option<()> {
+        let is_of_last = |last: &&mut Target| after_in && !(joined && last.places.is_empty());
+        if let Some(target) = self.now.except.last_mut().filter(is_of_last) {
             let alone = target.places.is_empty();
             target.places.push(place);
-            return alone.then_some(());
+            return (alone || joined).then_some(());
         }
         self.now.except.push(Target {
             places: vec![place],
@@ -138,6 +140,9 @@ impl Parser<'_> {
         let joined = std::mem::take(&mut self.joined);
         let after_in = std::mem::take(&mut self.pending.after_in);
         self.pending.of_property = false;
+        if after_in && !joined && self.follows_a_name(at) && self.is_owned_by(head) {
+            return Some(());
+        }
         if after_in && self.awaits_state() {
             return None;
         }
@@ -168,6 +173,31 @@ impl Parser<'_> {
             self.now.targets.push(target);
         }
         Some(())
+    }
+
+    /// Returns whether the words before are a name or a noun and "of".
+    fn follows_a_name(&self, at: usize) -> bool {
+        let is_link =
+            |sense: &&Sense| sense.is_filler() || sense.is_article() || **sense == Sense::In;
+        let before = self.senses[..at].iter().rev().find(|s| !is_link(s));
+        matches!(before, Some(Sense::Name(..) | Sense::Noun(..))) && self.pending.places.is_empty()
+    }
+
+    /// Takes the name behind "of" as the owner of the target before it: "the lamp of Anna".
+    fn is_owned_by(&mut self, head: Head) -> bool {
+        let targets = if self.excepting {
+            &mut self.now.except
+        } else {
+            &mut *self.now.targets
+        };
+        let (Some(target), Head::Name(owner, None)) = (targets.last_mut(), head) else {
+            return false;
+        };
+        let is_free = target.owner.is_none() && target.places.is_empty();
+        if is_free {
+            target.owner = Some(owner);
+        }
+        is_free
     }
 
     fn has_value(&self) -> bool {

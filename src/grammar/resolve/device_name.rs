@@ -111,17 +111,17 @@ impl Resolver<'_> {
             return None;
         }
         let is_here = |d: u32| self.names.is_at(d, Place::Here, self.here);
-        let is_elsewhere =
-            |&d: &u32| !is_here(d) && self.names.referents[d as usize].area.is_some();
         let called = self.devices_named(request, target, id);
-        if !called.iter().all(is_elsewhere) {
+        if called.iter().any(|&d| is_here(d)) {
             return None;
         }
         let near = self.with_noun(request, target, noun);
-        let is_called_so = |&d: &u32| is_here(d) && self.has_noun(noun, d);
+        // "The heating" is that of the room, whatever it is called.
+        let is_of_room = self.mode(noun).is_some();
+        let is_called_so = |&d: &u32| is_here(d) && (self.has_noun(noun, d) || is_of_room);
         let near: Vec<u32> = near.into_iter().filter(is_called_so).collect();
         let near = self.able(request, &near, self.mode(noun));
-        let called = self.able(request, &called, None);
+        let called = self.able(request, &called, self.mode(noun));
         let asks = !near.is_empty() && !called.is_empty();
         asks.then(|| Resolution::AskWhich([called, near].concat()))
     }

@@ -15,11 +15,17 @@ impl Resolver<'_> {
         mut devices: Vec<u32>,
     ) -> Option<Vec<u32>> {
         for except in &request.clause.except {
-            let before = devices.len();
-            devices.retain(|&d| !self.is_excepted(except, d));
-            if devices.len() == before {
+            let excepted = |d: &&u32| self.is_excepted(except, **d);
+            let excepted: Vec<u32> = devices.iter().filter(excepted).copied().collect();
+            let has_one = |place: &Place| {
+                let mut excepted = excepted.iter();
+                excepted.any(|&d| self.names.is_at(d, *place, self.here))
+            };
+            // "except the lamp in the hall and in the kitchen": each place has one.
+            if excepted.is_empty() || !except.places.iter().all(has_one) {
                 return None;
             }
+            devices.retain(|d| !excepted.contains(d));
         }
         Some(devices)
     }
@@ -35,14 +41,18 @@ impl Resolver<'_> {
             Head::Noun(noun, _) => self.is_a(noun, device),
             Head::Name(id, noun) => {
                 let called = &self.names.entries[id as usize].devices;
-                let whole = called.iter().any(|(d, whole)| *whole && at(*d));
+                let is_whole_name = |(d, whole): &(u32, bool)| *whole && self.is_settable(*d);
+                let whole = called
+                    .iter()
+                    .any(|found| is_whole_name(found) && at(found.0));
                 let mut called = called.iter();
                 called.any(|(c, is_whole)| *c == device && (*is_whole || !whole))
                     || (!whole && noun.is_some_and(|(n, _)| self.is_a(n, device)))
+                    || (!whole && self.is_in_namesake(id, device))
             }
             Head::It | Head::Them => false,
         };
-        is_meant && at(device)
+        is_meant && at(device) && except.owner.is_none_or(|owner| self.is_of(owner, device))
     }
 
     /// Returns whether the extent is unclear: "everything off except the tv in the living room",

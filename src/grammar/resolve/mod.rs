@@ -169,8 +169,10 @@ impl Resolver<'_> {
                 return Some(found);
             }
         }
-        let is_group =
-            target.all || matches!(target.head, Head::Noun(_, true)) || self.is_everything(target);
+        let is_group = target.all
+            || matches!(target.head, Head::Noun(_, true))
+            || self.is_everything(target)
+            || self.is_collective(target);
         if !(is_group || request.clause.except.is_empty()) {
             return None;
         }

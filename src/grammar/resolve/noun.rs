@@ -69,7 +69,8 @@ impl Resolver<'_> {
         }
         let asks_which =
             request.clause.question == Some(QuestionType::Open) && request.clause.state.is_some();
-        if plural || target.all || target.both || entry.everything || asks_which {
+        let is_all = target.all || target.both || !clause.except.is_empty();
+        if plural || is_all || entry.everything || asks_which {
             return self.noun_group(request, target, noun, candidates);
         }
         self.single_noun(request, target, noun, candidates)
@@ -185,6 +186,7 @@ impl Resolver<'_> {
             [single]
                 if entry.collective.is_empty()
                     && !entry.vague
+                    && self.is_set_apart(noun, *single, &fits)
                     && !target.trailing_place
                     && request.clause.places.is_empty() =>
             {

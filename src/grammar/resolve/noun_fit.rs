@@ -27,6 +27,11 @@ impl Resolver<'_> {
         matches!(target.head, Head::Noun(noun, _) if self.names.nouns[usize::from(noun)].everything)
     }
 
+    /// Returns whether the singular may mean all devices of a place: "the light".
+    pub(super) fn is_collective(&self, target: &Target) -> bool {
+        matches!(target.head, Head::Noun(noun, _) if !self.names.nouns[usize::from(noun)].collective.is_empty())
+    }
+
     /// Returns whether the noun fits the device.
     pub(in crate::grammar) fn is_a(&self, noun: u16, device: u32) -> bool {
         let meant = &self.names.nouns[usize::from(noun)];
@@ -74,6 +79,24 @@ impl Resolver<'_> {
 
     pub(super) fn has_noun(&self, noun: u16, device: u32) -> bool {
         self.names.referents[device as usize].nouns & (1 << noun) != 0
+    }
+
+    /// Returns whether the only device with the noun in its name is certainly the one that is meant:
+    /// each other that the noun fits is in the same place, or is called something else of that kind.
+    /// "The fan" may be the "bedroom fan" or the "Dyson" of another room.
+    pub(super) fn is_set_apart(&self, noun: u16, named: u32, fits: &[u32]) -> bool {
+        let place = |d: u32| self.names.referents[d as usize].area;
+        let kind = |d: u32| self.device(d).kind.as_str();
+        let is_other = |d: u32| {
+            let nouns = self.names.nouns.iter().enumerate();
+            let mut others = nouns.filter(|(other, _)| *other != usize::from(noun));
+            others.any(|(other, words)| {
+                let fits_kind = words.kinds.iter().chain(&words.named).any(|k| k == kind(d));
+                fits_kind && self.names.referents[d as usize].nouns & (1 << other) != 0
+            })
+        };
+        let mut others = fits.iter().filter(|d| **d != named);
+        others.all(|&d| place(d) == place(named) || is_other(d))
     }
 
     pub(super) fn mode(&self, noun: u16) -> Option<&str> {
