@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::grammar::names::Names;
+use crate::grammar::said_places::SaidPlaces;
 use crate::grammar::sense::{Place, Sense};
 use crate::home::Home;
 use crate::vocabulary::action::ActionList;
@@ -33,6 +34,8 @@ pub(super) struct Remembered {
     pub(super) other: Option<u32>,
     /// The area of all its devices.
     pub(super) area: Option<u16>,
+    /// The places said before, which hold for this sentence.
+    pub(super) said: SaidPlaces,
 }
 
 impl Remembered {
@@ -60,6 +63,7 @@ impl Remembered {
             devices,
             other,
             area,
+            said: SaidPlaces::default(),
         }
     }
 

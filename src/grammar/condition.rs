@@ -192,7 +192,7 @@ impl Interpreter<'_> {
         if is_sun && mode != ConditionMode::Now {
             return None;
         }
-        let draft = self.consequence(command, mode)?;
+        let draft = self.command_beside(division.clause, command, mode)?;
         let choices = draft.choices.iter().flat_map(|choice| &choice.actions);
         let mut actions = draft.actions.iter().chain(choices);
         if actions.any(|action| action.op == Op::Query) {
@@ -212,7 +212,7 @@ impl Interpreter<'_> {
     /// Returns the draft of the command beside a condition, which may be "for ten minutes". Not at
     /// its start, where the time may belong to the condition: "when the window is open for ten
     /// minutes turn off the heater".
-    fn consequence(&self, command: &[&str], mode: ConditionMode) -> Option<Draft> {
+    pub(super) fn consequence(&self, command: &[&str], mode: ConditionMode) -> Option<Draft> {
         let text = command.join(" ");
         if let Some(draft) = self.draft(&text) {
             return draft.timing.is_none().then_some(draft);

@@ -8,6 +8,7 @@ use crate::grammar::intent::intent_of;
 use crate::grammar::interpreter::{Interpreter, senses_of};
 use crate::grammar::parse::clauses;
 use crate::grammar::resolve::ClauseIntent;
+use crate::grammar::said_places::SaidPlaces;
 use crate::grammar::sense::{Place, Sense};
 use crate::grammar::spans::{SpanError, Spans, TriedSpans};
 use crate::vocabulary::action::Draft;
@@ -195,6 +196,7 @@ impl Interpreter<'_> {
                         intent,
                         before: &[],
                         are_listed: false,
+                        said: &SaidPlaces::default(),
                     })
                     .is_none()
             {

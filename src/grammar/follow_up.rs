@@ -121,7 +121,7 @@ pub(super) fn fixed_form(lexicon: &Lexicon, text: &str) -> Option<FollowUp> {
 
 /// Returns the rest of a sentence that applies the last command to other devices, and whether it
 /// corrects the last command.
-fn continued(lexicon: &Lexicon, text: &str) -> Option<(bool, String)> {
+pub(super) fn continued(lexicon: &Lexicon, text: &str) -> Option<(bool, String)> {
     let plain = lexicon.spelling.plain(text);
     let words_of = &lexicon.follow_up;
     if !words_of.continuations.has_words_of_one(&plain) {
@@ -210,7 +210,7 @@ fn has_reference(spans: &Spans) -> bool {
     })
 }
 
-fn is_about_warmth(spans: &Spans) -> bool {
+pub(super) fn is_about_warmth(spans: &Spans) -> bool {
     any_sense(spans, |sense| {
         matches!(
             sense,
@@ -222,7 +222,7 @@ fn is_about_warmth(spans: &Spans) -> bool {
 
 /// Returns whether the sentence names only a value or a comparison: "brighter", "50 percent".
 /// A verb without an object may be the beginning of a sentence whose end was lost.
-fn is_value_alone(spans: &Spans) -> bool {
+pub(super) fn is_value_alone(spans: &Spans) -> bool {
     let has_value = any_sense(spans, |sense| {
         matches!(
             sense,
@@ -254,7 +254,7 @@ fn is_state_alone(spans: &Spans) -> bool {
     spans.iter().any(is_state) && !any_sense(spans, is_verb)
 }
 
-fn any_sense(spans: &Spans, wanted: impl Fn(&Sense) -> bool) -> bool {
+pub(super) fn any_sense(spans: &Spans, wanted: impl Fn(&Sense) -> bool) -> bool {
     spans.iter().flatten().any(wanted)
 }
 
@@ -307,7 +307,7 @@ impl Interpreter<'_> {
         }
         let certain = |draft: &Option<Draft>| draft.as_ref().is_some_and(|d| d.question.is_none());
         if certain(&alone) && !has_reference(&spans) {
-            return alone;
+            return self.beside_last(text, &spans, alone);
         }
         let remembered = self.draft_of(&spans);
         if !certain(&remembered) {
@@ -324,12 +324,17 @@ impl Interpreter<'_> {
     }
 
     fn without_memory(&self) -> Interpreter<'_> {
+        self.with_memory(Remembered::default())
+    }
+
+    /// Returns an interpreter of the same phrase that remembers something else.
+    pub(super) fn with_memory(&self, remembered: Remembered) -> Interpreter<'_> {
         Interpreter {
             lexicon: self.lexicon,
             names: self.names,
             home: self.home,
             here: self.here,
-            remembered: Remembered::default(),
+            remembered,
             phrase: self.phrase,
         }
     }
@@ -435,6 +440,12 @@ impl Interpreter<'_> {
         };
         let all = (0..self.home.devices().len()).filter_map(|i| u32::try_from(i).ok());
         let resolver = self.resolver();
+        if target.places.is_empty() && more.is_empty() {
+            let near = self.near_last(target, can);
+            if !near.is_empty() {
+                return Some(near);
+            }
+        }
         let found: Vec<u32> = match target.head {
             Head::It | Head::Them => before.iter().copied().filter(can).collect(),
             Head::Area => {

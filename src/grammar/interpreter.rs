@@ -126,12 +126,14 @@ impl Interpreter<'_> {
         let mut unable: Vec<Unable> = Vec::new();
         let mut question = None;
         let mut are_listed = self.remembered.is_list;
+        let mut said = self.remembered.said.clone();
         for clause in &clauses {
             let request = ClauseIntent {
                 clause,
                 intent: intent_of(clause)?,
                 before: &previous,
                 are_listed,
+                said: &said,
             };
             let mut current = SmallVec::new();
             for resolution in resolver.all(&request)? {
@@ -152,21 +154,12 @@ impl Interpreter<'_> {
                     }
                 }
             }
+            resolver.hear(&mut said, clause);
             are_listed = clause.targets.len() > 1;
             previous = current;
         }
         if let Some(question) = question {
-            // An answer can complete only a sentence with one clause and one target.
-            let is_single = clauses.len() == 1 && clauses[0].targets.len() < 2;
-            let choices = if is_single {
-                question.choices
-            } else {
-                Vec::new()
-            };
-            return Some(Draft {
-                choices,
-                ..question
-            });
+            return Some(with_fitting_choices(question, &clauses));
         }
         let asked = Some(clauses.as_slice()).filter(|clauses| clauses.len() == 1);
         let asked = asked.and_then(|clauses| about(&resolver, &clauses[0]));
@@ -428,6 +421,21 @@ fn about(resolver: &Resolver<'_>, clause: &Clause) -> Option<StateQuery> {
 /// Returns whether a target is named as one thing, "the light", even if several are meant by it.
 fn is_one(target: &Target) -> bool {
     matches!(target.head, Head::Noun(_, false) | Head::Area) && !target.all && !target.both
+}
+
+/// Returns a question with its choices if an answer can complete the sentence, which has one clause
+/// and one target then.
+fn with_fitting_choices(question: Draft, clauses: &[Clause]) -> Draft {
+    let is_single = clauses.len() == 1 && clauses[0].targets.len() < 2;
+    let choices = if is_single {
+        question.choices
+    } else {
+        Vec::new()
+    };
+    Draft {
+        choices,
+        ..question
+    }
 }
 
 /// Returns whether two actions change the same property.

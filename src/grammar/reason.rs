@@ -9,6 +9,7 @@ use crate::grammar::interpreter::{Interpreter, senses_of};
 use crate::grammar::lexicon::UnsupportedMeaning;
 use crate::grammar::parse::clauses;
 use crate::grammar::resolve::ClauseIntent;
+use crate::grammar::said_places::SaidPlaces;
 use crate::grammar::sense::Sense;
 use crate::grammar::spans::{MOST_WORDS, Spans, TriedSpans};
 use crate::grammar::tokens::{edits, words};
@@ -188,6 +189,7 @@ impl Interpreter<'_> {
             intent,
             before,
             are_listed: false,
+            said: &SaidPlaces::default(),
         };
         let resolver = self.resolver();
         let is_there = |index: u32| {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::command::phrase::Phrase;
 use crate::grammar::antecedents::{Antecedents, Remembered};
 use crate::grammar::follow_up::refers;
+use crate::grammar::follow_up_place::may_be_about_last;
 use crate::grammar::interpreter::Interpreter;
 use crate::grammar::lexicon::Lexicon;
 use crate::grammar::names::Names;
@@ -85,7 +86,13 @@ impl SpannedPhrase<'_> {
         let read = self.read.as_ref()?;
         let text = self.phrase.text();
         let without_last = self.interpreter(read, Remembered::default());
-        let draft = without_last.draft_alone(text, read.known()).or_else(|| {
+        let sentence = (text, &read.spans);
+        let alone = if may_be_about_last(read.lexicon, &read.names, sentence) {
+            None
+        } else {
+            without_last.draft_alone(text, read.known())
+        };
+        let draft = alone.or_else(|| {
             let remembered = Remembered::of(last, self.home, &read.names);
             self.interpreter(read, remembered)
                 .draft_after_with_time(text)

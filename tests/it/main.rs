@@ -58,6 +58,7 @@ mod order;
 mod outage;
 mod pair;
 mod phrasebook;
+mod places;
 mod players;
 mod prompt;
 mod providers;

@@ -49,6 +49,8 @@ impl Names {
         for (i, device) in home.devices().iter().enumerate() {
             builder.device(i, device, home);
         }
+        builder.complete_fronts(home);
+        builder.places_in_names();
         builder.finish()
     }
 }

@@ -54,6 +54,41 @@ impl Builder<'_> {
         }
     }
 
+    /// Adds the devices whose names have the words of a front and others beside them: "bedroom left
+    /// lamp" is in the "bedroom" of "bedroom light".
+    pub(super) fn complete_fronts(&mut self, home: &Home) {
+        if self.front_ids.is_empty() {
+            return;
+        }
+        let at_end = self.lexicon.grammar.head_first;
+        let fronts: Vec<(Vec<String>, u16)> = self
+            .front_ids
+            .iter()
+            .map(|(front, id)| (front.clone(), *id))
+            .collect();
+        for (i, device) in home.devices().iter().enumerate() {
+            let Ok(index) = u32::try_from(i) else { return };
+            if self.names.referents[i].area.is_some() {
+                continue;
+            }
+            for name in std::iter::once(&device.name).chain(&device.aliases) {
+                let run = self.name(name);
+                for (front, id) in &fronts {
+                    let is_longer = run.len() > front.len();
+                    let has_front = if at_end {
+                        run.ends_with(front)
+                    } else {
+                        run.starts_with(front)
+                    };
+                    let devices = &mut self.names.fronts[usize::from(*id)];
+                    if is_longer && has_front && !devices.contains(&index) {
+                        devices.push(index);
+                    }
+                }
+            }
+        }
+    }
+
     /// Returns the words beside the noun of a name: "scullery" of "scullery light", "cuisine" of
     /// "lumière de la cuisine".
     fn front(&self, run: &[String]) -> Option<Vec<String>> {

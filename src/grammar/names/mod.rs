@@ -14,6 +14,7 @@ mod fronts;
 mod hidden_commands;
 mod name_forms;
 mod nouns_in_name;
+mod places_in_name;
 mod spoken_variants;
 
 use crate::grammar::lexicon::{Lexicon, Noun};
@@ -63,6 +64,10 @@ pub(super) struct Name {
     pub(super) many: bool,
     /// Areas that have the phrase in their names as well: "anna" of "Anna's room".
     pub(super) areas: Vec<u16>,
+    /// The place in the phrase: "kitchen light", "luz de la cocina".
+    pub(super) place: Option<Place>,
+    /// The noun that is all of the phrase beside the place.
+    pub(super) noun: Option<u16>,
 }
 
 /// The place of a device and the nouns in its name.

@@ -1,6 +1,6 @@
 //! Conjunctions and commas: continuation of lists, and the end of clauses.
 
-use crate::grammar::clause::{Amount, Clause, Preposition};
+use crate::grammar::clause::{Amount, Clause, Head, Preposition, Target};
 use crate::grammar::parse::{Parser, Pending, set};
 use crate::grammar::sense::{Sense, Verb};
 
@@ -127,6 +127,24 @@ impl Parser<'_> {
             && clause.preposition == Preposition::By
             && matches!(clause.amount, Some(Amount::Number(_)));
         bare && (which || when)
+    }
+
+    /// Applies a place excepted at the end to all groups before it: "all lights off and all blinds
+    /// down except in the office".
+    pub(super) fn share_exception(&mut self) {
+        let Some((last, before)) = self.done.split_last_mut() else {
+            return;
+        };
+        let is_place = |except: &Target| except.head == Head::Area;
+        if last.except.is_empty() || !last.except.iter().all(is_place) {
+            return;
+        }
+        let is_group = |target: &Target| target.all || matches!(target.head, Head::Noun(_, true));
+        for clause in before {
+            if clause.except.is_empty() && clause.targets.iter().all(is_group) {
+                clause.except.clone_from(&last.except);
+            }
+        }
     }
 
     pub(super) fn finish(&mut self) -> Option<()> {

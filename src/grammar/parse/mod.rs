@@ -34,6 +34,7 @@ pub(super) fn clauses(senses: &[Sense], asked: bool, grammar: &Grammar) -> Resul
         return Err(senses.len());
     }
     parser.finish().ok_or(senses.len())?;
+    parser.share_exception();
     let explained = !asked || parser.polite || parser.done.iter().all(is_question);
     (explained && parser.done.len() <= MOST_CLAUSES)
         .then_some(parser.done)

@@ -55,9 +55,6 @@ impl Resolver<'_> {
         match self.nearest(request, Some(target), able).as_slice() {
             [] => None,
             [single] => self.each_of(request, &[*single], mode),
-            several if self.are_one_per_place(request, target, several) => {
-                self.each_of(request, several, mode)
-            }
             several => Some(Resolution::AskWhich(several.to_vec())),
         }
     }
@@ -197,6 +194,25 @@ impl Resolver<'_> {
             return None;
         }
         self.each_of(request, &able, None)
+    }
+
+    /// Returns "every kitchen light" as all lights of the kitchen, where one of them is called
+    /// "Kitchen light".
+    pub(super) fn class_by_name(&self, target: &Target) -> Option<(u16, Target)> {
+        let Head::Name(id, _) = target.head else {
+            return None;
+        };
+        let entry = &self.names.entries[id as usize];
+        let (place, noun) = entry.place.zip(entry.noun)?;
+        let is_bare = target.places.is_empty() && target.owner.is_none();
+        let is_plain = is_bare && target.extra_noun.is_none() && !target.both;
+        let are_members = entry.devices.iter().all(|(d, _)| self.is_a(noun, *d));
+        let class = Target {
+            head: Head::Noun(noun, true),
+            places: vec![place],
+            ..target.clone()
+        };
+        (target.all && is_plain && are_members).then_some((noun, class))
     }
 
     /// Returns the HVAC mode "on" stands for, from the nouns in the name: "bedroom heating".

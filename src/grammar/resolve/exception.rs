@@ -41,6 +41,9 @@ impl Resolver<'_> {
             Head::Noun(noun, _) => self.is_a(noun, device),
             Head::Name(id, noun) => {
                 let called = &self.names.entries[id as usize].devices;
+                if let Some(is_it) = self.is_excepted_here(except, (id, noun), device) {
+                    return is_it;
+                }
                 let is_whole_name = |(d, whole): &(u32, bool)| *whole && self.is_settable(*d);
                 let whole = called
                     .iter()
@@ -53,6 +56,41 @@ impl Resolver<'_> {
             Head::It | Head::Them => false,
         };
         is_meant && at(device) && except.owner.is_none_or(|owner| self.is_of(owner, device))
+    }
+
+    /// Returns whether an exception called by a name without a place is a device, where one called
+    /// so is in the area of the command: "everything but the tv" in the bedroom is about the TV
+    /// there.
+    fn is_excepted_here(
+        &self,
+        except: &Target,
+        (id, noun): (u32, Option<(u16, bool)>),
+        device: u32,
+    ) -> Option<bool> {
+        let is_here = |d: u32| self.names.is_at(d, Place::Here, self.here);
+        if self.here.is_none() || !except.places.is_empty() || except.owner.is_some() {
+            return None;
+        }
+        let called = &self.names.entries[id as usize].devices;
+        let mut here = called.iter().filter(|(d, _)| is_here(*d)).peekable();
+        if here.peek().is_some() {
+            return Some(here.any(|(d, _)| *d == device));
+        }
+        let (noun, _) = noun?;
+        let mut devices = self.device_indices();
+        devices
+            .any(|d| is_here(d) && self.is_a(noun, d))
+            .then(|| is_here(device) && self.is_a(noun, device))
+    }
+
+    /// Returns whether an exception is outside the area of the command and is called by a noun
+    /// alone, so that it does not show how far the group reaches: "everything except the tv".
+    pub(super) fn excepts_some_elsewhere(&self, request: &ClauseIntent<'_>) -> bool {
+        let is_noun = |except: &Target| {
+            except.places.is_empty()
+                && matches!(except.head, Head::Noun(..) | Head::Name(_, Some(_)))
+        };
+        self.excepts_elsewhere(request) && request.clause.except.iter().any(is_noun)
     }
 
     /// Returns whether the extent is unclear: "everything off except the tv in the living room",

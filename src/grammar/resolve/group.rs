@@ -49,12 +49,34 @@ impl Resolver<'_> {
             || matches!(request.intent, Intent::Query(..))
             || !request.clause.except.is_empty();
         let sure = sure || target.is_some_and(|t| self.is_everything(t));
+        let sure = sure && !self.may_mean_the_room(request, target, &near);
         if !sure && !near.is_empty() {
             let able = near;
             return Some(Resolution::AskWhere { able, left_out });
         }
         let able = self.each_of(request, &near, mode)?;
         Some(able.leaving_out(left_out))
+    }
+
+    /// Returns whether the room of the speaker may be meant, though the devices are elsewhere:
+    /// "everything off" in a room without any, "everything except the tv" with a TV elsewhere only.
+    fn may_mean_the_room(
+        &self,
+        request: &ClauseIntent<'_>,
+        target: Option<&Target>,
+        near: &[u32],
+    ) -> bool {
+        let is_question = matches!(request.intent, Intent::Query(..));
+        if self.here.is_none() || is_question || Self::place_is_named(request, target) {
+            return false;
+        }
+        if !request.clause.except.is_empty() {
+            return self.excepts_some_elsewhere(request);
+        }
+        let is_here = |&d: &u32| self.names.is_at(d, Place::Here, self.here);
+        let is_harmless = matches!(request.intent, Intent::Pause | Intent::Mute(_));
+        let is_everything = target.is_some_and(|t| self.is_everything(t));
+        is_everything && !is_harmless && !near.iter().any(is_here)
     }
 
     /// Returns all of the devices, or `None` if there is none or one of them cannot do it.

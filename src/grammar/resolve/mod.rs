@@ -7,8 +7,10 @@
 //! commanded.
 
 mod any_device;
+mod beside;
 mod device_name;
 mod exception;
+mod fan_of_climate;
 mod group;
 mod implied;
 mod implied_target;
@@ -16,6 +18,7 @@ mod noun;
 mod noun_fit;
 mod place;
 mod pronoun;
+mod several_places;
 mod watering;
 
 use smallvec::{SmallVec, smallvec};
@@ -26,6 +29,7 @@ use crate::grammar::effect::{DeviceEffects, Effects, is_robot};
 use crate::grammar::intent::{Intent, QueryFocus};
 use crate::grammar::lexicon::standard;
 use crate::grammar::names::Names;
+use crate::grammar::said_places::SaidPlaces;
 use crate::grammar::sense::{Place, Verb};
 use crate::grammar::unable::Unable;
 use crate::home::Home;
@@ -62,6 +66,29 @@ impl Resolution {
         self
     }
 
+    /// Adds the devices of another place; a question about one of them is asked.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (
+                Self::Devices {
+                    mut able,
+                    mut left_out,
+                },
+                Self::Devices {
+                    able: more,
+                    left_out: more_out,
+                },
+            ) => {
+                let is_new = |(d, _): &(u32, DeviceEffects)| !able.iter().any(|(a, _)| a == d);
+                let more: Affected = more.into_iter().filter(is_new).collect();
+                able.extend(more);
+                left_out.extend(more_out);
+                Self::Devices { able, left_out }
+            }
+            (Self::Devices { .. }, question) | (question, _) => question,
+        }
+    }
+
     fn of(able: Affected) -> Self {
         Self::Devices {
             able,
@@ -89,6 +116,8 @@ pub(super) struct ClauseIntent<'a> {
     pub(super) before: &'a [u32],
     /// Whether they were named one by one, so that "it" is one of them.
     pub(super) are_listed: bool,
+    /// The places said before this clause.
+    pub(super) said: &'a SaidPlaces,
 }
 
 impl Resolver<'_> {
@@ -111,18 +140,39 @@ impl Resolver<'_> {
             let same = self
                 .repeat_previous(request)
                 .filter(|_| clause.places.is_empty() && clause.verb != Some(Verb::LockUp));
-            return Some(smallvec![same.or_else(|| self.implied(request, None))?]);
+            let implied = || self.implied_beside(request);
+            return Some(smallvec![same.or_else(implied)?]);
         }
-        clause
-            .targets
-            .iter()
-            .map(|target| self.target(request, target))
-            .collect()
+        let [target] = clause.targets.as_slice() else {
+            return self.list(request);
+        };
+        let found = self.target_beside(request, target, (request.said, &[]))?;
+        Some(smallvec![found])
+    }
+
+    /// Resolves several targets of the clause, of which each may be where one before it is.
+    fn list(&self, request: &ClauseIntent<'_>) -> Option<SmallVec<[Resolution; 1]>> {
+        let mut said = request.said.clone();
+        let mut named: SmallVec<[u32; 4]> = SmallVec::new();
+        let mut all = SmallVec::new();
+        for target in &request.clause.targets {
+            let found = self.target_beside(request, target, (&said, &named))?;
+            self.hear_target(&mut said, target);
+            if let Resolution::Devices { able, .. } = &found {
+                named.extend(able.iter().map(|(d, _)| *d));
+            }
+            all.push(found);
+        }
+        Some(all)
     }
 
     /// Resolves one target of the clause.
     fn target(&self, request: &ClauseIntent<'_>, target: &Target) -> Option<Resolution> {
-        let resolution = self.target_anywhere(request, target)?;
+        let resolution = if self.names_several_places(request, target) {
+            self.in_each_place(request, target)?
+        } else {
+            self.target_anywhere(request, target)?
+        };
         (!self.ignores_place(request, target, &resolution)).then_some(resolution)
     }
 
@@ -155,6 +205,9 @@ impl Resolver<'_> {
         if let Some(found) = self.its_fan(request, target) {
             return Some(found);
         }
+        if let Some((climate, noun)) = self.may_be_its_fan(request, target) {
+            return self.fan_of(request, climate, noun);
+        }
         let is_asked = |noun: u16| self.names.nouns[usize::from(noun)].asked;
         if target.extra_noun.is_some_and(is_asked) {
             return None;
@@ -178,6 +231,9 @@ impl Resolver<'_> {
         }
         if let Some(question) = self.named_elsewhere(request, target) {
             return Some(question);
+        }
+        if let Some((noun, class)) = self.class_by_name(target) {
+            return self.noun(request, &class, (noun, true));
         }
         match target.head {
             Head::It if request.before.is_empty() && self.is_of_a_place(request, target) => {

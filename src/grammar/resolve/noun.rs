@@ -51,10 +51,6 @@ impl Resolver<'_> {
             return None;
         }
         let candidates = self.with_noun(request, target, noun);
-        // "the lamp in the bedroom and the one in the hall": each place must have one.
-        if !plural && !target.all && self.lacks_in_a_place(request, target, &candidates) {
-            return None;
-        }
         let is_open = match target.determiner {
             Determiner::Pointing => !plural,
             other => other == Determiner::Indefinite(!plural),
@@ -124,7 +120,16 @@ impl Resolver<'_> {
         if self.excepts_where_unsure(request, target) {
             return None;
         }
+        let is_here = |d: &u32| self.names.is_at(*d, Place::Here, self.here);
+        let had_some_here = candidates.iter().any(is_here);
         let meant = self.without_exceptions(request, candidates)?;
+        if had_some_here && !meant.iter().any(is_here) && !self.excepts_elsewhere(request) {
+            // "the lights except the lamp" in a room with nothing but the lamp.
+            let is_placed = Self::place_is_named(request, Some(target));
+            if !request.clause.except.is_empty() && !is_placed {
+                return None;
+            }
+        }
         let mode = self.mode(noun);
         // If only some of "the doors" can be opened, those are not what was meant.
         let opens = request.intent == Intent::Open(true);

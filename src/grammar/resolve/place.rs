@@ -77,39 +77,4 @@ impl Resolver<'_> {
             .collect();
         if here.is_empty() { devices } else { here }
     }
-
-    /// Returns whether one of several named places has none of the devices.
-    pub(super) fn lacks_in_a_place(
-        &self,
-        request: &ClauseIntent<'_>,
-        target: &Target,
-        devices: &[u32],
-    ) -> bool {
-        let has_one = |place: &Place| {
-            let mut devices = devices.iter();
-            devices.any(|&d| self.names.is_at(d, *place, self.here))
-        };
-        // A question is answered for the places that have one.
-        let is_question = request.clause.question.is_some();
-        let are_several = Self::places(request, target).count() > 1;
-        let mut places = Self::places(request, target);
-        are_several && !is_question && !places.all(has_one)
-    }
-
-    /// Returns whether each of several named places has exactly one of the devices: "the blinds in
-    /// the living room and the bedroom", where both are called "Blinds".
-    pub(super) fn are_one_per_place(
-        &self,
-        request: &ClauseIntent<'_>,
-        target: &Target,
-        devices: &[u32],
-    ) -> bool {
-        let count_at = |place: &Place| {
-            let is_there = |d: &&u32| self.names.is_at(**d, *place, self.here);
-            devices.iter().filter(is_there).count()
-        };
-        let mut places = Self::places(request, target);
-        Self::places(request, target).count() == devices.len()
-            && places.all(|place| count_at(place) == 1)
-    }
 }
