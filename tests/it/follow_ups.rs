@@ -48,7 +48,7 @@ fn all_written(actions: &[Action]) -> String {
 }
 
 /// The meaning of a sentence after another one.
-fn meaning(language: &str, home: &Home, first: &str, next: &str) -> String {
+pub(crate) fn meaning(language: &str, home: &Home, first: &str, next: &str) -> String {
     let first = LOCAL.draft(&Phrase::new(first, None, Some(language)), home);
     let Some(first) = first.filter(|draft| draft.question.is_none()) else {
         return "the first sentence has no meaning".to_owned();

@@ -3,7 +3,9 @@
 
 use serde_json::Value as Json;
 
+use crate::follow_ups::meaning;
 use crate::language::tried;
+use crate::languages;
 
 /// Names of the areas and devices of the home, in one language.
 type Names = [&'static str; 7];
@@ -336,4 +338,66 @@ fn the_fan_beside_an_air_conditioner_is_its_own() {
         ("set the fan to high", "ceiling"),
     ];
     assert_devices(COOLED, &[], &cases);
+}
+
+/// A lamp upstairs and a speaker downstairs.
+const SPEAKER_ELSEWHERE: &str = r#"
+[area.loft]
+[area.den]
+[device.candle]
+kind = "light"
+area = "loft"
+[device.gramophone]
+kind = "media_player"
+area = "den"
+"#;
+
+#[track_caller]
+fn assert_follow_ups(language: &str, home: &str, cases: &[(&str, &str, &str)]) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("home.toml");
+    std::fs::write(&file, home).unwrap();
+    let home = languages::home(file.to_str().unwrap());
+    for (first, next, expected) in cases {
+        let found = meaning(language, &home, first, next);
+        assert_eq!(found, *expected, "{first} > {next}");
+    }
+}
+
+#[test]
+fn what_is_added_to_a_command_is_in_its_room() {
+    let off = "turn off the lamp in the attic";
+    let cases = [
+        (off, "and the radio", "a_radio.power=off"),
+        (off, "turn the fan off too", "a_fan.power=off"),
+        (off, "turn off the fan in the den too", "d_fan.power=off"),
+        (
+            "turn off the lamp in the den",
+            "and the radio",
+            "d_radio.power=off",
+        ),
+    ];
+    assert_follow_ups("en", &home(ENGLISH), &cases);
+    let cooled = [(
+        "set the air conditioner to 21",
+        "and set the fan to high",
+        "cooler.fan_mode=high",
+    )];
+    assert_follow_ups("en", COOLED, &cooled);
+}
+
+#[test]
+fn louder_after_a_lamp_changes_no_speaker_in_another_room() {
+    let cases = [
+        ("en", "turn on the candle", "louder"),
+        ("de", "schalte candle ein", "lauter"),
+        ("fr", "allume candle", "plus fort"),
+        ("es", "enciende candle", "más fuerte"),
+        ("nl", "zet candle aan", "harder"),
+    ];
+    for (language, first, next) in cases {
+        assert_follow_ups(language, SPEAKER_ELSEWHERE, &[(first, next, "-")]);
+    }
+    let own = [("turn on the gramophone", "louder", "gramophone.volume+")];
+    assert_follow_ups("en", SPEAKER_ELSEWHERE, &own);
 }
