@@ -52,6 +52,7 @@ mod members;
 mod names;
 mod number;
 mod parse;
+mod part_open;
 mod phrase_filter;
 mod phrase_index;
 mod reason;

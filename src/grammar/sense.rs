@@ -182,6 +182,18 @@ impl Level {
         }
     }
 
+    /// Returns the part that is left of the whole, for a part of it.
+    pub(super) fn rest(self) -> Option<Self> {
+        Some(match self {
+            Self::Quarter => Self::ThreeQuarters,
+            Self::Third => Self::TwoThirds,
+            Self::Half => Self::Half,
+            Self::TwoThirds => Self::Third,
+            Self::ThreeQuarters => Self::Quarter,
+            _ => return None,
+        })
+    }
+
     /// Returns whether the level is between the ends of the range.
     pub(super) fn is_part(self) -> bool {
         !self.is_speed() && !matches!(self, Self::Low | Self::Full)

@@ -87,7 +87,7 @@ impl Effects<'_> {
     pub(super) fn amount_by(
         &self,
         amount: Amount,
-        unit: &str,
+        (of, unit): (&Property, &str),
         property_is_said: bool,
     ) -> Option<f64> {
         let degrees = unit.starts_with('°');
@@ -96,6 +96,10 @@ impl Effects<'_> {
                 if property_is_said || (degrees && n <= 5.0) || (unit == "%" && n >= 5.0) =>
             {
                 n
+            }
+            // "a third further" is a part of the whole way; of other values it is not certain.
+            Amount::Level(level) if *of == Property::Position && level.is_part() => {
+                level.percent()?
             }
             Amount::Measured(n, given) => {
                 match (self.names.units[usize::from(given)].as_str(), unit) {

@@ -12,7 +12,7 @@ use crate::grammar::effect::device_effects::{
     DeviceEffects, Effect, set, simple_effect, switch, word,
 };
 use crate::grammar::intent::{Intent, RelativeChange};
-use crate::grammar::lexicon::Lexicon;
+use crate::grammar::lexicon::{Lexicon, standard};
 use crate::grammar::names::Names;
 use crate::grammar::sense::Level;
 use crate::home::capability::Capability;
@@ -51,6 +51,9 @@ impl Effects<'_> {
             Intent::Change(step) => one(self.step(device, step)),
             Intent::Query(property, asked) => one(self.query(device, property, asked)),
             Intent::Switch(on) => one(switch(device, on, mode)),
+            Intent::ExtendTo(amount) if device.class.as_deref() == Some("awning") => {
+                one(self.set_value(device, standard("position"), amount))
+            }
             other => one(simple_effect(device, other)),
         }
     }
@@ -164,7 +167,7 @@ impl Effects<'_> {
             Some(amount) => Some(
                 self.amount_by(
                     amount,
-                    unit,
+                    (&property, unit),
                     step.property.is_some() || property == Property::Volume,
                 )
                 .filter(|by| *by <= max - min)?,

@@ -8,6 +8,7 @@ use crate::grammar::intent::clause_shape::is_clear;
 use crate::grammar::intent::intents::Intent;
 use crate::grammar::intent::relative::step;
 use crate::grammar::lexicon::standard;
+use crate::grammar::part_open::{is_part, position};
 use crate::grammar::sense::{StateWord, Verb};
 
 /// Hours of a day: a greater number cannot be a time.
@@ -47,9 +48,14 @@ pub(super) fn change(clause: &Clause) -> Option<Intent> {
             };
             sure.then_some(Intent::SetValue(property, amount))
         }
-        (Some(StateWord::Open), Some(amount @ Amount::Measured(..))) if property.is_none() => {
-            Some(Intent::SetValue(standard("position"), amount))
+        // "the awning a third out"
+        (Some(StateWord::Off), Some(amount)) if property.is_none() && is_part(amount) => {
+            Some(Intent::ExtendTo(amount))
         }
+        (Some(state), Some(amount)) if property.is_none() => Some(Intent::SetValue(
+            standard("position"),
+            position(state, amount)?,
+        )),
         (Some(state), None)
             if property.is_none()
                 || (state == StateWord::Muted && property == standard("volume")) =>

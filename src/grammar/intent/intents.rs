@@ -15,6 +15,8 @@ pub(in crate::grammar) enum Intent {
     Open(bool),
     /// Extends (`true`) or retracts an awning.
     Extend(bool),
+    /// Extends an awning by this part of its way.
+    ExtendTo(Amount),
     Lock(bool),
     /// Changes a value relative to the present one.
     Change(RelativeChange),

@@ -6,58 +6,32 @@
 use crate::grammar::clause::{Amount, Clause, Head, Preposition};
 use crate::grammar::intent::intents::{Intent, RelativeChange};
 use crate::grammar::lexicon::standard;
+use crate::grammar::part_open::{Extent, extent};
 use crate::grammar::sense::{Comparative, Level, StateWord, Verb};
 
+/// Returns the intent of "open" and "close": to an end, to a part of the way, or by an amount.
 pub(super) fn opening(clause: &Clause, open: bool) -> Option<Intent> {
-    let position = standard("position");
-    let property = clause.property.or(position);
     if !matches!(
         (open, clause.state),
         (_, None) | (true, Some(StateWord::Up)) | (false, Some(StateWord::Down))
     ) {
         return None;
     }
-    match clause.amount {
-        None if clause.slightly => Some(Intent::Change(RelativeChange {
-            property,
-            up: open,
-            by: None,
-            vertical: false,
-            bare: false,
-            warmth: false,
-        })),
-        None | Some(Amount::Level(Level::Full)) if clause.property.is_none() => {
-            Some(Intent::Open(open))
-        }
-        Some(amount @ Amount::Level(Level::Half)) => Some(Intent::SetValue(property, amount)),
-        // "Close a quarter" leaves three quarters open, so only "open" and "to" are certain.
-        Some(amount @ Amount::Level(level))
-            if level.is_part() && (open || clause.preposition == Preposition::To) =>
-        {
-            Some(Intent::SetValue(property, amount))
-        }
-        Some(amount @ Amount::Measured(..)) if clause.preposition == Preposition::By => {
-            Some(Intent::Change(RelativeChange {
-                property,
-                up: open,
-                by: Some(amount),
-                vertical: false,
-                bare: false,
-                warmth: false,
-            }))
-        }
-        // "close the blinds to 20 percent" names the final position.
-        Some(amount @ Amount::Measured(..))
-            if !open && clause.preposition == Preposition::To && property == position =>
-        {
-            Some(Intent::SetValue(property, amount))
-        }
-        Some(amount @ Amount::Measured(..)) if open => Some(Intent::SetValue(property, amount)),
-        Some(amount @ Amount::Number(_)) if open && clause.preposition == Preposition::To => {
-            Some(Intent::SetValue(property, amount))
-        }
-        _ => None,
-    }
+    let property = clause.property.or(standard("position"));
+    let by = match extent(clause, open)? {
+        Extent::End => return Some(Intent::Open(open)),
+        Extent::To(amount) => return Some(Intent::SetValue(property, amount)),
+        Extent::By(amount) => Some(amount),
+        Extent::Slightly => None,
+    };
+    Some(Intent::Change(RelativeChange {
+        property,
+        up: open,
+        by,
+        vertical: false,
+        bare: false,
+        warmth: false,
+    }))
 }
 
 /// Returns the intent of "turn up", "raise", "dim": to a value, by a value, or by one step.
@@ -87,6 +61,12 @@ pub(super) fn step(clause: &Clause, of: Option<u16>, up: bool, vertical: bool) -
     };
     match (clause.amount, clause.preposition) {
         (None, _) => next(None),
+        // "raise the blinds by a third"
+        (Some(amount @ Amount::Level(level)), Preposition::By)
+            if vertical && property.is_none() && level.is_part() =>
+        {
+            next(Some(amount))
+        }
         (Some(Amount::Level(Level::Full)), _) if up => {
             Some(Intent::SetValue(property, Amount::Level(Level::Full)))
         }

@@ -3,13 +3,14 @@
 //! In: a clause and its verb. Out: the intent, or `None` where the rest of the clause does not fit
 //! the verb.
 
-use crate::grammar::clause::{Amount, Clause};
+use crate::grammar::clause::{Amount, Clause, Preposition};
 use crate::grammar::intent::change::change;
 use crate::grammar::intent::clause_shape::{has_no_value, has_object, is_bare};
 use crate::grammar::intent::intents::Intent;
 use crate::grammar::intent::relative::{opening, step};
 use crate::grammar::lexicon::standard;
-use crate::grammar::sense::{StateWord, Verb};
+use crate::grammar::part_open::is_part;
+use crate::grammar::sense::{Level, StateWord, Verb};
 
 /// Returns the intent of verbs that change a value: `Some(None)` if the clause does not fit such a
 /// verb, `None` for all other verbs.
@@ -72,6 +73,7 @@ pub(super) fn verb_intent(clause: &Clause, verb: Verb) -> Option<Intent> {
             Some(StateWord::Mowing) => Some(Intent::Mow),
             _ => None,
         },
+        Verb::Extend if clause.state.is_none() && clause.property.is_none() => extending(clause),
         // "start netflix on the tv"
         Verb::Start | Verb::Perform | Verb::Play
             if matches!(clause.amount, Some(Amount::Choice(_))) && clause.state.is_none() =>
@@ -89,6 +91,17 @@ pub(super) fn verb_intent(clause: &Clause, verb: Verb) -> Option<Intent> {
         }
         _ if is_bare(clause) => simple(verb),
         _ => None,
+    }
+}
+
+/// Returns the intent of "extend the awning", "extend the awning to a third".
+fn extending(clause: &Clause) -> Option<Intent> {
+    if clause.slightly || clause.preposition == Preposition::By {
+        return None;
+    }
+    match clause.amount {
+        None | Some(Amount::Level(Level::Full)) => Some(Intent::Extend(true)),
+        Some(amount) => is_part(amount).then_some(Intent::ExtendTo(amount)),
     }
 }
 

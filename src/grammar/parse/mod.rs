@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use crate::grammar::clause::{Amount, Clause, Preposition, QuestionType};
 use crate::grammar::lexicon::Grammar;
+use crate::grammar::part_open::is_part;
 use crate::grammar::sense::{Comparative, Place, Sense, StateWord, Verb};
 
 /// Most clauses of one sentence.
@@ -393,7 +394,13 @@ impl<'a> Parser<'a> {
             state,
             StateWord::On | StateWord::Off | StateWord::Up | StateWord::Down
         );
-        if !said_how && self.now.question.is_none() && self.now.verb.is_none() && !self.now.ensure {
+        // "70 percent closed" needs none either.
+        let is_amount = self.now.amount.is_some_and(is_part);
+        if !(said_how || is_amount)
+            && self.now.question.is_none()
+            && self.now.verb.is_none()
+            && !self.now.ensure
+        {
             return None;
         }
         // "on" is a preposition after a value ("to netflix on the tv") and before a name without a

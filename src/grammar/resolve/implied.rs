@@ -3,14 +3,21 @@
 //! In: a clause whose target is an area, or nothing. Out: the devices that its verb or its property
 //! is about, in the named place or the area of the command. Names and nouns are resolved elsewhere.
 
-use crate::grammar::clause::{Amount, Head, Target};
+use std::ops::RangeInclusive;
+
+use crate::grammar::clause::{Amount, Head, Preposition, Target};
 use crate::grammar::intent::Intent;
 use crate::grammar::lexicon::{Noun, index};
 use crate::grammar::resolve::implied_target::ImpliedTarget;
 use crate::grammar::resolve::{ClauseIntent, Resolution, Resolver};
 use crate::grammar::sense::{Place, Verb};
 use crate::grammar::tokens::{has_phrase, words};
-use crate::vocabulary::Property;
+use crate::home::device::Device;
+use crate::vocabulary::{Domain, Property};
+
+/// Temperatures at which people keep their rooms.
+const ROOM_CELSIUS: RangeInclusive<f64> = 15.0..=25.0;
+const ROOM_FAHRENHEIT: RangeInclusive<f64> = 59.0..=77.0;
 
 impl Resolver<'_> {
     /// Resolves a clause without a noun by its property or verb.
@@ -98,12 +105,18 @@ impl Resolver<'_> {
             && clause.targets.iter().all(is_area)
     }
 
-    /// Returns whether the number for an area may be a temperature: "set the bedroom to 20", with
-    /// lamps and a thermostat there.
+    /// Returns whether the number for an area may be a temperature: "set the bedroom to 20", or any
+    /// number that a thermostat there accepts.
     fn may_be_degrees(&self, request: &ClauseIntent<'_>, target: Option<&Target>) -> bool {
         let Intent::SetValue(None, amount @ Amount::Number(_)) = request.intent else {
             return false;
         };
+        // "kitchen 20", without a verb and "to", is said of lights.
+        let clause = request.clause;
+        let is_set = clause.verb.is_some() || clause.preposition != Preposition::Bare;
+        if target.is_some() && is_set && self.is_of_a_room(amount) {
+            return true;
+        }
         let is_heating = |d: u32| {
             let heating = self.device(d).capability(&Property::Temperature);
             heating.is_some_and(|c| c.settable && self.effects.accepts(c, amount))
@@ -112,6 +125,20 @@ impl Resolver<'_> {
             .device_indices()
             .filter(|&d| self.inside(request, target, d));
         target.is_some() && there.any(is_heating)
+    }
+
+    /// Returns whether people keep rooms at so many degrees.
+    fn is_of_a_room(&self, amount: Amount) -> bool {
+        let Amount::Number(degrees) = amount else {
+            return false;
+        };
+        let is_fahrenheit = |device: &Device| {
+            let temperature = device.capability(&Property::Temperature);
+            temperature
+                .is_some_and(|c| matches!(&c.domain, Domain::Number { unit, .. } if unit == "°F"))
+        };
+        ROOM_CELSIUS.contains(&degrees)
+            || (ROOM_FAHRENHEIT.contains(&degrees) && self.home.devices().iter().any(is_fahrenheit))
     }
 
     /// Resolves "set to red", which names no lamp, to the only one that can have the color.

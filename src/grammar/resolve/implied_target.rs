@@ -84,6 +84,10 @@ impl ImpliedTarget {
             {
                 Some(Self::one(&["lawn_mower"]))
             }
+            // "silence the whole house" means each player, and not only the one that plays.
+            Intent::Mute(_) if only_house && !clause.places.is_empty() => {
+                Some(Self::all(&["media_player"]))
+            }
             Intent::Skip(_) | Intent::Mute(_) | Intent::Pause | Intent::Play
                 if clause.targets.is_empty() =>
             {
@@ -127,7 +131,13 @@ impl ImpliedTarget {
         let Some(spec) = property.spec() else {
             return Some(Self::with(property));
         };
+        let is_house = |place: &Place| *place == Place::House;
         match spec.implied {
+            ImpliedDevices::One(kinds)
+                if *property == Property::Volume && request.clause.places.iter().any(is_house) =>
+            {
+                Some(Self::all(kinds))
+            }
             ImpliedDevices::All(kinds) => Some(Self::all(kinds)),
             ImpliedDevices::One(kinds) => Some(Self::one(kinds)),
             ImpliedDevices::None => None,

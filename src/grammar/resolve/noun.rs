@@ -97,6 +97,10 @@ impl Resolver<'_> {
                 }
             })
             .collect();
+        // "all the radiators" leaves out the air conditioner, though it can heat.
+        if entry.mode.is_some() && fits.iter().any(|&d| !self.has_other_mode(noun, d)) {
+            fits.retain(|&d| !self.has_other_mode(noun, d));
+        }
         // A cover of unknown class is a blind only where there is no certain one.
         let is_certain = |d: u32| {
             let class = self.device(d).class.as_ref();

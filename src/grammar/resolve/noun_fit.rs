@@ -103,6 +103,24 @@ impl Resolver<'_> {
         self.names.nouns[usize::from(noun)].mode.as_deref()
     }
 
+    /// Returns whether the name of the device says that it heats where the noun is about cooling,
+    /// or the other way round.
+    pub(super) fn has_other_mode(&self, noun: u16, device: u32) -> bool {
+        let mode = self.mode(noun);
+        let mut nouns = self.names.referents[device as usize].nouns;
+        let mut is_other = false;
+        while nouns != 0 {
+            let named = u16::try_from(nouns.trailing_zeros()).unwrap_or_default();
+            if self.mode(named) == mode {
+                return false;
+            }
+            is_other |= self.mode(named).is_some();
+            // Clears the bit of that noun.
+            nouns &= nouns - 1;
+        }
+        is_other
+    }
+
     /// Narrows several players to those the noun suggests: "the music" to speakers, "the movie" to
     /// screens.
     pub(super) fn preferred(&self, noun: u16, devices: Vec<u32>) -> Vec<u32> {
