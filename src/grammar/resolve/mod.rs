@@ -168,7 +168,7 @@ impl Resolver<'_> {
 
     /// Resolves one target of the clause.
     fn target(&self, request: &ClauseIntent<'_>, target: &Target) -> Option<Resolution> {
-        let resolution = if self.names_several_places(request, target) {
+        let resolution = if Self::names_several_places(request, target) {
             self.in_each_place(request, target)?
         } else {
             self.target_anywhere(request, target)?

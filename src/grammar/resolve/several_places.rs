@@ -9,7 +9,7 @@ use crate::grammar::sense::Place;
 
 impl Resolver<'_> {
     /// Returns whether the target is to be found in several places, each by itself.
-    pub(super) fn names_several_places(&self, request: &ClauseIntent<'_>, target: &Target) -> bool {
+    pub(super) fn names_several_places(request: &ClauseIntent<'_>, target: &Target) -> bool {
         let clause = request.clause;
         let (own, whole) = (&target.places, &clause.places);
         let are_several =
