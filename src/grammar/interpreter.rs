@@ -11,7 +11,7 @@ use crate::grammar::clause::{Clause, Head, QuestionType, Target};
 use crate::grammar::disambiguate::question;
 use crate::grammar::effect::{DeviceEffects, Effects};
 use crate::grammar::intent::intent_of;
-use crate::grammar::lexicon::Lexicon;
+use crate::grammar::lexicon::{Lexicon, standard};
 use crate::grammar::members::left_out;
 use crate::grammar::names::Names;
 use crate::grammar::parse::clauses;
@@ -400,6 +400,11 @@ fn scope_of(
 fn about(resolver: &Resolver<'_>, clause: &Clause) -> Option<StateQuery> {
     let told = |state: &StateWord| !clause.either && !state.is_extent();
     let word = clause.state.filter(told)?.word();
+    let asks_extent = clause.property.is_some() && clause.property == standard("position");
+    if asks_extent && clause.question == Some(QuestionType::Open) && !clause.count {
+        // "how far is the blind open" asks for its position.
+        return None;
+    }
     match clause.question? {
         QuestionType::Open if clause.count => Some(StateQuery::HowMany(word)),
         QuestionType::Open => Some(StateQuery::Which(word)),

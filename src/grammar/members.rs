@@ -89,7 +89,7 @@ impl Resolver<'_> {
         let open = others.filter_map(|d| {
             let device = self.device(d);
             match device.kind.as_str() {
-                "binary_sensor" => open_reading(request.intent, d, device),
+                "binary_sensor" | "sensor" => open_reading(request.intent, d, device),
                 "valve" => {
                     let (property, value) = asked_state(device, StateWord::Closed)?;
                     Some((d, Unfit::NotIncluded, Some((property, value?))))

@@ -20,7 +20,7 @@ pub(super) fn everything_means(intent: Intent) -> Option<&'static [&'static str]
         | Intent::Query(None, Some(QueryFocus::Is(StateWord::On | StateWord::Off))) => Some(&[]),
         // "is anything open", "is everything closed"
         Intent::Query(None, Some(QueryFocus::Is(StateWord::Open | StateWord::Closed))) => {
-            Some(&["cover", "binary_sensor", "valve"])
+            Some(&["cover", "binary_sensor", "sensor", "valve"])
         }
         // "close everything" includes garage doors and gates.
         Intent::Open(false) => Some(&["cover"]),

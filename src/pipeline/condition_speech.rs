@@ -58,7 +58,7 @@ fn state_in_words(
         ExpectedState::Equal(Value::Number(n)) => return number(*n),
         ExpectedState::Equal(Value::Text(word)) => return speech.value(word).to_owned(),
         ExpectedState::Equal(Value::Flag(flag)) => {
-            return speech.value(if *flag { "on" } else { "off" }).to_owned();
+            return speech.value(property.flag_word(*flag)).to_owned();
         }
     };
     let name = speech.property(property.name());

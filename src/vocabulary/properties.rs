@@ -307,6 +307,25 @@ impl Property {
         self.spec().is_some_and(|spec| spec.domain == PERCENT)
     }
 
+    /// Returns whether a flag of this name tells that a window, a door or a gate is open.
+    pub fn tells_whether_open(&self) -> bool {
+        matches!(
+            self.name(),
+            "contact" | "door" | "window" | "opening" | "open" | "garage_door" | "gate"
+        )
+    }
+
+    /// Returns the word for a flag of this property: `open` or `closed` for a contact, otherwise
+    /// `on` or `off`.
+    pub fn flag_word(&self, flag: bool) -> &'static str {
+        match (self.tells_whether_open(), flag) {
+            (true, true) => "open",
+            (true, false) => "closed",
+            (false, true) => "on",
+            (false, false) => "off",
+        }
+    }
+
     /// Returns true if the operator may name options freely: for custom properties, and those with
     /// options per device.
     pub fn has_own_options(&self) -> bool {

@@ -96,18 +96,7 @@ fn sensed_by(capability: &Capability, state: StateWord) -> Option<(Property, Opt
     if capability.settable || !matches!(state, Open | Closed | On | Off) {
         return None;
     }
-    let opens = || {
-        [
-            "contact",
-            "door",
-            "window",
-            "opening",
-            "open",
-            "garage_door",
-            "gate",
-        ]
-        .contains(&capability.property.name())
-    };
+    let opens = || capability.property.tells_whether_open();
     let value = match &capability.domain {
         Domain::Boolean if matches!(state, Open | Closed) && !opens() => return None,
         Domain::Boolean => Value::Flag(matches!(state, Open | On)),

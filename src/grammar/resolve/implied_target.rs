@@ -19,6 +19,8 @@ pub(super) struct ImpliedTarget {
     kinds: &'static [&'static str],
     /// Any device with this property.
     declared: Option<Property>,
+    /// Whether the property is that of the air: what a boiler or an aquarium is set to is none.
+    of_the_air: bool,
     /// Whether all devices of a place are meant, or one.
     pub(super) group: bool,
 }
@@ -33,6 +35,7 @@ impl ImpliedTarget {
         Self {
             kinds,
             declared: None,
+            of_the_air: false,
             group: false,
         }
     }
@@ -126,7 +129,12 @@ impl ImpliedTarget {
             let is_calendar = matches!(property.name(), "date" | "time" | "timestamp" | "day");
             let is_specific =
                 !request.clause.targets.is_empty() || !request.clause.places.is_empty();
-            return (is_specific || !is_calendar).then(|| Self::with(property));
+            let is_target = matches!(request.intent, Intent::Query(_, Some(QueryFocus::Target)));
+            let is_of_air = matches!(property, Property::Temperature | Property::Humidity);
+            return (is_specific || !is_calendar).then(|| Self {
+                of_the_air: is_of_air && !is_target,
+                ..Self::with(property)
+            });
         }
         let Some(spec) = property.spec() else {
             return Some(Self::with(property));
@@ -172,10 +180,27 @@ impl ImpliedTarget {
 
     pub(super) fn fits(&self, device: &Device) -> bool {
         match &self.declared {
+            Some(property) if self.of_the_air => measures_air(device, property),
             Some(property) => {
                 device.capability(property).is_some() || measured(device, property).is_some()
             }
             None => self.kinds.contains(&device.kind.as_str()),
         }
+    }
+}
+
+/// Returns whether the device measures or controls the air of its room. What else can be set to a
+/// temperature, as a boiler, a fridge or an aquarium, measures something of its own.
+fn measures_air(device: &Device, property: &Property) -> bool {
+    let is_measured = measured(device, property).is_some();
+    let own = device.capability(property);
+    match device.kind.as_str() {
+        "climate" | "sensor" | "binary_sensor" => own.is_some() || is_measured,
+        "humidifier" => is_measured,
+        "water_heater" => false,
+        _ => match own {
+            Some(own) => !own.settable,
+            None => is_measured,
+        },
     }
 }

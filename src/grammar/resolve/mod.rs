@@ -24,7 +24,7 @@ mod watering;
 use smallvec::{SmallVec, smallvec};
 
 use crate::grammar::awning;
-use crate::grammar::clause::{Amount, Clause, Head, Target};
+use crate::grammar::clause::{Amount, Clause, Head, QuestionType, Target};
 use crate::grammar::effect::{DeviceEffects, Effects, is_robot};
 use crate::grammar::intent::{Intent, QueryFocus};
 use crate::grammar::lexicon::standard;
@@ -245,7 +245,7 @@ impl Resolver<'_> {
             Head::It | Head::Them => self.repeat_previous(request),
             Head::Area => self.implied(request, Some(target)),
             Head::Noun(noun, many) => self.noun(request, target, (noun, many)),
-            Head::Name(_, Some((noun, _))) if target.all => {
+            Head::Name(_, Some((noun, _))) if target.all || is_any_of_a_noun(request) => {
                 self.noun(request, target, (noun, true))
             }
             Head::Name(id, noun) => self.called(request, target, id).or_else(|| {
@@ -315,4 +315,13 @@ impl Resolver<'_> {
     pub(super) fn device_indices(&self) -> impl Iterator<Item = u32> {
         (0..self.home.devices().len()).filter_map(|i| u32::try_from(i).ok())
     }
+}
+
+/// Returns whether the clause asks which devices are in a state: "which window is open" is about
+/// all windows, also where one is called "window".
+fn is_any_of_a_noun(request: &ClauseIntent<'_>) -> bool {
+    let clause = request.clause;
+    clause.question == Some(QuestionType::Open)
+        && clause.state.is_some()
+        && clause.property.is_none()
 }

@@ -80,6 +80,7 @@ impl Resolver<'_> {
         noun: u16,
     ) -> Vec<u32> {
         let entry = &self.names.nouns[usize::from(noun)];
+        let is_question = matches!(request.intent, Intent::Query(..));
         let has_extra_noun = |d: u32| match target.extra_noun {
             Some(extra) => extra == noun || self.is_a(extra, d),
             None => true,
@@ -93,6 +94,7 @@ impl Resolver<'_> {
                     Some(kinds) if !kinds.is_empty() => {
                         kinds.contains(&self.device(d).kind.as_str())
                     }
+                    Some(_) if is_question => self.is_switched_or_heats(noun, d),
                     _ => self.is_a(noun, d),
                 }
             })

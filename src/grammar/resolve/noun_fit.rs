@@ -32,6 +32,16 @@ impl Resolver<'_> {
         matches!(target.head, Head::Noun(noun, _) if !self.names.nouns[usize::from(noun)].collective.is_empty())
     }
 
+    /// Returns whether "is anything on" is about the device: what "everything" switches, and heating
+    /// and air conditioners, but no window or motion that a sensor reports.
+    pub(super) fn is_switched_or_heats(&self, noun: u16, device: u32) -> bool {
+        match self.device(device).kind.as_str() {
+            "climate" => true,
+            "binary_sensor" => false,
+            _ => self.is_a(noun, device),
+        }
+    }
+
     /// Returns whether the noun fits the device.
     pub(in crate::grammar) fn is_a(&self, noun: u16, device: u32) -> bool {
         let meant = &self.names.nouns[usize::from(noun)];

@@ -386,7 +386,20 @@ impl<'a> SpeechBuilder<'a> {
             .findings
             .iter()
             .any(|found| Some(found.matches) != first);
-        if !matches!(query, StateQuery::Each(_)) || !differ {
+        let by_state = match query {
+            StateQuery::Each(_) if differ => true,
+            // A device without a report may be the exception: no "yes, all" then.
+            StateQuery::All(_) | StateQuery::Each(_) => {
+                let is_one_unknown = !self.unheard.is_empty() || !self.unrecognized.is_empty();
+                is_one_unknown
+                    && self
+                        .findings
+                        .iter()
+                        .all(|found| found.matches == Some(true))
+            }
+            _ => false,
+        };
+        if !by_state {
             return vec![self.summary(query)];
         }
         let mut states: Vec<&str> = Vec::new();
@@ -492,7 +505,9 @@ pub fn is_so(property: &Property, wanted: &Value, found: &Value) -> bool {
             found != "off"
         }
         (_, Value::Number(a), Value::Number(b)) => (a - b).abs() < 0.5,
-        (_, Value::Text(word), Value::Flag(flag)) => (word == "on") == *flag,
+        (_, Value::Text(word), Value::Flag(flag)) => {
+            matches!(word.as_str(), "on" | "open") == *flag
+        }
         _ => wanted == found,
     }
 }
@@ -533,7 +548,7 @@ fn value_in_words<'a>(
             word_for(speech, name.unwrap_or(color))
         }
         (_, Value::Text(word)) => word_for(speech, word),
-        (_, Value::Flag(flag)) => speech.value(if *flag { "on" } else { "off" }).into(),
+        (property, Value::Flag(flag)) => speech.value(property.flag_word(*flag)).into(),
         (_, Value::Number(n)) if unit.is_empty() => speech.number(*n).into(),
         (_, Value::Number(n)) => format!("{} {unit}", speech.number(*n)).into(),
     }
