@@ -7,13 +7,13 @@ use crate::command::reply::{Outcome, Refusal, Reply, Via};
 use crate::grammar::SpannedPhrase;
 use crate::grammar::follow_up::{Antecedents, FollowUp};
 use crate::home::device::Device;
-use crate::home::permit::Plan;
+use crate::home::permit::{Plan, is_so};
 use crate::home::state::Observation;
 use crate::pipeline::dialogue::{Earlier, Turn, TurnResult, one_line, shortened, shortened_shared};
 use crate::pipeline::handle::Pipeline;
 use crate::pipeline::interpretation::{Interpretation, Reference, Request};
 use crate::pipeline::undo::Restoration;
-use crate::vocabulary::action::{Action, ActionList, Draft, Op};
+use crate::vocabulary::action::{Action, ActionList, Draft, Op, StateQuery};
 use crate::vocabulary::speech::{fill, sentence};
 use crate::vocabulary::{Property, Value};
 
@@ -291,6 +291,34 @@ impl Pipeline {
             .collect()
     }
 
+    /// Returns the questions about the devices that the answer names, which are those that "it" and
+    /// "them" mean afterwards: those that are in the state, or the exceptions in "not all". All of
+    /// them where the answer names none.
+    fn named_in_answer(&self, asked: ActionList, query: &StateQuery) -> ActionList {
+        let is_about_exceptions = match query {
+            StateQuery::Which(_) | StateQuery::HowMany(_) | StateQuery::Any(_) => false,
+            StateQuery::All(_) => true,
+            StateQuery::Each(_) => return asked,
+        };
+        if asked.len() < 2 {
+            return asked;
+        }
+        let (home, state, now) = (self.home(), self.shared.state(), now());
+        let is_named = |action: &&Action| {
+            let device = home.device(&action.device);
+            let seen = device.and_then(|d| state.current(&d.id, &action.property, now));
+            let (Some(found), Some(wanted)) = (
+                seen.and_then(Observation::value),
+                action.wanted(Some(query)),
+            ) else {
+                return false;
+            };
+            is_so(&action.property, &wanted, found) != is_about_exceptions
+        };
+        let named: ActionList = asked.iter().filter(is_named).cloned().collect();
+        if named.is_empty() { asked } else { named }
+    }
+
     /// Remembers a command and its result for later commands of the conversation.
     pub(super) fn remember(
         &self,
@@ -306,6 +334,7 @@ impl Pipeline {
             restores,
             meant,
             is_aside,
+            state_query,
             ..
         } = reference;
         let timer = reply.scheduled.as_ref().and_then(|set| set.id.clone());
@@ -319,7 +348,10 @@ impl Pipeline {
                 let is_done = |action: &Action| done.clone().any(|done| done == action);
                 meant.into_iter().filter(is_done).collect()
             }
-            None => done.cloned().collect(),
+            None => match &state_query {
+                Some(query) => self.named_in_answer(done.cloned().collect(), query),
+                None => done.cloned().collect(),
+            },
         };
         let acted = matches!(reply.outcome, Outcome::Done | Outcome::Answered);
         let part = match Turn::part_of(reply.outcome, &actions) {

@@ -12,7 +12,7 @@ use crate::home::Home;
 use crate::prompt::{is_related, states_numbers};
 use crate::router::RoutedAnswer;
 use crate::store::journal::Durability;
-use crate::vocabulary::action::{Action, Draft, Op};
+use crate::vocabulary::action::{Action, Draft, Op, StateQuery};
 use crate::vocabulary::shared_str::SharedStr;
 
 /// A command on its way to being understood.
@@ -91,6 +91,7 @@ impl Interpretation {
         let is_list = via == Via::Local && draft.lists_devices();
         let reference = Reference {
             is_list,
+            state_query: draft.state_query.clone(),
             ..Reference::default()
         };
         Self {
@@ -129,6 +130,8 @@ pub(super) struct Reference {
     pub(super) other: Option<String>,
     /// True where several devices were named one by one.
     pub(super) is_list: bool,
+    /// The form of a question about several devices: the answer names some of them.
+    pub(super) state_query: Option<StateQuery>,
     /// The text of the command that raised the question, where this is the answer to one.
     pub(super) asked_by: Option<SharedStr>,
     /// The command that is undone.

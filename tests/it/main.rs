@@ -17,6 +17,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_sayso-under-test");
 
 mod aimock;
 mod announced;
+mod answered;
 mod asked;
 mod broker;
 mod cache;
