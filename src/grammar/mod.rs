@@ -59,6 +59,7 @@ mod reason;
 mod resolve;
 mod said_places;
 mod sense;
+mod sides;
 mod spanned_phrase;
 mod spans;
 mod spelling;

@@ -12,6 +12,7 @@ use crate::grammar::lexicon::counting::Counting;
 use crate::grammar::lexicon::function_word::FunctionWord;
 use crate::grammar::lexicon::noun::Noun;
 use crate::grammar::sense::{Comparative, Level, StateWord, Verb};
+use crate::grammar::sides::Sides;
 use crate::grammar::spelling::Spelling;
 use crate::grammar::time_words::TimeWords;
 use crate::grammar::timer_phrases::TimerPhrases;
@@ -41,6 +42,8 @@ pub(super) struct Raw {
     pub(super) participles: BTreeMap<StateWord, Vec<String>>,
     #[serde(default)]
     pub(super) asking: BTreeMap<StateWord, Vec<String>>,
+    #[serde(default)]
+    pub(super) sides: Sides,
     #[serde(default)]
     pub(super) place: Vec<PlaceWords>,
     #[serde(default)]

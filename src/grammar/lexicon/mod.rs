@@ -27,6 +27,7 @@ use crate::grammar::lexicon::phrases::runs;
 use crate::grammar::phrase_filter::PhraseFilter;
 use crate::grammar::phrase_index::PhraseIndex;
 use crate::grammar::sense::Sense;
+use crate::grammar::sides::Sides;
 use crate::grammar::spelling::Spelling;
 use crate::grammar::time_words::TimeWords;
 use crate::grammar::timer_phrases::TimerPhrases;
@@ -51,6 +52,8 @@ pub(super) struct Lexicon {
     pub(super) colors: Vec<String>,
     pub(super) say: Speech,
     pub(super) choosing: Choosing,
+    /// Words for left, right, front and back.
+    pub(super) sides: Sides,
     /// Words for places that the home may call something else.
     pub(super) places: Vec<PlaceWords>,
     /// Phrases for requests about timers.
@@ -89,14 +92,13 @@ impl FromStr for Lexicon {
         let plain = |text: &String| spelling.plain(text).into_owned();
         let joined = |text: &String| words(&spelling.plain(text)).join(" ");
         let mut nouns = raw.noun;
-        for noun in &mut nouns {
-            noun.one = noun.one.iter().map(plain).collect();
-            noun.many = noun.many.iter().map(plain).collect();
+        for form in nouns.iter_mut().flat_map(Noun::words_mut) {
+            *form = spelling.plain(form).into_owned();
         }
         let number = |(text, n): (&String, &f64)| (joined(text).into_boxed_str(), *n);
         let ands = raw.words.get(&FunctionWord::And).into_iter().flatten();
-        let ands = ands.filter(|text| text.chars().all(char::is_alphabetic));
-        let ands = ands.map(plain).collect();
+        let is_word = |text: &&String| text.chars().all(char::is_alphabetic);
+        let ands = ands.filter(is_word).map(plain).collect();
         let long: Vec<String> = raw.long.words.iter().map(joined).collect();
         Ok(Self {
             runs,
@@ -108,6 +110,7 @@ impl FromStr for Lexicon {
             colors: raw.colors.into_values().collect(),
             say: raw.say,
             choosing: raw.choosing,
+            sides: raw.sides.normalized(&spelling),
             places: raw.place,
             timers: raw
                 .timers

@@ -43,4 +43,8 @@ impl Noun {
     pub(super) fn words(&self) -> impl Iterator<Item = &String> {
         self.one.iter().chain(&self.many)
     }
+
+    pub(super) fn words_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        self.one.iter_mut().chain(&mut self.many)
+    }
 }

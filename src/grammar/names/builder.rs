@@ -115,6 +115,8 @@ impl Builder<'_> {
         let mut meant: Vec<String> = nouns
             .chain(names.runs.known.iter().map(ToString::to_string))
             .filter(|word| word.chars().count() >= 5)
+            // "Rechner" is no mistyped "rechter".
+            .filter(|word| self.lexicon.sides.of(word).is_none())
             .collect();
         meant.sort_unstable();
         meant.dedup();

@@ -36,6 +36,7 @@ impl Builder<'_> {
             if let Some(form) = self.without_reading(&run, device) {
                 self.add_name(i, &form, false);
             }
+            self.add_side(i, &run);
             let last = run.last().filter(|_| is_pressed);
             // "the night" does not name the scene "movie night".
             let says_little =
@@ -68,6 +69,15 @@ impl Builder<'_> {
                 }
                 Domain::Number { unit, .. } if !self.names.units.contains(unit) => self.unit(unit),
                 _ => {}
+            }
+        }
+    }
+
+    /// Adds the side in the name as a name of its own.
+    fn add_side(&mut self, device: usize, run: &[String]) {
+        for side in self.side_alone(run).to_vec() {
+            if let Some(id) = self.add_name(device, &[side], false) {
+                self.names.entries[id].is_side = true;
             }
         }
     }

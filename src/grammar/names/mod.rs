@@ -15,6 +15,7 @@ mod hidden_commands;
 mod name_forms;
 mod nouns_in_name;
 mod places_in_name;
+mod sides;
 mod spoken_variants;
 
 use crate::grammar::lexicon::{Lexicon, Noun};
@@ -62,6 +63,8 @@ pub(super) struct Name {
     pub(super) devices: Vec<(u32, bool)>,
     /// Whether the phrase is a plural and means all of them: "bedside lamps".
     pub(super) many: bool,
+    /// Whether the phrase is the word for a side alone: "left".
+    pub(super) is_side: bool,
     /// Areas that have the phrase in their names as well: "anna" of "Anna's room".
     pub(super) areas: Vec<u16>,
     /// The place in the phrase: "kitchen light", "luz de la cocina".

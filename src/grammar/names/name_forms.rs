@@ -29,6 +29,7 @@ impl Builder<'_> {
             }
         }
         forms.extend(self.rotated(run).map(|form| (form, false)));
+        forms.extend(self.sided(run, area).into_iter().map(|form| (form, false)));
         let whole = whole
             .into_iter()
             .chain(self.joined(run))

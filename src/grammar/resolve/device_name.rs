@@ -20,6 +20,9 @@ impl Resolver<'_> {
         id: u32,
     ) -> Option<Resolution> {
         let mut found = self.devices_named(request, target, id);
+        if self.names.entries[id as usize].is_side {
+            found.retain(|d| self.is_like_previous(request, *d));
+        }
         if self.are_only_read(request, &found) {
             return self.measured_there(request, target, &found);
         }
@@ -57,6 +60,19 @@ impl Resolver<'_> {
             [single] => self.each_of(request, &[*single], mode),
             several => Some(Resolution::AskWhich(several.to_vec())),
         }
+    }
+
+    /// Returns whether the device is of the kind of those before it: "close the left blind and open
+    /// the right" is about two blinds, though a lamp may be on the right as well.
+    fn is_like_previous(&self, request: &ClauseIntent<'_>, device: u32) -> bool {
+        let nouns = |d: u32| self.names.referents[d as usize].nouns;
+        let is_like = |&before: &u32| {
+            let is_of_kind = self.device(before).kind == self.device(device).kind;
+            before != device
+                && is_of_kind
+                && (nouns(before) & nouns(device) != 0 || nouns(before) == nouns(device))
+        };
+        request.before.is_empty() || request.before.iter().any(is_like)
     }
 
     fn devices_named(
