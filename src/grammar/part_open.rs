@@ -7,6 +7,9 @@ use crate::grammar::sense::{Level, StateWord};
 /// 20 percent open, and to open it to 80 percent is not what "close" asks for.
 const MOST_WHEN_CLOSED: f64 = 50.0;
 
+/// Hours of a day: a greater number cannot be a time.
+pub(super) const HOURS: f64 = 24.0;
+
 /// How far something is to be opened or closed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Extent {
@@ -31,8 +34,9 @@ pub(super) fn extent(clause: &Clause, open: bool) -> Option<Extent> {
             (clause.property.is_none() && !clause.slightly).then_some(Extent::End)
         }
         Some(amount) if is_relative => {
-            let by_number =
-                matches!(amount, Amount::Number(_)) && clause.preposition == Preposition::By;
+            // "by nine" is a time of the clock.
+            let by_number = matches!(amount, Amount::Number(n) if n > HOURS)
+                && clause.preposition == Preposition::By;
             (is_part(amount) || by_number).then_some(Extent::By(amount))
         }
         Some(amount @ Amount::Level(Level::Half)) => Some(Extent::To(amount)),

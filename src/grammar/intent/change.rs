@@ -8,11 +8,8 @@ use crate::grammar::intent::clause_shape::is_clear;
 use crate::grammar::intent::intents::Intent;
 use crate::grammar::intent::relative::step;
 use crate::grammar::lexicon::standard;
-use crate::grammar::part_open::{is_part, position};
+use crate::grammar::part_open::{HOURS, is_part, position};
 use crate::grammar::sense::{StateWord, Verb};
-
-/// Hours of a day: a greater number cannot be a time.
-const HOURS: f64 = 24.0;
 
 /// Returns the intent of "turn .. on", "set .. to 20", "lights off", "brightness 50".
 pub(super) fn change(clause: &Clause) -> Option<Intent> {

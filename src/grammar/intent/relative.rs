@@ -36,26 +36,24 @@ pub(super) fn opening(clause: &Clause, open: bool) -> Option<Intent> {
 
 /// Returns the intent of "turn up", "raise", "dim": to a value, by a value, or by one step.
 pub(super) fn step(clause: &Clause, of: Option<u16>, up: bool, vertical: bool) -> Option<Intent> {
-    let own_state = matches!(clause.state, None | Some(StateWord::Up | StateWord::Down))
-        && (clause.state.is_none() || (clause.state == Some(StateWord::Up)) == up);
     let property = match (clause.property, of) {
         (Some(named), Some(of)) if named != of => return None,
         (named, of) => named.or(of),
     };
     // "speed up" alone may address a person.
     let to_whom = !clause.targets.is_empty() || !clause.places.is_empty();
-    if !own_state || (property == standard("speed") && clause.verb.is_none() && !to_whom) {
+    if !goes_along(clause.state, up)
+        || (property == standard("speed") && clause.verb.is_none() && !to_whom)
+    {
         return None;
     }
-    let bare = clause.verb.is_none();
-    let to_its_end = vertical && !clause.slightly;
     let next = |by| {
         Some(Intent::Change(RelativeChange {
             property,
             up,
             by,
-            vertical: to_its_end,
-            bare,
+            vertical: vertical && !clause.slightly,
+            bare: clause.verb.is_none(),
             warmth: matches!(clause.verb, Some(Verb::Warm | Verb::Cool)),
         }))
     };
@@ -102,6 +100,16 @@ pub(super) fn step(clause: &Clause, of: Option<u16>, up: bool, vertical: bool) -
             next(Some(amount))
         }
         _ => None,
+    }
+}
+
+/// Returns whether the state that a clause names, if any, is the direction of its verb.
+fn goes_along(state: Option<StateWord>, up: bool) -> bool {
+    match state {
+        None => true,
+        Some(StateWord::Up) => up,
+        Some(StateWord::Down) => !up,
+        Some(_) => false,
     }
 }
 
