@@ -165,9 +165,12 @@ fn a_place_said_once_holds_for_the_other_parts_of_the_sentence() {
     assert_devices(&home(ENGLISH), &["--area", "den"], &spoken_here);
 }
 
+/// A language, the names of a home in it, and sentences with the devices they mean.
+type InLanguage = (&'static str, Names, &'static [(&'static str, &'static str)]);
+
 #[test]
 fn a_place_said_once_holds_in_every_language() {
-    let cases: [(&str, Names, &[(&str, &str)]); 4] = [
+    let cases: [InLanguage; 4] = [
         (
             "de",
             [
