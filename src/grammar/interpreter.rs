@@ -154,7 +154,9 @@ impl Interpreter<'_> {
                     }
                 }
             }
-            resolver.hear(&mut said, clause);
+            if clauses.len() > 1 {
+                resolver.hear(&mut said, clause);
+            }
             are_listed = clause.targets.len() > 1;
             previous = current;
         }
