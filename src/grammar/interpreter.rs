@@ -155,7 +155,7 @@ impl Interpreter<'_> {
                 }
             }
             if clauses.len() > 1 {
-                resolver.hear(&mut said, clause);
+                resolver.note(&mut said, clause);
             }
             are_listed = clause.targets.len() > 1;
             previous = current;

@@ -42,7 +42,7 @@ impl SaidPlaces {
     }
 
     /// Notes the places of one part. Those before everything hold until the end.
-    pub(super) fn hear(&mut self, places: &[Place], how: SaidHow) {
+    pub(super) fn note(&mut self, places: &[Place], how: SaidHow) {
         let is_area = !places.is_empty() && !places.contains(&Place::House);
         if is_area && (self.how != SaidHow::First || how == SaidHow::First) {
             self.places = places.to_vec();

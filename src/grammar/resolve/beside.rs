@@ -11,27 +11,27 @@ use crate::grammar::sense::Place;
 
 impl Resolver<'_> {
     /// Notes the places of a clause, for those behind it.
-    pub(in crate::grammar) fn hear(&self, said: &mut SaidPlaces, clause: &Clause) {
+    pub(in crate::grammar) fn note(&self, said: &mut SaidPlaces, clause: &Clause) {
         let is_command = clause.property.is_none() && clause.question.is_none();
         let how = if is_command {
             SaidHow::First
         } else {
             SaidHow::Beside
         };
-        said.hear(&clause.places, how);
+        said.note(&clause.places, how);
         for target in &clause.targets {
-            self.hear_target(said, target);
+            self.note_target(said, target);
         }
     }
 
     /// Notes the places of a target, which may be in its name.
-    pub(super) fn hear_target(&self, said: &mut SaidPlaces, target: &Target) {
+    pub(super) fn note_target(&self, said: &mut SaidPlaces, target: &Target) {
         let how = if target.places.is_empty() {
             SaidHow::InName
         } else {
             SaidHow::Beside
         };
-        said.hear(self.place_of(target), how);
+        said.note(self.place_of(target), how);
     }
 
     fn place_of<'t>(&'t self, target: &'t Target) -> &'t [Place] {

@@ -157,7 +157,7 @@ impl Resolver<'_> {
         let mut all = SmallVec::new();
         for target in &request.clause.targets {
             let found = self.target_beside(request, target, (&said, &named))?;
-            self.hear_target(&mut said, target);
+            self.note_target(&mut said, target);
             if let Resolution::Devices { able, .. } = &found {
                 named.extend(able.iter().map(|(d, _)| *d));
             }
