@@ -383,7 +383,17 @@ impl LocalGrammar {
         if self.is_no_command(phrase, home) {
             return own;
         }
+        let draft = draft.filter(|draft| own.is_some() || !self.is_uncertain(phrase, home, draft));
         combine(own, draft)
+    }
+
+    /// Returns whether the words of the phrase leave the value of a template's draft uncertain.
+    fn is_uncertain(&self, phrase: &Phrase, home: &Home, draft: &Draft) -> bool {
+        self.language(phrase).is_some_and(|language| {
+            let names = language.names(home);
+            let interpreter = language.interpreter(&names, phrase, home);
+            interpreter.is_uncertain_value(phrase.text(), draft)
+        })
     }
 
     /// Returns whether the words of the phrase are known and exclude a command.

@@ -5,7 +5,7 @@ use crate::grammar::sense::{Level, StateWord};
 
 /// Greatest position in percent that "close it to .. percent" means: "closed to 80 percent" may be
 /// 20 percent open, and to open it to 80 percent is not what "close" asks for.
-const MOST_WHEN_CLOSED: f64 = 50.0;
+pub(super) const MOST_WHEN_CLOSED: f64 = 50.0;
 
 /// Hours of a day: a greater number cannot be a time.
 pub(super) const HOURS: f64 = 24.0;

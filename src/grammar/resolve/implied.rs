@@ -16,7 +16,7 @@ use crate::home::device::Device;
 use crate::vocabulary::{Domain, Property};
 
 /// Temperatures at which people keep their rooms.
-const ROOM_CELSIUS: RangeInclusive<f64> = 15.0..=25.0;
+pub(in crate::grammar) const ROOM_CELSIUS: RangeInclusive<f64> = 15.0..=25.0;
 const ROOM_FAHRENHEIT: RangeInclusive<f64> = 59.0..=77.0;
 
 impl Resolver<'_> {
