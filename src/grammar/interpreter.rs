@@ -15,15 +15,12 @@ use crate::grammar::lexicon::{Lexicon, standard};
 use crate::grammar::members::left_out;
 use crate::grammar::names::Names;
 use crate::grammar::parse::clauses;
-use crate::grammar::part_open::MOST_WHEN_CLOSED;
-use crate::grammar::resolve::implied::ROOM_CELSIUS;
 use crate::grammar::resolve::{ClauseIntent, Resolution, Resolver};
-use crate::grammar::sense::{Place, Sense, StateWord, Verb};
+use crate::grammar::sense::{Place, Sense, StateWord};
 use crate::grammar::spans::Spans;
 use crate::grammar::unable::Unable;
 use crate::home::Home;
 use crate::vocabulary::action::{Action, Choice, Draft, LeftOut, Op, StateQuery, TargetScope};
-use crate::vocabulary::{Property, Value};
 
 /// Most combinations of senses that are tried; with more, the sentence is too ambiguous.
 const MOST_READINGS: usize = 1024;
@@ -64,43 +61,6 @@ impl Interpreter<'_> {
             });
         }
         agreed
-    }
-
-    /// Returns whether the words exclude a command: one of them prevents every interpretation, or
-    /// all of them are known and none is a verb, a comparative or the start of a question.
-    pub(super) fn is_no_command(&self, text: &str) -> bool {
-        let plain = self.lexicon.spelling.plain(text);
-        let tried = Spans::try_of(&plain, self.lexicon, self.names);
-        let mut senses = tried.spans.iter().flatten();
-        let is_veto = senses.any(|sense| *sense == Sense::Veto);
-        // A word that is also a preposition, such as the German "auf", makes no command.
-        let is_verb = |senses: &[Sense]| {
-            senses.iter().any(Sense::may_begin) && !senses.iter().any(Sense::is_preposition)
-        };
-        is_veto || (tried.error.is_none() && !tried.spans.iter().any(is_verb))
-    }
-
-    /// Returns whether the words leave the value of a template's draft uncertain: closed to more than
-    /// half, or a bare number for a room, which may be a temperature.
-    pub(super) fn is_uncertain_value(&self, text: &str, draft: &Draft) -> bool {
-        let plain = self.lexicon.spelling.plain(text);
-        let tried = Spans::try_of(&plain, self.lexicon, self.names);
-        let senses = || tried.spans.iter().flatten();
-        let closes = senses().any(|sense| {
-            matches!(
-                sense,
-                Sense::Verb(Verb::Close) | Sense::SplitVerb(Verb::Close, _)
-            )
-        });
-        let is_bare = !senses().any(|s| matches!(s, Sense::Unit(_) | Sense::Property(_)));
-        let is_uncertain = |action: &Action| match (&action.property, &action.value) {
-            (Property::Position, Some(Value::Number(n))) => {
-                closes && *n > MOST_WHEN_CLOSED && *n < 100.0
-            }
-            (Property::Brightness, Some(Value::Number(n))) => is_bare && ROOM_CELSIUS.contains(n),
-            _ => false,
-        };
-        draft.actions.iter().any(is_uncertain)
     }
 
     /// Returns the rules for effects on devices.

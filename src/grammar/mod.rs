@@ -63,6 +63,7 @@ mod sides;
 mod spanned_phrase;
 mod spans;
 mod spelling;
+mod template_veto;
 mod time;
 mod time_words;
 mod timer_phrases;
@@ -85,7 +86,6 @@ use crate::templates::{Recognition, TemplateError, TemplateFolders, Templates};
 use crate::vocabulary::action::{Action, Draft};
 use crate::vocabulary::speech::Speech;
 
-use crate::grammar::awning::moves_an_awning;
 use crate::grammar::combine::{combine, explain_both};
 use crate::grammar::disambiguate::{answer, is_bare_answer};
 use crate::grammar::evidence::Evidence;
@@ -377,33 +377,10 @@ impl LocalGrammar {
 
     /// Returns the draft that is certain beside the sentence templates; `own` is the grammar's.
     fn beside_templates(&self, phrase: &Phrase, home: &Home, own: Option<Draft>) -> Option<Draft> {
-        let Some(Recognition { draft, .. }) = self.template(phrase, home) else {
-            return own;
-        };
-        if self.is_no_command(phrase, home) {
-            return own;
+        match self.template(phrase, home, own.is_some()) {
+            Some(Recognition { draft, .. }) => combine(own, draft),
+            None => own,
         }
-        let draft = draft.filter(|draft| own.is_some() || !self.is_uncertain(phrase, home, draft));
-        combine(own, draft)
-    }
-
-    /// Returns whether the words of the phrase leave the value of a template's draft uncertain.
-    fn is_uncertain(&self, phrase: &Phrase, home: &Home, draft: &Draft) -> bool {
-        self.language(phrase).is_some_and(|language| {
-            let names = language.names(home);
-            let interpreter = language.interpreter(&names, phrase, home);
-            interpreter.is_uncertain_value(phrase.text(), draft)
-        })
-    }
-
-    /// Returns whether the words of the phrase are known and exclude a command.
-    fn is_no_command(&self, phrase: &Phrase, home: &Home) -> bool {
-        self.language(phrase).is_some_and(|language| {
-            let names = language.names(home);
-            language
-                .interpreter(&names, phrase, home)
-                .is_no_command(phrase.text())
-        })
     }
 
     /// Returns the draft of a phrase that may refer to the last command of its source.
@@ -470,16 +447,16 @@ impl LocalGrammar {
         follow_up::fixed_form(self.reader(phrase)?.lexicon(), phrase.text())
     }
 
-    /// Returns the meaning of the phrase as a sentence template, if it matches one. In a language
-    /// of the grammar a template says nothing about awnings: it takes them for shutters.
-    fn template(&self, phrase: &Phrase, home: &Home) -> Option<Recognition> {
+    /// Returns the meaning of the phrase as a sentence template, if it matches one. In a language of
+    /// the grammar its words must admit it; `is_understood` says whether the grammar has a draft.
+    fn template(&self, phrase: &Phrase, home: &Home, is_understood: bool) -> Option<Recognition> {
         let recognition = self.templates.recognize(phrase, &self.language, home)?;
-        let is_ours = self.language(phrase).is_some();
-        let draft = recognition.draft;
-        Some(Recognition {
-            draft: draft.filter(|draft| !is_ours || !moves_an_awning(draft, home)),
-            ..recognition
-        })
+        let Some(language) = self.language(phrase) else {
+            return Some(recognition);
+        };
+        let names = language.names(home);
+        let interpreter = language.interpreter(&names, phrase, home);
+        interpreter.admitted(phrase.text(), recognition, is_understood)
     }
 
     /// Explains the interpretation of the phrase. Returns `None` if its language is unknown.
@@ -490,9 +467,8 @@ impl LocalGrammar {
                 .interpreter(&names, phrase, home)
                 .explain(phrase.text())
         });
-        let template = self
-            .template(phrase, home)
-            .filter(|_| !self.is_no_command(phrase, home));
+        let is_understood = own.as_ref().is_some_and(|own| own.verdict.is_ok());
+        let template = self.template(phrase, home, is_understood);
         if template.is_none() && (own.is_some() || !self.templates.has(self.code(phrase))) {
             return own;
         }

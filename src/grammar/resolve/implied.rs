@@ -16,7 +16,7 @@ use crate::home::device::Device;
 use crate::vocabulary::{Domain, Property};
 
 /// Temperatures at which people keep their rooms.
-pub(in crate::grammar) const ROOM_CELSIUS: RangeInclusive<f64> = 15.0..=25.0;
+const ROOM_CELSIUS: RangeInclusive<f64> = 15.0..=25.0;
 const ROOM_FAHRENHEIT: RangeInclusive<f64> = 59.0..=77.0;
 
 impl Resolver<'_> {
@@ -108,13 +108,13 @@ impl Resolver<'_> {
     /// Returns whether the number for an area may be a temperature: "set the bedroom to 20", or any
     /// number that a thermostat there accepts.
     fn may_be_degrees(&self, request: &ClauseIntent<'_>, target: Option<&Target>) -> bool {
-        let Intent::SetValue(None, amount @ Amount::Number(_)) = request.intent else {
+        let Intent::SetValue(None, amount @ Amount::Number(degrees)) = request.intent else {
             return false;
         };
         // "kitchen 20", without a verb and "to", is said of lights.
         let clause = request.clause;
         let is_set = clause.verb.is_some() || clause.preposition != Preposition::Bare;
-        if target.is_some() && is_set && self.is_of_a_room(amount) {
+        if target.is_some() && is_set && self.is_of_a_room(degrees) {
             return true;
         }
         let is_heating = |d: u32| {
@@ -128,10 +128,7 @@ impl Resolver<'_> {
     }
 
     /// Returns whether people keep rooms at so many degrees.
-    fn is_of_a_room(&self, amount: Amount) -> bool {
-        let Amount::Number(degrees) = amount else {
-            return false;
-        };
+    pub(in crate::grammar) fn is_of_a_room(&self, degrees: f64) -> bool {
         let is_fahrenheit = |device: &Device| {
             let temperature = device.capability(&Property::Temperature);
             temperature

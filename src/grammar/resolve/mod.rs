@@ -12,7 +12,7 @@ mod device_name;
 mod exception;
 mod fan_of_climate;
 mod group;
-pub(in crate::grammar) mod implied;
+mod implied;
 mod implied_target;
 mod noun;
 mod noun_fit;
