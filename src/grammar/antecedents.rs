@@ -38,13 +38,16 @@ pub(super) struct Remembered {
     pub(super) said: SaidPlaces,
 }
 
+/// Returns the index of the device in the home.
+pub(super) fn index_of(home: &Home, id: &str) -> Option<u32> {
+    let position = home.devices().iter().position(|d| d.id.as_str() == id)?;
+    u32::try_from(position).ok()
+}
+
 impl Remembered {
     /// Finds the devices of the last command in the present home.
     pub(super) fn of(antecedents: &Antecedents, home: &Home, names: &Names) -> Self {
-        let index = |id: &str| {
-            let position = home.devices().iter().position(|d| d.id.as_str() == id)?;
-            u32::try_from(position).ok()
-        };
+        let index = |id: &str| index_of(home, id);
         let ids: BTreeSet<&str> = antecedents
             .actions
             .iter()

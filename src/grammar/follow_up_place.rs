@@ -4,7 +4,7 @@
 //! In: such a sentence, its draft without the last command, and the last command. Out: the draft
 //! for the room, or none where another room would be changed.
 
-use crate::grammar::antecedents::Remembered;
+use crate::grammar::antecedents::{Remembered, index_of};
 use crate::grammar::clause::{Head, Target};
 use crate::grammar::follow_up::{any_sense, continued, is_about_warmth, is_value_alone};
 use crate::grammar::interpreter::Interpreter;
@@ -31,12 +31,8 @@ fn is_one_more(lexicon: &Lexicon, text: &str) -> bool {
 }
 
 fn names_a_fan(names: &Names, spans: &Spans) -> bool {
-    let is_fan = |noun: u16| {
-        let kinds = &names.nouns[usize::from(noun)].kinds;
-        kinds.iter().any(|kind| kind == "fan")
-    };
     any_sense(spans, |sense| match sense {
-        Sense::Noun(noun, _) | Sense::Name(_, Some((noun, _))) => is_fan(*noun),
+        Sense::Noun(noun, _) | Sense::Name(_, Some((noun, _))) => names.is_fan(*noun),
         _ => false,
     })
 }
@@ -111,14 +107,11 @@ impl Interpreter<'_> {
             return false;
         };
         let is_near = |id: &str| {
-            let position = self.home.devices().iter().position(|d| d.id.as_str() == id);
-            position
-                .and_then(|i| u32::try_from(i).ok())
-                .is_none_or(|d| {
-                    self.remembered.devices.contains(&d)
-                        || self.names.is_at(d, Place::Area(area), None)
-                        || self.names.is_at(d, Place::Here, self.here)
-                })
+            index_of(self.home, id).is_none_or(|d| {
+                self.remembered.devices.contains(&d)
+                    || self.names.is_at(d, Place::Area(area), None)
+                    || self.names.is_at(d, Place::Here, self.here)
+            })
         };
         let changes = draft.actions.iter().filter(|a| a.op != Op::Query);
         !draft.actions.is_empty() && !changes.into_iter().any(|a| is_near(&a.device))

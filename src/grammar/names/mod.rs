@@ -82,7 +82,28 @@ pub(super) struct Referent {
     pub(super) nouns: u128,
 }
 
+impl Referent {
+    /// Returns the indexes of the nouns in the name.
+    pub(super) fn noun_indexes(&self) -> impl Iterator<Item = u16> + use<> {
+        let mut rest = self.nouns;
+        std::iter::from_fn(move || {
+            let lowest = u16::try_from(rest.trailing_zeros())
+                .ok()
+                .filter(|_| rest != 0)?;
+            // Clears the bit of that noun.
+            rest &= rest - 1;
+            Some(lowest)
+        })
+    }
+}
+
 impl Names {
+    /// Returns whether the noun is for fans.
+    pub(super) fn is_fan(&self, noun: u16) -> bool {
+        let kinds = &self.nouns[usize::from(noun)].kinds;
+        kinds.iter().any(|kind| kind == "fan")
+    }
+
     /// Returns the senses of names at the start of `input`, each with its number of words.
     pub(super) fn senses<'a>(
         &'a self,

@@ -8,7 +8,6 @@ use smallvec::SmallVec;
 use crate::grammar::clause::{Head, QuestionType, Target};
 use crate::grammar::intent::{Intent, RelativeChange};
 use crate::grammar::lexicon::standard;
-use crate::grammar::names::Referent;
 use crate::grammar::resolve::{ClauseIntent, Resolution, Resolver};
 use crate::grammar::sense::{Place, StateWord};
 
@@ -196,11 +195,12 @@ impl Resolver<'_> {
                     StateWord::Open | StateWord::Closed | StateWord::Locked | StateWord::Unlocked
                 ),
             };
-        let Referent { area, nouns, .. } = self.names.referents[device as usize];
-        if !asks_for_class || area.is_none() || nouns == 0 {
+        let referent = &self.names.referents[device as usize];
+        let area = referent.area;
+        if !asks_for_class || area.is_none() {
             return None;
         }
-        let noun = u16::try_from(nouns.trailing_zeros()).ok()?;
+        let noun = referent.noun_indexes().next()?;
         let class: Vec<u32> = self
             .device_indices()
             .filter(|&d| self.names.referents[d as usize].area == area && self.is_a(noun, d))
@@ -218,30 +218,25 @@ impl Resolver<'_> {
         let Head::Name(id, _) = target.head else {
             return None;
         };
-        let entry = &self.names.entries[id as usize];
-        let (place, noun) = entry.place.zip(entry.noun)?;
         let is_bare = target.places.is_empty() && target.owner.is_none();
         let is_plain = is_bare && target.extra_noun.is_none() && !target.both;
+        if !target.all || !is_plain {
+            return None;
+        }
+        let entry = &self.names.entries[id as usize];
+        let (place, noun) = entry.place.zip(entry.noun)?;
         let are_members = entry.devices.iter().all(|(d, _)| self.is_a(noun, *d));
-        let class = Target {
+        let class = || Target {
             head: Head::Noun(noun, true),
             places: vec![place],
             ..target.clone()
         };
-        (target.all && is_plain && are_members).then_some((noun, class))
+        are_members.then(|| (noun, class()))
     }
 
     /// Returns the HVAC mode "on" stands for, from the nouns in the name: "bedroom heating".
     fn mode_in_name(&self, device: u32) -> Option<&str> {
-        let mut nouns = self.names.referents[device as usize].nouns;
-        while nouns != 0 {
-            let lowest = u16::try_from(nouns.trailing_zeros()).ok()?;
-            if let Some(mode) = self.mode(lowest) {
-                return Some(mode);
-            }
-            // Clears the bit of that noun.
-            nouns &= nouns - 1;
-        }
-        None
+        let mut nouns = self.names.referents[device as usize].noun_indexes();
+        nouns.find_map(|noun| self.mode(noun))
     }
 }

@@ -15,6 +15,9 @@ impl Resolver<'_> {
         request: &ClauseIntent<'_>,
         target: &Target,
     ) -> Option<(u32, u16)> {
+        let [climate] = request.before else {
+            return None;
+        };
         let (Head::Noun(noun, false) | Head::Name(_, Some((noun, false)))) = target.head else {
             return None;
         };
@@ -24,18 +27,12 @@ impl Resolver<'_> {
         );
         let is_plain = !target.all && !target.both && target.extra_noun.is_none();
         let is_placed = Self::place_is_named(request, Some(target));
-        let [climate] = request.before else {
-            return None;
-        };
-        let may_be =
-            is_level && is_plain && !is_placed && self.is_fan(noun) && self.has_fan_mode(*climate);
+        let may_be = is_level
+            && is_plain
+            && !is_placed
+            && self.names.is_fan(noun)
+            && self.has_fan_mode(*climate);
         may_be.then_some((*climate, noun))
-    }
-
-    /// Returns whether the noun is for fans.
-    pub(in crate::grammar) fn is_fan(&self, noun: u16) -> bool {
-        let kinds = &self.names.nouns[usize::from(noun)].kinds;
-        kinds.iter().any(|kind| kind == "fan")
     }
 
     /// Returns whether the device is an air conditioner with a mode of its fan.

@@ -257,13 +257,7 @@ impl Resolver<'_> {
 
     /// Resolves "set the ac fan to high" to the fan mode of the air conditioner.
     fn its_fan(&self, request: &ClauseIntent<'_>, target: &Target) -> Option<Resolution> {
-        let is_fan = |noun: u16| {
-            self.names.nouns[usize::from(noun)]
-                .kinds
-                .iter()
-                .any(|kind| kind == "fan")
-        };
-        target.extra_noun.filter(|&noun| is_fan(noun))?;
+        target.extra_noun.filter(|&noun| self.names.is_fan(noun))?;
         let Intent::SetValue(None, amount @ Amount::Choice(_)) = request.intent else {
             return None;
         };

@@ -117,18 +117,9 @@ impl Resolver<'_> {
     /// or the other way round.
     pub(super) fn has_other_mode(&self, noun: u16, device: u32) -> bool {
         let mode = self.mode(noun);
-        let mut nouns = self.names.referents[device as usize].nouns;
-        let mut is_other = false;
-        while nouns != 0 {
-            let named = u16::try_from(nouns.trailing_zeros()).unwrap_or_default();
-            if self.mode(named) == mode {
-                return false;
-            }
-            is_other |= self.mode(named).is_some();
-            // Clears the bit of that noun.
-            nouns &= nouns - 1;
-        }
-        is_other
+        let nouns = || self.names.referents[device as usize].noun_indexes();
+        nouns().all(|named| self.mode(named) != mode)
+            && nouns().any(|named| self.mode(named).is_some())
     }
 
     /// Narrows several players to those the noun suggests: "the music" to speakers, "the movie" to
