@@ -223,6 +223,15 @@ pub(super) fn is_about_warmth(spans: &Spans) -> bool {
 /// Returns whether the sentence names only a value or a comparison: "brighter", "50 percent".
 /// A verb without an object may be the beginning of a sentence whose end was lost.
 pub(super) fn is_value_alone(spans: &Spans) -> bool {
+    let has_object = any_sense(spans, |sense| {
+        matches!(
+            sense,
+            Sense::Name(..) | Sense::Noun(..) | Sense::Place(_) | Sense::All
+        )
+    });
+    if has_object {
+        return false;
+    }
     let has_value = any_sense(spans, |sense| {
         matches!(
             sense,
@@ -233,13 +242,7 @@ pub(super) fn is_value_alone(spans: &Spans) -> bool {
                 | Sense::White(_)
         )
     });
-    let has_object = any_sense(spans, |sense| {
-        matches!(
-            sense,
-            Sense::Name(..) | Sense::Noun(..) | Sense::Place(_) | Sense::All
-        )
-    });
-    (has_value || is_state_alone(spans)) && !has_object
+    has_value || is_state_alone(spans)
 }
 
 /// Returns whether the sentence is a state without a verb: "off", "now off".

@@ -91,7 +91,7 @@ impl Interpretation {
         let is_list = via == Via::Local && draft.lists_devices();
         let reference = Reference {
             is_list,
-            state_query: draft.state_query.clone(),
+            state_query: draft.state_query.clone().map(Box::new),
             ..Reference::default()
         };
         Self {
@@ -131,7 +131,7 @@ pub(super) struct Reference {
     /// True where several devices were named one by one.
     pub(super) is_list: bool,
     /// The form of a question about several devices: the answer names some of them.
-    pub(super) state_query: Option<StateQuery>,
+    pub(super) state_query: Option<Box<StateQuery>>,
     /// The text of the command that raised the question, where this is the answer to one.
     pub(super) asked_by: Option<SharedStr>,
     /// The command that is undone.

@@ -51,12 +51,15 @@ impl Resolver<'_> {
         target: &Target,
         (said, named): (&SaidPlaces, &[u32]),
     ) -> Option<Resolution> {
+        if said.places.is_empty() {
+            return self.target(request, target);
+        }
         let is_described = matches!(target.head, Head::Name(..) | Head::Noun(..));
         let has_place = !request.clause.places.is_empty()
             || !self.place_of(target).is_empty()
             || !target.shared_places.is_empty()
             || target.owner.is_some();
-        if said.places.is_empty() || !is_described || has_place {
+        if !is_described || has_place {
             return self.target(request, target);
         }
         let is_new = |found: &Resolution| match found {
