@@ -201,6 +201,9 @@ fn of_one_origin<'a>(
     let mut origins: Vec<Origin> = group.iter().map(|(_, e)| e.announced.origin).collect();
     origins.sort();
     origins.dedup();
+    if origins.len() < 2 {
+        return group;
+    }
     let of = |origin: Origin| {
         group
             .iter()
