@@ -8,12 +8,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
-use crate::command::{ReplyTo, Source};
 use crate::schedule::due::{Clocks, Due};
+use crate::schedule::examples;
 use crate::schedule::moment::HomeLocation;
 use crate::schedule::recurrence::DayRule;
 use crate::schedule::sun::GeoPosition;
-use crate::schedule::timer::{Repeat, StartState, Task, Timer, TimerId};
+use crate::schedule::timer::{Repeat, Task, Timer, TimerId};
 use crate::schedule::timers::Timers;
 use crate::vocabulary::timing::{Half, Recurrence, TimeOfDay, Weekdays};
 
@@ -119,21 +119,7 @@ fn gateway(place: usize, rule: DayRule) -> (Gateway, i64) {
     let first = rule.next_after(start, &place).unwrap().as_millisecond();
     let mut timers = Timers::default();
     let timer = Timer {
-        id: 0,
-        source: Source::new("a"),
-        command_id: "c".to_owned(),
-        seq: 0,
-        text: "t".to_owned(),
-        answer: None,
-        language: None,
-        reply_to: ReplyTo {
-            topic: "r".to_owned(),
-            correlation: None,
-        },
-        due: Due::At { wall_ms: first },
         task: Task::Signal { name: None },
-        started: StartState::NotStarted,
-        event: None,
         repeat: Some(Repeat::new(
             Recurrence::Days {
                 days: rule.days,
@@ -141,10 +127,7 @@ fn gateway(place: usize, rule: DayRule) -> (Gateway, i64) {
             },
             None,
         )),
-        condition: None,
-        occurrence_of: None,
-        skipped: 0,
-        written_with: None,
+        ..examples::timer("a", "d", Due::At { wall_ms: first })
     };
     timers
         .add(timer, &Clocks::new(start, Duration::ZERO, "0".to_owned()))
