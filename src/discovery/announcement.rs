@@ -48,10 +48,22 @@ pub struct Limitation {
 pub enum Announcement {
     /// These devices exist; they replace everything announced on the same topic before.
     Announced(Vec<AnnouncedDevice>),
+    /// Like [`Announced`](Self::Announced), and these components cannot be used.
+    Partial(Vec<AnnouncedDevice>, Vec<InvalidComponent>),
     /// The devices announced on the same topic no longer exist.
     Removed,
     /// Nothing that sayso uses, with the reason.
     Ignored(&'static str),
+}
+
+/// A component of a device that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("component `{component}`: {error}")]
+pub struct InvalidComponent {
+    /// Key of the component in the announcement.
+    pub component: String,
+    /// Description of the fault.
+    pub error: InvalidAnnouncement,
 }
 
 /// An announcement that cannot be used.

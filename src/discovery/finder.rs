@@ -33,6 +33,9 @@ const MAX_BYTES: usize = 8 << 20;
 /// Largest number of problems kept, and of topics logged as unusable.
 const MAX_PROBLEMS: usize = 256;
 
+/// Largest number of components of one announcement that a problem names.
+const MAX_FAULTS: usize = 8;
+
 /// Longest topic or text of a problem, in characters.
 const MAX_PROBLEM_CHARS: usize = 300;
 
@@ -170,6 +173,12 @@ impl Finder {
                 return false;
             }
             Ok(Announcement::Announced(announced)) => {
+                Announcement::Announced(self.without_loops(topic, announced))
+            }
+            Ok(Announcement::Partial(announced, invalid)) => {
+                let faults = invalid.iter().take(MAX_FAULTS).map(ToString::to_string);
+                let faults: Vec<String> = faults.collect();
+                self.report(topic, &faults.join("; "));
                 Announcement::Announced(self.without_loops(topic, announced))
             }
             Ok(Announcement::Removed) => Announcement::Removed,

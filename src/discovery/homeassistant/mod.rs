@@ -8,9 +8,12 @@ use crate::home::device::{Device, Kind, Members};
 use crate::home::entrance::normalized_class;
 use crate::vocabulary::slug::Slug;
 
-use crate::discovery::announcement::{AnnouncedDevice, Announcement, InvalidAnnouncement, Origin};
+use crate::discovery::announcement::{
+    AnnouncedDevice, Announcement, InvalidAnnouncement, InvalidComponent, Origin,
+};
 use crate::discovery::capabilities::selected_target;
 use crate::discovery::homeassistant::config::{EntityConfig, expand, text_of};
+use crate::discovery::homeassistant::entity_name::{EntityName, entity_name};
 use crate::discovery::homeassistant::physical_device::PhysicalDevice;
 use crate::discovery::names;
 
@@ -45,6 +48,9 @@ const MAX_COMPONENTS: usize = 1_024;
 
 /// Component under which all entities of a device are announced at once.
 const DEVICE: &str = "device";
+
+/// Longest key of a component that is shown in a report, in characters.
+const MAX_SHOWN_ID: usize = 60;
 
 /// Options that stand beside the components of a device and hold for each that has none of its own.
 const SHARED_OPTIONS: [&str; 10] = [
@@ -110,7 +116,8 @@ pub fn parse(
     })
 }
 
-/// Parses all components of one device. One that cannot be used does not affect the others.
+/// Parses all components of one device. One that cannot be used is named in the result, and does
+/// not affect the others.
 fn parse_device(
     mut content: Map<String, Json>,
     object: &str,
@@ -128,7 +135,7 @@ fn parse_device(
     body.name = body.name.or_else(|| names::clean(object));
     let base = content.get("~").and_then(Json::as_str).map(str::to_owned);
     let mut announced = Vec::new();
-    let mut first_error = None;
+    let mut invalid = Vec::new();
     for (id, component) in components {
         let Json::Object(own) = component else {
             continue;
@@ -147,16 +154,23 @@ fn parse_device(
         }
         match entity(&platform, &EntityConfig::new(own), &body, &id) {
             Ok(device) => announced.extend(device),
-            Err(error) => first_error = first_error.or(Some(error)),
+            Err(error) => invalid.push(InvalidComponent {
+                component: id.chars().take(MAX_SHOWN_ID).collect(),
+                error,
+            }),
         }
     }
-    match (announced.is_empty(), first_error) {
-        (true, Some(error)) => Err(error),
-        (true, None) => Ok(Announcement::Ignored(
-            "no component that is commanded or asked",
-        )),
-        (false, _) => Ok(Announcement::Announced(announced)),
+    if announced.is_empty() {
+        let unused = Announcement::Ignored("no component that is commanded or asked");
+        return invalid
+            .into_iter()
+            .next()
+            .map_or(Ok(unused), |invalid| Err(invalid.error));
     }
+    if invalid.is_empty() {
+        return Ok(Announcement::Announced(announced));
+    }
+    Ok(Announcement::Partial(announced, invalid))
 }
 
 /// Returns one entity, unless it is of no interest to people.
@@ -181,10 +195,11 @@ fn entity(
     if component == "climate" {
         capabilities.extend(selected_target(&capabilities));
     }
-    let name = entity_name::full_name(component, config, body, object);
+    let EntityName { name, long } = entity_name(component, config, body, object);
     let kind = Slug::new(component).map_err(|_| InvalidAnnouncement::Missing("platform"))?;
     let mut device = Device {
         name: name.clone(),
+        aliases: long.into_iter().collect(),
         class: class.and_then(|class| names::clean(&normalized_class(&class))),
         capabilities,
         availability: availability::availability(config)?,

@@ -577,3 +577,28 @@ fn a_select_has_up_to_256_options_and_says_that_it_has_more() {
     assert_eq!(used, 256);
     assert_eq!(limitations[0].option, "options");
 }
+
+#[test]
+fn a_component_that_cannot_be_used_is_named_and_the_others_are_used() {
+    let payload = json!({
+        "dev": {"ids": ["boiler"], "name": "Boiler"},
+        "cmps": {
+            "heat": {"p": "switch", "name": "Heat", "cmd_t": "boiler/heat/set"},
+            "pump": {"p": "switch", "name": "Pump"},
+        },
+    });
+    let payload = payload.to_string();
+    let parsed = parse(
+        "homeassistant",
+        "homeassistant/device/boiler/config",
+        payload.as_bytes(),
+    );
+    let Ok(Announcement::Partial(devices, invalid)) = parsed else {
+        panic!("{parsed:?}");
+    };
+    assert_eq!(devices[0].device.name, "Boiler Heat");
+    assert_eq!(
+        invalid[0].to_string(),
+        "component `pump`: `command_topic` is missing"
+    );
+}

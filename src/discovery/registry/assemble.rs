@@ -10,7 +10,7 @@ use crate::discovery::announcement::{AnnouncedDevice, Origin};
 use crate::discovery::names;
 use crate::discovery::registry::adopt::{Adoption, bind};
 use crate::discovery::registry::command_keys::{command_keys, command_roots};
-use crate::discovery::registry::compose::{DevicePart, KnownMembers, compose};
+use crate::discovery::registry::compose::{DevicePart, KnownMembers, compose, is_main};
 use crate::discovery::registry::entry::RegistryEntry;
 use crate::discovery::registry::identifiers::Identifiers;
 
@@ -192,8 +192,8 @@ fn bodies<'a>(
 }
 
 /// Returns the announcements of the first ecosystem in the order of [`Origin`], unless it only
-/// reads a property that a later one can set, or commands other topics than the later one: then it
-/// does not describe the same device.
+/// reads a property that a later one can set, or does not describe the same device as the later
+/// one.
 fn of_one_origin<'a>(
     group: Vec<(&'a str, &'a RegistryEntry)>,
     conflicts: &mut Vec<String>,
@@ -204,30 +204,24 @@ fn of_one_origin<'a>(
     if origins.len() < 2 {
         return group;
     }
-    let of = |origin: Origin| {
-        group
-            .iter()
-            .filter(move |(_, e)| e.announced.origin == origin)
+    let of = |origin: Origin| -> Vec<&AnnouncedDevice> {
+        let announced = group.iter().map(|(_, entry)| &entry.announced);
+        announced.filter(|a| a.origin == origin).collect()
     };
-    let roots = |origin: Origin| -> BTreeSet<String> {
-        of(origin)
-            .flat_map(|(_, entry)| command_roots(&entry.announced.device))
-            .collect()
+    let is_able = |origin: &Origin| {
+        let mut announced = of(*origin).into_iter();
+        announced.any(|announced| !command_keys(&announced.device).is_empty())
     };
-    let able: Vec<Origin> = origins
-        .iter()
-        .copied()
-        .filter(|origin| !roots(*origin).is_empty())
-        .collect();
+    let able: Vec<Origin> = origins.iter().copied().filter(is_able).collect();
     let mut chosen = able.first().or(origins.first()).copied();
     if let (Some(first), Some(last)) = (able.first().copied(), able.last().copied())
         && first != last
-        && !all_below(&roots(first), &roots(last))
+        && let Some(difference) = difference(&of(first), &of(last))
     {
         chosen = Some(last);
-        if let Some((topic, entry)) = of(first).next() {
+        if let Some((topic, entry)) = group.iter().find(|(_, e)| e.announced.origin == first) {
             conflicts.push(format!(
-                "`{topic}` announces `{}` with other topics than {last:?} does: it is not used",
+                "`{topic}` announces `{}` {difference} {last:?} does: it is not used",
                 entry.announced.device.name
             ));
         }
@@ -237,6 +231,35 @@ fn of_one_origin<'a>(
         .into_iter()
         .filter(|(_, entry)| entry.announced.origin == chosen)
         .collect()
+}
+
+/// Returns the difference between the announcements of one physical device by two ecosystems, as
+/// the middle of a sentence, or `None` if the first describe the same device as the others.
+fn difference(first: &[&AnnouncedDevice], others: &[&AnnouncedDevice]) -> Option<&'static str> {
+    let roots = |announced: &[&AnnouncedDevice]| -> BTreeSet<String> {
+        let roots = announced.iter().flat_map(|a| command_roots(&a.device));
+        roots.collect()
+    };
+    if !all_below(&roots(first), &roots(others)) {
+        return Some("with other topics than");
+    }
+    let keys: BTreeSet<String> = first.iter().flat_map(|a| command_keys(&a.device)).collect();
+    let mains = others.iter().filter(|announced| is_main(announced));
+    let is_missing = |main: &&AnnouncedDevice| {
+        let of_main = command_keys(&main.device);
+        !of_main.is_empty() && of_main.is_disjoint(&keys)
+    };
+    if mains.clone().any(is_missing) {
+        return Some("with fewer commands than");
+    }
+    // A switch in place of a lock would open it without a confirmation.
+    let is_weaker = |main: &&AnnouncedDevice| {
+        main.device.is_entrance() && !first.iter().any(|a| a.device.kind == main.device.kind)
+    };
+    if mains.clone().any(is_weaker) {
+        return Some("as another type of device than");
+    }
+    None
 }
 
 /// Returns whether each topic is one of `others`, or below one of them.

@@ -52,6 +52,11 @@ fn rank(kind: &Kind) -> Option<usize> {
     MAIN_KINDS.iter().position(|main| *main == kind.as_str())
 }
 
+/// Returns whether the entity is one of the devices that people name, not a part of another.
+pub(super) fn is_main(announced: &AnnouncedDevice) -> bool {
+    rank(&announced.device.kind).is_some() && !is_part(announced)
+}
+
 /// Returns whether the entity is a part of another device: a reading, a setting, or the switch that
 /// mutes it.
 fn is_part(announced: &AnnouncedDevice) -> bool {
@@ -96,7 +101,7 @@ pub(super) fn compose(
         }
         make_media_player(&mut device);
         if ranks.len() == 1 && main_rank.is_some() {
-            device.aliases = physical_alias(main).into_iter().collect();
+            device.aliases.extend(physical_alias(main));
             device.raise_to_default_guards();
         }
         composed.push(DevicePart {
@@ -108,10 +113,54 @@ pub(super) fn compose(
         });
     }
     composed.extend(join_parts(parts));
+    tell_apart(&mut composed);
     for part in &mut composed {
         name_state(&mut part.device);
     }
     composed
+}
+
+/// Gives the devices of one physical device that can be commanded different names: the long name of
+/// Home Assistant, or else the type behind the name. The most important one keeps the name if it
+/// has no long one.
+fn tell_apart(composed: &mut [DevicePart]) {
+    let mut of_name: HashMap<String, Vec<usize>> = HashMap::new();
+    let can_be_set = |device: &Device| device.capabilities.iter().any(|c| c.settable);
+    for (index, part) in composed.iter().enumerate() {
+        if !can_be_set(&part.device) {
+            continue;
+        }
+        let name = names::comparable(&part.device.name);
+        of_name.entry(name).or_default().push(index);
+    }
+    for indexes in of_name.into_values().filter(|indexes| indexes.len() > 1) {
+        let rank_of = |index: &usize| rank(&composed[*index].device.kind);
+        let ranks: Vec<usize> = indexes.iter().filter_map(rank_of).collect();
+        let top = ranks.iter().min().copied();
+        for index in indexes {
+            let device = &mut composed[index].device;
+            if let Some(long) = take_long_name(device) {
+                rename(device, long);
+            } else if rank(&device.kind) != top {
+                let long = format!("{} {}", device.name, device.kind.as_str().replace('_', " "));
+                rename(device, long);
+            }
+        }
+    }
+}
+
+/// Returns the alias that begins with the device's name, and removes it from the aliases.
+fn take_long_name(device: &mut Device) -> Option<String> {
+    let is_long = |alias: &String| alias.starts_with(&device.name);
+    let at = device.aliases.iter().position(is_long)?;
+    Some(device.aliases.remove(at))
+}
+
+fn rename(device: &mut Device, name: String) {
+    if let Some(id) = names::slug(&name) {
+        device.id = id;
+    }
+    device.name = name;
 }
 
 /// Names a reading of on and off that has the name of its device by what it is: in "is the

@@ -65,7 +65,7 @@ impl Registry {
     /// Replaces everything announced on `topic` before.
     pub fn update(&mut self, topic: &str, announcement: Announcement) -> RegistryChange {
         let mut announced = match announcement {
-            Announcement::Announced(announced) => announced,
+            Announcement::Announced(announced) | Announcement::Partial(announced, _) => announced,
             Announcement::Removed => Vec::new(),
             Announcement::Ignored(_) => {
                 return RegistryChange {

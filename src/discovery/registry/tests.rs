@@ -454,3 +454,97 @@ fn a_cover_asks_by_its_name_until_the_home_file_has_its_class_or_risk() {
     named.apply_default_guards();
     assert_eq!(opening(vec![named]), Risk::Confirm);
 }
+
+/// Announces a lock in the list of a bridge.
+fn zigbee_lock(registry: &mut Registry) {
+    let state = json!({
+        "type": "binary", "name": "state", "property": "state", "access": 7,
+        "value_on": "LOCK", "value_off": "UNLOCK",
+    });
+    let volume = json!({
+        "type": "enum", "name": "sound_volume", "property": "sound_volume", "access": 7,
+        "values": ["silent_mode", "high_volume"],
+    });
+    let device = json!({
+        "ieee_address": IEEE, "friendly_name": "Yard door", "supported": true,
+        "definition": {"exposes": [{"type": "lock", "features": [state]}, volume]},
+    });
+    announce(registry, "zigbee2mqtt/bridge/devices", &json!([device]));
+}
+
+#[test]
+fn an_announcement_of_one_setting_does_not_hide_the_whole_lock() {
+    let mut registry = Registry::new("sayso");
+    zigbee_lock(&mut registry);
+    let config = json!({
+        "name": "Quiet", "cmd_t": "zigbee2mqtt/Yard door/set",
+        "pl_on": r#"{"sound_volume":"silent_mode"}"#, "pl_off": r#"{"sound_volume":"high_volume"}"#,
+    });
+    announce(&mut registry, "homeassistant/switch/quiet/config", &config);
+    let home = registry.assemble(Vec::new(), Vec::new());
+    assert_eq!(names(&home.devices), ["Yard door"]);
+    assert_eq!(home.devices[0].kind.as_str(), "lock");
+    assert!(
+        home.conflicts[0].contains("with fewer commands"),
+        "{:?}",
+        home.conflicts
+    );
+}
+
+#[test]
+fn a_lock_announced_as_a_switch_stays_a_lock() {
+    let mut registry = Registry::new("sayso");
+    zigbee_lock(&mut registry);
+    let config = json!({
+        "name": "Fish tank", "cmd_t": "zigbee2mqtt/Yard door/set",
+        "pl_on": r#"{"state":"UNLOCK"}"#, "pl_off": r#"{"state":"LOCK"}"#,
+    });
+    announce(&mut registry, "homeassistant/switch/tank/config", &config);
+    let home = registry.assemble(Vec::new(), Vec::new());
+    assert_eq!(names(&home.devices), ["Yard door"]);
+    assert!(
+        home.conflicts[0].contains("another type"),
+        "{:?}",
+        home.conflicts
+    );
+}
+
+/// Announces an entity of a device.
+fn entity(registry: &mut Registry, component: &str, name: Option<&str>, device: &str) {
+    let object = format!("{device} {}", name.unwrap_or("none")).replace(' ', "_");
+    let config = json!({
+        "name": name, "uniq_id": object, "cmd_t": format!("{object}/set"),
+        "dev": {"ids": [device], "name": device},
+    });
+    announce(
+        registry,
+        &format!("homeassistant/{component}/{object}/config"),
+        &config,
+    );
+}
+
+#[test]
+fn an_entity_named_like_its_component_has_the_long_name_as_well() {
+    let mut registry = Registry::new("sayso");
+    entity(&mut registry, "light", Some("Light"), "Arbor");
+    entity(&mut registry, "light", Some("Light 2"), "Arbor");
+    let devices = assembled(&registry);
+    assert_eq!(names(&devices), ["Arbor", "Arbor Light 2"]);
+    assert_eq!(devices[0].aliases, ["Arbor Light"]);
+}
+
+#[test]
+fn the_devices_of_one_physical_device_have_different_names() {
+    let mut registry = Registry::new("sayso");
+    entity(&mut registry, "switch", Some("Pump"), "Pump and heater");
+    entity(&mut registry, "switch", Some("Heater"), "Pump and heater");
+    entity(&mut registry, "fan", None, "Monsoon");
+    entity(&mut registry, "light", None, "Monsoon");
+    let expected = [
+        "Pump and heater Pump",
+        "Pump and heater Heater",
+        "Monsoon",
+        "Monsoon light",
+    ];
+    assert_eq!(names(&assembled(&registry)), expected);
+}
