@@ -168,6 +168,7 @@ struct TrialRun<'a> {
 
 impl<'a> TrialRun<'a> {
     fn new(arguments: &'a Try, mut config: Config) -> Result<Self, Failure> {
+        config.home = Arc::new(config.home.without_announcements());
         let state = match &arguments.state {
             Some(path) => state_file::read(path, &config.home, now())
                 .map_err(|error| Failure::new(Exit::Failed, error))?,

@@ -53,6 +53,8 @@ pub struct Finder {
     logged: HashSet<u64>,
     /// Unusable announcements, for people to read.
     unusable: Vec<Problem>,
+    /// Hashes of the missing announcements that were logged, as of the last home.
+    unmet: HashSet<u64>,
     hasher: RandomState,
     /// Moments of the first and the last change that is in no home yet.
     pending: Option<(Instant, Instant)>,
@@ -77,8 +79,11 @@ pub struct BuiltHome {
     /// Value of `announced` that binds a table of the home file to a device, for devices whose name
     /// is not enough.
     pub bindings: HashMap<Slug, String>,
-    /// Announced options that are not carried out, and conflicts between devices.
+    /// Declared devices whose announcement is missing, announced options that are not carried out,
+    /// and conflicts between devices.
     pub problems: Vec<Problem>,
+    /// The declared devices whose announcement is missing, as sentences.
+    unmet: Vec<String>,
 }
 
 /// Everything a home is built from. It can be sent to another thread.
@@ -107,6 +112,9 @@ impl HomeBuild {
             &self.prefix,
         )?;
         let mut problems = Vec::new();
+        for text in &assembled.unmet {
+            problems.push(Problem::new("", text));
+        }
         for (topic, text) in self.registry.limitations() {
             problems.push(Problem::new(topic, &text));
         }
@@ -119,6 +127,7 @@ impl HomeBuild {
             origins: assembled.origins,
             bindings: assembled.bindings,
             problems,
+            unmet: assembled.unmet,
         })
     }
 }
@@ -146,6 +155,7 @@ impl Finder {
             total_size: 0,
             logged: HashSet::new(),
             unusable: Vec::new(),
+            unmet: HashSet::new(),
             hasher: RandomState::new(),
             pending: None,
         }
@@ -258,7 +268,21 @@ impl Finder {
     /// # Errors
     /// With every conflict between the devices.
     pub fn build(&mut self) -> Result<BuiltHome, Vec<HomeConflict>> {
-        self.prepare().build()
+        let built = self.prepare().build()?;
+        self.log_unmet(&built.unmet);
+        Ok(built)
+    }
+
+    /// Logs the declared devices whose announcement is missing since the last home.
+    fn log_unmet(&mut self, unmet: &[String]) {
+        let before = std::mem::take(&mut self.unmet);
+        for why in unmet.iter().take(MAX_PROBLEMS) {
+            let hash = self.hasher.hash_one(why);
+            if !before.contains(&hash) {
+                warn!(why, "a declared device is not announced");
+            }
+            self.unmet.insert(hash);
+        }
     }
 
     /// Returns the announcements that could not be used.

@@ -160,6 +160,26 @@ impl Home {
         })
     }
 
+    /// Returns the home as if each declared device took the actions on sayso's own topic. This is
+    /// for a trial without a broker, where no announcement can be received.
+    ///
+    /// # Panics
+    /// Never: the devices made a home before.
+    #[must_use]
+    pub fn without_announcements(&self) -> Self {
+        let mut devices = self.devices.clone();
+        for device in &mut devices {
+            device.announced = None;
+        }
+        Self::new(
+            self.areas.clone(),
+            devices,
+            self.rights.clone(),
+            &self.prefix,
+        )
+        .expect("the same devices made a home before")
+    }
+
     /// Creates a home without devices.
     pub fn empty(prefix: &str) -> Self {
         Self::new(Vec::new(), Vec::new(), Rights::default(), prefix)

@@ -77,6 +77,8 @@ forms! {
         out_of_range = "left out, because the value is out of its range: {devices}",
         /// They are of a kind that the command does not include.
         not_included = "not included, and therefore left as it is: {devices}",
+        /// The operator bound them to an announcement that is missing.
+        not_announced = "left out, because it has not announced itself: {devices}",
         /// Their present state is not known.
         unknown = "left out, because its state is not known: {devices}",
         /// They are off, and a relative change does not switch them on.
@@ -470,6 +472,9 @@ pub struct Denials {
     /// The mode selects neither the heating nor the cooling target.
     #[serde(default = "two_targets")]
     pub two_targets: String,
+    /// The announcement to which the operator bound the device is missing.
+    #[serde(default = "not_announced")]
+    pub not_announced: String,
 }
 
 /// Returns the sentence for a language file of an older release, which has none.
@@ -477,6 +482,11 @@ fn two_targets() -> String {
     "{the_device} has one temperature for heating and one for cooling: say first whether it should \
      heat or cool"
         .to_owned()
+}
+
+/// Returns the sentence for a language file of an older release, which has none.
+fn not_announced() -> String {
+    "{the_device} has not announced itself, so it cannot be commanded".to_owned()
 }
 
 /// The most names that a list names unless it says otherwise.

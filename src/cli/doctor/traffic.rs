@@ -397,6 +397,9 @@ fn discovered(
     report: &mut DoctorReport,
 ) -> Arc<Home> {
     if config.discovery.is_off() {
+        if let Ok(built) = finder.build() {
+            partly_usable(&built.problems, report);
+        }
         return Arc::clone(&config.home);
     }
     let (now, mut announced) = (crate::clock::now(), 0);

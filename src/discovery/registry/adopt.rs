@@ -30,6 +30,23 @@ impl Adoption {
         Self { unbound }
     }
 
+    /// Returns the devices that the operator bound to something nobody announces, in the order of
+    /// the home file, each as a sentence.
+    pub(super) fn unmet(&self, declared: &[Device]) -> Vec<String> {
+        let mut waiting: Vec<usize> = self.unbound.values().copied().collect();
+        waiting.sort_unstable();
+        let sentence = |index: usize| {
+            let device = &declared[index];
+            let source = device.announced.as_deref()?;
+            Some(format!(
+                "`{}` in home.toml is bound to `{source}`, which nothing announces: commands to \
+                 it are refused; correct `announced`, or let the device announce itself (retained)",
+                device.id
+            ))
+        };
+        waiting.into_iter().filter_map(sentence).collect()
+    }
+
     /// Returns the index of the declared device that takes over `part`: the one that the operator
     /// bound to it, or the one of the same name. The first announcement of a name is taken over,
     /// and a later one never takes its place. A name alone is not enough for a device that lets

@@ -26,6 +26,8 @@ pub struct AssembledHome {
     /// Value of `announced` that binds a table of the home file to a device, for devices whose name
     /// is not enough.
     pub bindings: HashMap<Slug, String>,
+    /// Declared devices whose announcement is missing, as sentences.
+    pub unmet: Vec<String>,
     /// Conflicts an operator should know of, as sentences.
     pub conflicts: Vec<String>,
 }
@@ -90,11 +92,13 @@ pub(super) fn assemble(
         origins.insert(id, part.origin);
     }
     conflicts.extend(equal_names(&devices));
+    let unmet = adoption.unmet(&devices);
     AssembledHome {
         areas: identifiers.areas(),
         devices,
         origins,
         bindings,
+        unmet,
         conflicts,
     }
 }

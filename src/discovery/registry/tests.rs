@@ -7,11 +7,15 @@ use crate::discovery::{homeassistant, zigbee2mqtt};
 use crate::home::Home;
 use crate::home::capability::{Capability, Risk};
 use crate::home::device::Kind;
+use crate::home::permit::{Denied, PermitRequest};
 use crate::home::rights::Rights;
+use crate::home::state::State;
 use crate::vocabulary::Property;
 use crate::vocabulary::Value;
+use crate::vocabulary::action::{Action, Draft, Op};
 use crate::vocabulary::shared_str::SharedStr;
 use crate::vocabulary::slug::Slug;
+use crate::vocabulary::speech::english;
 
 const IEEE: &str = "0x00158d0001a2b3c4";
 
@@ -299,6 +303,52 @@ fn an_entrance_is_bound_to_an_announcement_only_if_the_operator_names_it() {
         "gate/set"
     );
     assert_eq!(position.guard.opening, Risk::Confirm);
+}
+
+#[test]
+fn a_device_whose_announcement_is_missing_is_refused_and_reported() {
+    let lock_it = |registry: &Registry| {
+        let mut lock = declared("cellar_lock", "lock");
+        lock.announced = Some("homeassistant/lock/cellar/config".to_owned());
+        let AssembledHome { devices, unmet, .. } = registry.assemble(Vec::new(), vec![lock]);
+        let home = Home::new(Vec::new(), devices, Rights::default(), "sayso").unwrap();
+        let action = Action {
+            device: "cellar_lock".into(),
+            property: Property::Lock,
+            op: Op::Set,
+            value: Some(Value::text("locked")),
+        };
+        let draft = Draft {
+            actions: vec![action],
+            ..Draft::default()
+        };
+        let request = PermitRequest {
+            source: "panel",
+            command: "1",
+            confirmed: false,
+            now: crate::clock::now(),
+            speech: english(),
+        };
+        let permitted = home.permit(&draft, &State::default(), request);
+        (permitted.map(|plan| plan.steps().len()), unmet)
+    };
+    let mut registry = Registry::new("sayso");
+    let (missing, unmet) = lock_it(&registry);
+    let denied = missing.unwrap_err();
+    assert!(matches!(denied, Denied::NotAnnounced { .. }), "{denied}");
+    assert!(
+        unmet[0].contains("homeassistant/lock/cellar/config"),
+        "{unmet:?}"
+    );
+    let topic = "homeassistant/lock/cellar/config";
+    announce(
+        &mut registry,
+        topic,
+        &json!({"name": "Cellar", "cmd_t": "c/set"}),
+    );
+    assert_eq!(lock_it(&registry), (Ok(1), Vec::new()));
+    registry.update(topic, Announcement::Removed);
+    assert!(lock_it(&registry).0.is_err());
 }
 
 #[test]

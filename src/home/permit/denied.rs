@@ -86,6 +86,14 @@ pub enum Denied {
         /// The name of the device.
         device: DeviceName,
     },
+    /// The operator bound the device to an announcement that is missing.
+    #[error("`{source_name}`, to which {device} is bound, is not announced")]
+    NotAnnounced {
+        /// The name of the device.
+        device: DeviceName,
+        /// Value of `announced` in the home file.
+        source_name: String,
+    },
     /// The draft must be confirmed first.
     #[error("{question}")]
     Unconfirmed {
@@ -170,11 +178,8 @@ impl Denied {
             Self::StateUnknown { device, property } => {
                 of(speech, &forms.state_unknown, device, property)
             }
-            Self::TwoTargets { device } => {
-                let the_device = device.within(speech);
-                let places = [("device", device.as_str()), ("the_device", &the_device)];
-                speech.begun(&fill(&forms.two_targets, &places))
-            }
+            Self::TwoTargets { device } => of_device(speech, &forms.two_targets, device),
+            Self::NotAnnounced { device, .. } => of_device(speech, &forms.not_announced, device),
             Self::Unconfirmed { question } => question.clone(),
         }
     }
@@ -204,6 +209,13 @@ impl Unsupported {
         };
         of(speech, form, device, property)
     }
+}
+
+/// Fills a form with a device.
+fn of_device(speech: &Speech, form: &str, device: &DeviceName) -> String {
+    let the_device = device.within(speech);
+    let places = [("device", device.as_str()), ("the_device", &the_device)];
+    speech.begun(&fill(form, &places))
 }
 
 /// Fills a form with a device and a property.

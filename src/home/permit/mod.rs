@@ -104,6 +104,13 @@ impl Home {
         } = *resolved;
         let binding = &capability.binding;
         let publication = if resolved.uses_own_format() {
+            if let Some(source) = &device.announced {
+                // Only the announcement says how to command it. Nobody receives the own format.
+                return Err(Denied::NotAnnounced {
+                    device: device.into(),
+                    source_name: source.clone(),
+                });
+            }
             let (op, value) = match &target_value {
                 Some(value) => (Op::Set, Some(value)),
                 None => (action.op, action.value.as_ref()),

@@ -134,6 +134,7 @@ impl<'a> SpeechBuilder<'a> {
             Denied::Never { .. } => &forms.never,
             Denied::StateUnknown { .. } | Denied::TwoTargets { .. } => &forms.unknown,
             Denied::OutOfRange { .. } => &forms.out_of_range,
+            Denied::NotAnnounced { .. } => &forms.not_announced,
             _ => &forms.incapable,
         };
         self.skipped.add(form, device);
