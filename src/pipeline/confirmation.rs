@@ -95,7 +95,9 @@ impl PendingConfirmations {
         }
         let earlier = slot.open.take().or(slot.withdrawn.take());
         let replaces = earlier.is_some_and(|earlier| {
-            earlier.is_open(now) && earlier.question.draft != question.draft
+            earlier.is_open(now)
+                && earlier.question.draft != question.draft
+                && take_the_same_answers(&earlier.question.draft, &question.draft)
         });
         // Where a newer command was sent meanwhile, the speaker does not expect this question.
         let unexpected = slot.newest_seq > seq;
@@ -228,10 +230,19 @@ impl PendingConfirmations {
     }
 }
 
+/// Returns whether an answer to one question may be meant for the other. A "yes" selects none of
+/// several choices, and a choice confirms nothing.
+fn take_the_same_answers(earlier: &Draft, later: &Draft) -> bool {
+    let selects = |draft: &Draft| draft.choices.len() > 1;
+    let confirms = |draft: &Draft| draft.choices.is_empty() && draft.question.is_none();
+    !(selects(earlier) && confirms(later) || confirms(earlier) && selects(later))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::now;
+    use crate::vocabulary::action::Choice;
 
     fn question(text: &str) -> Question {
         Question {
@@ -293,6 +304,31 @@ mod tests {
         pending.renew(&panel, start + seconds(6));
         let renewed = pending.peek(&panel, 4, start + seconds(6));
         assert_eq!(renewed, Some(OpenQuestion::Current(question("garage"))));
+    }
+
+    #[test]
+    fn a_yes_after_a_question_with_choices_is_accepted_at_once() {
+        let start = now();
+        let panel = conversation("panel", None);
+        let mut which = question("which one");
+        let choice = Choice {
+            names: Vec::new(),
+            places: Vec::new(),
+            actions: Vec::new(),
+            left_out: Vec::new(),
+        };
+        which.draft.choices = vec![choice.clone(), choice];
+        let mut pending = PendingConfirmations::default();
+        pending.ask(&panel, which.clone(), 1, start);
+        pending.withdraw(&panel, 2, start);
+        pending.ask(&panel, question("garage"), 2, start);
+        let open = pending.peek(&panel, 3, start);
+        assert_eq!(open, Some(OpenQuestion::Current(question("garage"))));
+        pending.withdraw(&panel, 3, start);
+        which.draft.choices.pop();
+        pending.ask(&panel, which.clone(), 3, start);
+        let open = pending.peek(&panel, 4, start);
+        assert_eq!(open, Some(OpenQuestion::JustReplaced(which)));
     }
 
     #[test]
