@@ -32,10 +32,6 @@ use crate::vocabulary::slug::Slug;
 use crate::vocabulary::topic;
 use crate::vocabulary::{Domain, Property, Value};
 
-/// So many properties of one state message are always read. No ordinary device has more on one
-/// topic.
-const ALWAYS_READ: usize = 32;
-
 /// An immutable snapshot of everything that can be commanded. A change makes a new snapshot with a
 /// new revision.
 #[derive(Debug)]
@@ -275,17 +271,18 @@ impl Home {
 
     /// Reads a state message: the properties it reports, of all devices on this topic.
     pub fn observe(&self, topic: &str, payload: &[u8]) -> Vec<Report> {
-        self.observe_while(topic, payload, || true)
+        self.observe_with(topic, payload, |_, capability, json| {
+            capability.binding.decode(topic, json)
+        })
     }
 
-    /// Reads a state message as [`Home::observe`] does, the first `ALWAYS_READ` properties
-    /// always, and more as long as `has_time` returns true. The properties that are not read any
-    /// more are unknown.
-    pub fn observe_while(
+    /// Reads a state message as [`Home::observe`] does, with `decode` for the value of each
+    /// property in it.
+    pub fn observe_with(
         &self,
         topic: &str,
         payload: &[u8],
-        mut has_time: impl FnMut() -> bool,
+        mut decode: impl FnMut(&Device, &Capability, &Json) -> Option<Decoded>,
     ) -> Vec<Report> {
         let readers = self.readers_of(topic);
         if readers.is_empty() {
@@ -296,14 +293,10 @@ impl Home {
         };
         let json =
             serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.trim().to_owned()));
-        let reading = |(read, &(device, nth)): (usize, &(usize, usize))| {
+        let reading = |&(device, nth): &(usize, usize)| {
             let device = &self.devices[device];
             let capability = device.observed().nth(nth)?;
-            let decoded = if read < ALWAYS_READ || has_time() {
-                capability.binding.decode(topic, &json)?
-            } else {
-                Decoded::Unrecognized(String::new())
-            };
+            let decoded = decode(device, capability, &json)?;
             Some(Report {
                 device: device.id.clone(),
                 property: capability.property.clone(),
@@ -312,7 +305,7 @@ impl Home {
                 reverts: capability.binding.reverts.clone(),
             })
         };
-        readers.iter().enumerate().filter_map(reading).collect()
+        readers.iter().filter_map(reading).collect()
     }
 
     /// Records that a device was commanded to a value.

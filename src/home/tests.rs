@@ -114,32 +114,6 @@ fn an_unrecognized_payload_makes_a_property_unknown() {
 }
 
 #[test]
-fn of_a_message_for_very_many_devices_the_rest_is_unknown_when_time_is_up() {
-    let plug = |n| {
-        let binding = tasmota("plug", &Property::Power, None);
-        device(&format!("plug_{n}"), "switch", binding)
-    };
-    let home = home((0..50).map(plug).collect());
-    let mut calls = 0;
-    let has_time = || {
-        calls += 1;
-        calls <= 3
-    };
-    let reports = home.observe_while("stat/plug/RESULT", br#"{"POWER":"ON"}"#, has_time);
-    let read = reports
-        .iter()
-        .take_while(|report| report.decoded == Decoded::Value(Value::text("on")));
-    assert_eq!(read.count(), ALWAYS_READ + 3);
-    let unknown = &reports[ALWAYS_READ + 3..];
-    assert!(
-        unknown
-            .iter()
-            .all(|report| matches!(report.decoded, Decoded::Unrecognized(_)))
-    );
-    assert_eq!(reports.len(), 50);
-}
-
-#[test]
 fn a_report_expires_when_the_device_says_so() {
     let mut binding = tasmota("plug", &Property::Power, None);
     binding.expire_after = Some(Duration::from_secs(2));

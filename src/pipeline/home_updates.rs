@@ -4,13 +4,17 @@
 //! state topic enters; the shared state, the order of devices and the rules that wait for a state
 //! are updated.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use tracing::{debug, warn};
 
+use crate::binding::Decoded;
 use crate::clock::now;
 use crate::home::Home;
-use crate::home::state::State;
+use crate::home::capability::Capability;
+use crate::home::device::Device;
+use crate::home::state::{Report, State};
 use crate::pipeline::handle::Pipeline;
 use crate::vocabulary::action::Action;
 use crate::vocabulary::slug::Slug;
@@ -57,25 +61,10 @@ impl Pipeline {
     }
 
     fn take_state(&self, topic: &str, payload: &[u8], is_retained: bool) {
-        let begun = now();
-        let deadline = begun + self.shared.state_budget().allowance(begun);
-        let observed = self
-            .home()
-            .observe_while(topic, payload, || now() < deadline);
+        let observed = self.read_state(topic, payload);
         if observed.is_empty() {
             return;
         }
-        let ended = now();
-        let mut budget = self.shared.state_budget();
-        budget.spend(ended.saturating_duration_since(begun));
-        if ended >= deadline && budget.should_report(ended) {
-            warn!(
-                topic,
-                properties = observed.len(),
-                "a state message is not read to its end: its templates take too long"
-            );
-        }
-        drop(budget);
         debug!(topic, properties = observed.len(), "state received");
         let mut devices: Vec<Slug> = Vec::new();
         let mut state = self.shared.state();
@@ -90,8 +79,49 @@ impl Pipeline {
         self.shared.reported.notify_waiters();
     }
 
+    /// Reads a state message as far as the budget allows. The other properties are unknown.
+    fn read_state(&self, topic: &str, payload: &[u8]) -> Vec<Report> {
+        let home = self.home();
+        let mut budget = self.shared.state_budget();
+        let mut moment = now();
+        let mut message = budget.begin(moment);
+        let mut slowest = None;
+        let observed = home.observe_with(topic, payload, |device, capability, json| {
+            let number = || reading_number(device, capability);
+            if !budget.may_read(&mut message, number, moment) {
+                let took = budget.took(number());
+                slowest = slowest.take().max(Some((took, device.id.clone())));
+                return Some(Decoded::Unrecognized(String::new()));
+            }
+            let decoded = capability.binding.decode(topic, json);
+            let before = std::mem::replace(&mut moment, now());
+            let took = moment.saturating_duration_since(before);
+            budget.spend(number, moment, took);
+            decoded
+        });
+        if let Some((took, device)) = slowest
+            && budget.should_report(moment)
+        {
+            warn!(
+                topic,
+                device = device.as_str(),
+                template_us = took.map(|took| took.as_micros()),
+                "a state message is not read to its end: its templates take too long"
+            );
+        }
+        observed
+    }
+
     /// Replaces all that is known of the devices' state, with the contents of a file for example.
     pub fn set_state(&self, state: State) {
         *self.shared.state() = state;
     }
+}
+
+/// Returns the number of a reading in the budget of time.
+fn reading_number(device: &Device, capability: &Capability) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    device.id.hash(&mut hasher);
+    capability.property.hash(&mut hasher);
+    hasher.finish()
 }

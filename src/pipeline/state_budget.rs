@@ -1,48 +1,127 @@
 //! The time that reading state messages may take, so that templates never hold up commands. Pure:
 //! time is an argument.
+//!
+//! All readings share a credit of time. While it is used up, each reading may take a thousandth of
+//! the time only: an ordinary one is hardly ever omitted, and one with a slow template often.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// The time in which any message may be read. Ordinary ones take far less, on small gateways too.
+/// So many properties of one state message are read however long the message takes. No ordinary
+/// device has more on one topic.
+const ALWAYS_READ: usize = 32;
+
+/// The time in which the other properties of any message may be read. Ordinary ones take far less,
+/// on small gateways too.
 const FREE: Duration = Duration::from_millis(2);
 
-/// The longest time for one message.
+/// The longest time for the other properties of one message.
 const LONGEST: Duration = Duration::from_millis(25);
 
-/// The most time beyond [`FREE`] that can be saved up.
-const MAX_CREDIT: Duration = Duration::from_millis(100);
+/// The most time that can be saved up.
+const MAX_CREDIT: Duration = Duration::from_millis(200);
+
+/// The time beyond the credit past which no other properties are read any more.
+const TOLERATED_DEBT: Duration = Duration::from_millis(300);
+
+/// The most time that messages can have taken beyond the credit.
+const MAX_DEBT: Duration = Duration::from_secs(2);
 
 /// Divisor of the share of time by which the credit grows.
 const REFILL: u32 = 4;
 
-/// The shortest time between two reports of an exhausted budget.
+/// Divisor of the share of time that one reading may take while the credit is used up.
+const READING_SHARE: u32 = 1000;
+
+/// A reading that takes less has no template, or a short one, and is never omitted.
+const NEGLIGIBLE: Duration = Duration::from_micros(20);
+
+/// The most readings remembered: twice as many as announced devices may have.
+const MAX_READINGS: usize = 16_000;
+
+/// The shortest time between two reports of omitted readings.
 const REPORT_EVERY: Duration = Duration::from_mins(1);
 
-/// A credit of time. Only messages that take long reduce it.
+/// A credit of time, and the readings that take a part of it.
 #[derive(Debug, Default)]
 pub(super) struct StateBudget {
     used: Duration,
     updated_at: Option<Instant>,
     reported_at: Option<Instant>,
+    /// The last time each reading with a template was made, by the reading's number.
+    readings: HashMap<u64, LastReading>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct LastReading {
+    at: Instant,
+    took: Duration,
+}
+
+/// The part of the budget for one message.
+#[derive(Debug)]
+pub(super) struct MessageBudget {
+    deadline: Instant,
+    is_exhausted: bool,
+    read: usize,
 }
 
 impl StateBudget {
-    /// Returns how long reading the next message may take.
-    pub(super) fn allowance(&mut self, now: Instant) -> Duration {
+    /// Begins a message.
+    pub(super) fn begin(&mut self, now: Instant) -> MessageBudget {
         if let Some(before) = self.updated_at.replace(now) {
             let refilled = now.saturating_duration_since(before) / REFILL;
             self.used = self.used.saturating_sub(refilled);
         }
         let credit = MAX_CREDIT.saturating_sub(self.used);
-        LONGEST.min(FREE + credit)
+        let is_deep = self.used > MAX_CREDIT + TOLERATED_DEBT;
+        let free = if is_deep { Duration::ZERO } else { FREE };
+        MessageBudget {
+            deadline: now + LONGEST.min(free + credit),
+            is_exhausted: credit.is_zero(),
+            read: 0,
+        }
     }
 
-    /// Takes the time that reading a message took.
-    pub(super) fn spend(&mut self, time: Duration) {
-        self.used = MAX_CREDIT.min(self.used + time.saturating_sub(FREE));
+    /// Returns whether the next reading of a message may be made. `reading` is its number.
+    pub(super) fn may_read(
+        &self,
+        message: &mut MessageBudget,
+        reading: impl FnOnce() -> u64,
+        now: Instant,
+    ) -> bool {
+        message.read += 1;
+        if message.read > ALWAYS_READ && now >= message.deadline {
+            return false;
+        }
+        if !message.is_exhausted {
+            return true;
+        }
+        let Some(last) = self.readings.get(&reading()) else {
+            return true;
+        };
+        now.saturating_duration_since(last.at) >= last.took * READING_SHARE
     }
 
-    /// Returns whether a message that was not read to its end should be reported now.
+    /// Takes the time that a reading took.
+    pub(super) fn spend(&mut self, reading: impl FnOnce() -> u64, now: Instant, took: Duration) {
+        self.used = (MAX_CREDIT + MAX_DEBT).min(self.used + took);
+        if took < NEGLIGIBLE {
+            return;
+        }
+        let reading = reading();
+        if self.readings.len() >= MAX_READINGS && !self.readings.contains_key(&reading) {
+            self.readings.clear();
+        }
+        self.readings.insert(reading, LastReading { at: now, took });
+    }
+
+    /// Returns the time a reading took last, if it is not negligible.
+    pub(super) fn took(&self, reading: u64) -> Option<Duration> {
+        self.readings.get(&reading).map(|last| last.took)
+    }
+
+    /// Returns whether omitted readings should be reported now.
     pub(super) fn should_report(&mut self, now: Instant) -> bool {
         let is_due = self
             .reported_at
@@ -58,28 +137,67 @@ impl StateBudget {
 mod tests {
     use super::*;
 
-    #[test]
-    fn quick_messages_are_always_read_and_slow_ones_for_a_share_of_the_time() {
-        let (mut budget, mut now) = (StateBudget::default(), crate::clock::now());
-        for _ in 0..10_000 {
-            assert_eq!(budget.allowance(now), LONGEST);
-            budget.spend(FREE);
+    /// Reads messages with `properties` readings that take `took` each, every `pause`, for ten
+    /// seconds. Returns the share of the time it takes and the share of readings made.
+    fn flood(properties: u64, took: Duration, pause: Duration) -> (f64, f64) {
+        let (mut budget, begun) = (StateBudget::default(), crate::clock::now());
+        let (mut now, mut reading, mut made, mut all) = (begun, Duration::ZERO, 0.0, 0.0);
+        while now < begun + Duration::from_secs(10) {
+            let mut message = budget.begin(now);
+            for number in 0..properties {
+                all += 1.0;
+                if budget.may_read(&mut message, || number, now) {
+                    now += took;
+                    reading += took;
+                    made += 1.0;
+                    budget.spend(|| number, now, took);
+                }
+            }
+            now += pause;
         }
-        let (begun, mut reading) = (now, Duration::ZERO);
-        for _ in 0..1000 {
-            let time = budget.allowance(now);
-            budget.spend(time);
-            reading += time;
-            now += time + Duration::from_millis(10);
-        }
-        let share = reading.as_secs_f64() / (now - begun).as_secs_f64();
-        assert!((0.1..0.5).contains(&share), "{share}");
-        now += Duration::from_secs(1);
-        assert_eq!(budget.allowance(now), LONGEST);
+        (
+            reading.as_secs_f64() / (now - begun).as_secs_f64(),
+            made / all,
+        )
     }
 
     #[test]
-    fn an_exhausted_budget_is_reported_once_a_minute() {
+    fn ordinary_messages_are_always_read() {
+        let (share, made) = flood(20, Duration::from_micros(15), Duration::from_millis(1));
+        assert!(share > 0.2 && made > 0.99, "{share} {made}");
+        let (share, made) = flood(3, Duration::from_millis(1), Duration::from_millis(20));
+        assert!(share > 0.1 && made > 0.99, "{share} {made}");
+    }
+
+    #[test]
+    fn slow_templates_take_a_share_of_the_time() {
+        for (properties, took) in [(32, 1), (8, 10), (600, 1), (1, 50), (9000, 80)] {
+            let pause = Duration::from_millis(1);
+            let (share, made) = flood(properties, Duration::from_millis(took), pause);
+            assert!(share < 0.45 && made > 0.0, "{properties} {took}: {share}");
+        }
+    }
+
+    #[test]
+    fn a_slow_template_does_not_keep_others_from_being_read() {
+        let (mut budget, mut now) = (StateBudget::default(), crate::clock::now());
+        let (slow, quick) = (Duration::from_millis(50), Duration::from_micros(200));
+        for n in 0..200_u32 {
+            now += Duration::from_millis(200);
+            for (number, took) in [(1, slow), (1, slow), (2, quick)] {
+                let mut message = budget.begin(now);
+                let is_read = budget.may_read(&mut message, || number, now);
+                assert!(is_read || number == 1, "{n}");
+                if is_read {
+                    now += took;
+                    budget.spend(|| number, now, took);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn omitted_readings_are_reported_once_a_minute() {
         let (mut budget, now) = (StateBudget::default(), crate::clock::now());
         assert!(budget.should_report(now) && !budget.should_report(now));
         assert!(budget.should_report(now + REPORT_EVERY));
