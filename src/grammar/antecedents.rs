@@ -16,6 +16,8 @@ pub struct Antecedents {
     pub actions: ActionList,
     /// Whether the last command named several devices one by one, so that "it" is none of them.
     pub is_list: bool,
+    /// Whether the last command set a timer.
+    pub is_timed: bool,
     /// The device that a question offered beside the one that was chosen.
     pub other: Option<String>,
 }

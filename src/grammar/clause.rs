@@ -165,6 +165,27 @@ pub(super) struct Clause {
 }
 
 impl Clause {
+    /// Returns the question that the clause is where the sentence ends with a question mark and has
+    /// no verb: "front door locked?", "bedroom temperature?"
+    pub(super) fn short_question(&self) -> Option<QuestionType> {
+        let is_named = !self.targets.is_empty() || !self.places.is_empty();
+        let rest = Self {
+            state: None,
+            property: None,
+            targets: SmallVec::new(),
+            places: Vec::new(),
+            ..self.clone()
+        };
+        if rest != Self::default() {
+            return None;
+        }
+        match (self.state, self.property) {
+            (Some(_), None) if !self.targets.is_empty() => Some(QuestionType::YesNo),
+            (None, Some(_)) if is_named => Some(QuestionType::Open),
+            _ => None,
+        }
+    }
+
     /// Returns whether the clause has targets or places and nothing else yet.
     pub(super) fn is_only_named(&self) -> bool {
         let named = !self.targets.is_empty() || !self.places.is_empty();

@@ -101,6 +101,13 @@ fn fixed<T>(
     found.iter().find_map(|core| meaning(&core.join(" ")))
 }
 
+/// Returns whether the text asks to stop, and names nothing that is to be stopped.
+pub(super) fn is_stop(lexicon: &Lexicon, text: &str) -> bool {
+    let words = &lexicon.follow_up;
+    let is_one = |joined: &String| words.stop.contains(joined).then_some(());
+    fixed(lexicon, text, &words.stops, is_one).is_some()
+}
+
 /// Returns whether the text asks for examples of commands, and nothing else.
 pub(super) fn asks_for_examples(lexicon: &Lexicon, text: &str) -> bool {
     let examples = &lexicon.examples;
@@ -267,6 +274,7 @@ pub(super) fn refers(lexicon: &Lexicon, names: &Names, (text, spans): (&str, &Sp
         || fixed_form(lexicon, text).is_some()
         || detached(lexicon, names, text).is_some()
         || continued(lexicon, text).is_some()
+        || is_stop(lexicon, text)
 }
 
 impl Interpreter<'_> {
@@ -313,6 +321,7 @@ impl Interpreter<'_> {
             return self.beside_last(text, &spans, alone);
         }
         let remembered = self.draft_of(&spans);
+        let remembered = remembered.or_else(|| self.said_of_last(&spans));
         if !certain(&remembered) {
             return alone;
         }

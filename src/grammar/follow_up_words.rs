@@ -53,8 +53,13 @@ pub(super) struct FollowUpWords {
     pub(super) instead_after: Vec<String>,
     /// Phrases before them that need a comma: "no, the kitchen" is not "no lights".
     pub(super) instead_pause: Vec<String>,
+    /// Sentences that stop what the last command started.
+    pub(super) stop: Vec<String>,
     /// Sentences of fixed form.
     pub(super) phrases: BTreeMap<FollowUp, Vec<String>>,
+    /// The letters of those that stop something.
+    #[serde(skip)]
+    pub(super) stops: PhraseFilter,
     /// All of these sentences.
     #[serde(skip)]
     pub(super) fixed_forms: PhraseFilter,
@@ -74,6 +79,7 @@ impl FollowUpWords {
             &mut self.instead,
             &mut self.instead_after,
             &mut self.instead_pause,
+            &mut self.stop,
         ];
         let phrases = self.phrases.values_mut();
         for text in lists.into_iter().chain(phrases).flatten() {
@@ -87,6 +93,7 @@ impl FollowUpWords {
             &self.instead_pause,
         ];
         self.continuations = PhraseFilter::new(continuations.into_iter().flatten());
+        self.stops = PhraseFilter::new(&self.stop);
         self.fixed_forms = PhraseFilter::new(self.phrases.values().flatten());
         self
     }

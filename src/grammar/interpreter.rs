@@ -116,7 +116,7 @@ impl Interpreter<'_> {
         for clause in &clauses {
             let request = ClauseIntent {
                 clause,
-                intent: intent_of(clause)?,
+                intent: resolver.meant(clause, intent_of(clause)?),
                 before: &previous,
                 are_listed,
                 said: &said,

@@ -44,6 +44,7 @@ mod example_words;
 pub mod explain;
 pub mod follow_up;
 mod follow_up_place;
+mod follow_up_value;
 mod follow_up_words;
 mod intent;
 mod interpreter;
@@ -403,7 +404,18 @@ impl LocalGrammar {
             remembered: Remembered::of(last, home, &names),
             ..language.interpreter(&names, phrase, home)
         };
-        interpreter.continuation(phrase.text(), &last.actions)
+        let continuation = interpreter.continuation(phrase.text(), &last.actions);
+        continuation.or_else(|| {
+            if last.is_timed {
+                // "no, 20" may correct the time.
+                return None;
+            }
+            let draft = interpreter.corrected(phrase.text(), &last.actions)?;
+            Some(Continuation {
+                instead: false,
+                draft,
+            })
+        })
     }
 
     /// Returns the request about timers that the phrase is.

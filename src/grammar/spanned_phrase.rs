@@ -94,8 +94,9 @@ impl SpannedPhrase<'_> {
         };
         let draft = alone.or_else(|| {
             let remembered = Remembered::of(last, self.home, &read.names);
-            self.interpreter(read, remembered)
-                .draft_after_with_time(text)
+            let interpreter = self.interpreter(read, remembered);
+            let stopped = interpreter.stopped(text, &last.actions);
+            stopped.or_else(|| interpreter.draft_after_with_time(text))
         });
         // What a condition names is nearer than the last command, so that a pronoun is uncertain.
         draft.or_else(|| without_last.conditional(text))

@@ -104,6 +104,7 @@ impl Pipeline {
         Some(Antecedents {
             actions: turn.actions.clone(),
             is_list: turn.is_list,
+            is_timed: turn.timer.is_some(),
             other: turn.other.clone(),
         })
     }

@@ -84,8 +84,7 @@ fn last(devices: &[&str], property: &str, value: &Setting) -> Antecedents {
     };
     Antecedents {
         actions: devices.iter().map(action).collect(),
-        is_list: false,
-        other: None,
+        ..Antecedents::default()
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn meaning(language: &str, home: &Home, first: &str, next: &str) -> S
     let last = Antecedents {
         is_list: first.lists_devices(),
         actions: first.actions.into(),
-        other: None,
+        ..Antecedents::default()
     };
     let phrase = Phrase::new(next, None, Some(language));
     if let Some(asked) = LOCAL.follow_up(&phrase) {

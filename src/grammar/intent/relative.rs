@@ -129,11 +129,12 @@ pub(super) fn compared(clause: &Clause, comparative: Comparative) -> Option<Inte
     };
     let verb = matches!(clause.verb, Some(Verb::Turn | Verb::Set));
     // The unit names the property: "2 degrees higher". So does the device: "the heating higher".
-    // Without a verb it needs a place: "2 degrees less in the bedroom".
-    let has_place = clause.verb.is_none() && !clause.places.is_empty();
-    let measured = matches!(clause.amount, Some(Amount::Measured(..))) && (verb || has_place);
-    let of_one = matches!(clause.targets.as_slice(), [target] if target.head != Head::Area)
-        && verb
+    // Without a verb it needs one of them: "2 degrees less in the bedroom".
+    let names_one = matches!(clause.targets.as_slice(), [target] if target.head != Head::Area);
+    let has_object = clause.verb.is_none() && (names_one || !clause.places.is_empty());
+    let measured = matches!(clause.amount, Some(Amount::Measured(..))) && (verb || has_object);
+    let of_one = names_one
+        && (verb || clause.verb.is_none())
         && !clause.leads
         && (clause.amount.is_none() || measured)
         && !matches!(comparative, Comparative::More | Comparative::Less);

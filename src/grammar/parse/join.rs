@@ -154,6 +154,9 @@ impl Parser<'_> {
         }
         self.end_exceptions()?;
         let mut clause = std::mem::take(&mut self.now);
+        if self.asked && !self.senses.contains(&Sense::Polite) {
+            clause.question = clause.question.or_else(|| clause.short_question());
+        }
         if let [first, second] = clause.targets.as_mut_slice()
             && first.both
             && !second.both

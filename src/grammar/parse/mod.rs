@@ -172,7 +172,7 @@ impl<'a> Parser<'a> {
         match sense {
             Sense::State(state) => self.state(state),
             Sense::Participle(state) => {
-                let is_expected = self.now.question.is_some() || self.now.ensure;
+                let is_expected = self.now.question.is_some() || self.now.ensure || self.asked;
                 self.state(state).filter(|()| is_expected)
             }
             Sense::Comparative(comparative) => self.comparative(comparative),
@@ -400,6 +400,7 @@ impl<'a> Parser<'a> {
             && self.now.question.is_none()
             && self.now.verb.is_none()
             && !self.now.ensure
+            && !self.asked
         {
             return None;
         }

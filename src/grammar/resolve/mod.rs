@@ -18,6 +18,7 @@ mod noun;
 mod noun_fit;
 mod place;
 mod pronoun;
+mod scene_alone;
 mod several_places;
 mod watering;
 
