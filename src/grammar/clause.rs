@@ -135,6 +135,8 @@ pub(super) struct Clause {
     pub(super) any: bool,
     /// Whether the verb demands a state: "make sure ..", "i want ..".
     pub(super) ensure: bool,
+    /// Whether the demand may be a supposition: "should be".
+    pub(super) supposed: bool,
     pub(super) state: Option<StateWord>,
     /// Whether the clause names both states: "on or off".
     pub(super) either: bool,

@@ -146,7 +146,8 @@ impl Evidence {
                 Sense::Verb(verb)
                 | Sense::SplitVerb(verb, _)
                 | Sense::Gerund(verb)
-                | Sense::Request(verb) => {
+                | Sense::Request(verb)
+                | Sense::Indicative(verb) => {
                     meant.extend_from_slice(properties_of_verb(*verb));
                     by_verb.extend(direction_of_verb(*verb));
                     by_degree.extend(direction_of_verb(*verb).filter(|_| is_of_degree(*verb)));
@@ -412,7 +413,7 @@ fn compared(comparative: Comparative) -> (&'static [Property], bool) {
 fn properties_of_verb(verb: Verb) -> &'static [Property] {
     use Property as P;
     match verb {
-        Verb::Dim | Verb::Brighten => &[P::Brightness],
+        Verb::Dim | Verb::Darken | Verb::Brighten => &[P::Brightness],
         Verb::Warm | Verb::Cool => &[P::Temperature, P::ColorTemp, P::HvacMode],
         Verb::Hasten | Verb::Slow => &[P::Speed],
         Verb::Mute | Verb::Unmute => &[P::Mute, P::Volume],
@@ -448,7 +449,7 @@ fn is_of_degree(verb: Verb) -> bool {
     );
     let named = matches!(
         verb,
-        V::Dim | V::Brighten | V::Warm | V::Cool | V::Open | V::Close
+        V::Dim | V::Darken | V::Brighten | V::Warm | V::Cool | V::Open | V::Close
     );
     steps || named
 }
@@ -464,6 +465,7 @@ fn direction_of_verb(verb: Verb) -> Option<bool> {
     use Verb as V;
     let up = [
         V::On,
+        V::TurnUp,
         V::PutOn,
         V::Open,
         V::Extend,

@@ -256,7 +256,7 @@ impl Interpreter<'_> {
     fn describe(&self, sense: Sense) -> String {
         let names = self.names;
         match sense {
-            Sense::Filler | Sense::Hesitation => "filler".to_owned(),
+            Sense::Filler | Sense::Hesitation | Sense::Still => "filler".to_owned(),
             Sense::Indefinite(_) => "article".to_owned(),
             Sense::Place(Place::Area(area)) => {
                 format!("area {}", self.home.areas()[usize::from(area)].name)
@@ -277,6 +277,7 @@ impl Interpreter<'_> {
             Sense::Particle(_) => "second part of the verb".to_owned(),
             Sense::Gerund(verb) => format!("doing {verb:?}").to_lowercase(),
             Sense::Request(verb) => format!("asks to {verb:?}").to_lowercase(),
+            Sense::Indicative(verb) => format!("states that it does {verb:?}").to_lowercase(),
             Sense::State(state) => format!("state {}", state.word()),
             Sense::Participle(state) => format!("being {}", state.word()),
             Sense::Asking(state) => format!("asks whether {}", state.word()),

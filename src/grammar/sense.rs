@@ -10,6 +10,8 @@ pub(super) enum Verb {
     Turn,
     Set,
     On,
+    /// Switches on, but increases warmth and sound: "dreh die Heizung auf".
+    TurnUp,
     Off,
     /// "shut down": closes covers and valves, switches everything else off.
     Shut,
@@ -35,6 +37,8 @@ pub(super) enum Verb {
     /// Switches on the lights of the area of the command: "i need some light".
     Enlighten,
     Dim,
+    /// Dims lights, but may also mean the shutters of a room: "verdunkle das Schlafzimmer".
+    Darken,
     Brighten,
     Warm,
     Cool,
@@ -282,8 +286,12 @@ pub(super) enum Sense {
     Inverted,
     /// A verb that asks for a state: "brennt das licht", "läuft der ventilator".
     Asking(StateWord),
-    /// "should be" after a target: the start of a wish.
+    /// "has to be" after a target: the start of a wish.
     Shall,
+    /// "should be" after a target: the start of a wish, or of a supposition about the present.
+    Should,
+    /// "still" and "already": with "should be" they make a supposition.
+    Still,
     /// "may" and "can" of a language in which "the light may off" is a command; before the name it
     /// begins a question.
     May,
@@ -306,6 +314,9 @@ pub(super) enum Sense {
     Gerund(Verb),
     /// A verb of the second person, which is a request in a question only: "¿me apagas ..?"
     Request(Verb),
+    /// A verb of the third person, which is a request behind a wish only: "ik wil dat je de lamp
+    /// dimt".
+    Indicative(Verb),
     /// A state that is valid only in questions and after [`Sense::Ensure`].
     Participle(StateWord),
     Comparative(Comparative),
@@ -352,7 +363,7 @@ impl Sense {
 
     /// Returns whether the word has no meaning for the command.
     pub(super) fn is_filler(self) -> bool {
-        matches!(self, Self::Filler | Self::Hesitation)
+        matches!(self, Self::Filler | Self::Hesitation | Self::Still)
     }
 
     /// Returns whether the word makes a sentence of names, states and values.
@@ -369,10 +380,12 @@ impl Sense {
                 | Self::Whether
                 | Self::Ensure
                 | Self::Shall
+                | Self::Should
                 | Self::Verb(_)
                 | Self::SplitVerb(..)
                 | Self::Gerund(_)
                 | Self::Request(_)
+                | Self::Indicative(_)
                 | Self::Comparative(_)
                 | Self::Complaint(_)
                 | Self::How(_)

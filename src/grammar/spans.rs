@@ -477,6 +477,15 @@ fn distribute_noun<'a>(
     None
 }
 
+/// Returns whether the next word may be the option of a setting: "to", "mode".
+fn names_an_option(before: &[&str], lexicon: &Lexicon) -> bool {
+    let Some(last) = before.last() else {
+        return false;
+    };
+    let mut senses = lexicon.senses(std::slice::from_ref(last));
+    senses.any(|(_, sense)| sense.is_preposition() || sense == Sense::Mode)
+}
+
 /// Splits compounds and corrects one mistyped word. Returns `None` if the correction is uncertain.
 fn correct_typos<'a>(
     input: &mut Vec<&'a str>,
@@ -502,7 +511,9 @@ fn correct_typos<'a>(
             input[at] = match lexicon.transposition_of(word) {
                 Some(word) => word,
                 None if word.len() < SHORTEST_TYPO => return None,
-                None => names.correction_of(word)?,
+                None => {
+                    names.correction_of(word, names_an_option(&input[..at], lexicon), lexicon)?
+                }
             };
             corrected = true;
         }

@@ -64,6 +64,9 @@ pub(super) struct TimeWords {
     pub(super) minus: Vec<String>,
     /// Whether twelve is noon in writing and before "o'clock": "12 Uhr".
     pub(super) noon_is_twelve: bool,
+    /// Whether an hour of the clock may stand without a preposition and looks like a length: "8
+    /// uur" is at eight o'clock, or for eight hours.
+    pub(super) length_may_be_clock: bool,
     pub(super) noon: Vec<String>,
     pub(super) midnight: Vec<String>,
     /// Behind a time: "sharp".

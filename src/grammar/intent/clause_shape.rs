@@ -22,6 +22,7 @@ pub(super) fn is_lowered(clause: &Clause) -> bool {
                 | Verb::Lower
                 | Verb::Decrease
                 | Verb::Dim
+                | Verb::Darken
                 | Verb::Retract
                 | Verb::Off
         )

@@ -22,7 +22,7 @@ pub(super) fn step_verb(clause: &Clause, verb: Verb) -> Option<Option<Intent>> {
     let intent = match verb {
         Verb::Raise | Verb::Lower => step(clause, None, verb == Verb::Raise, true),
         Verb::Increase | Verb::Decrease => step(clause, None, verb == Verb::Increase, false),
-        Verb::Dim | Verb::Brighten => step(
+        Verb::Dim | Verb::Darken | Verb::Brighten => step(
             clause,
             standard("brightness"),
             verb == Verb::Brighten,
@@ -43,7 +43,7 @@ pub(super) fn step_verb(clause: &Clause, verb: Verb) -> Option<Option<Intent>> {
 pub(super) fn verb_intent(clause: &Clause, verb: Verb) -> Option<Intent> {
     match verb {
         Verb::Turn | Verb::Set => change(clause),
-        Verb::On => switched(clause, StateWord::On),
+        Verb::On | Verb::TurnUp => switched(clause, StateWord::On),
         Verb::Off => switched(clause, StateWord::Off),
         Verb::Open => opening(clause, true),
         Verb::Close if clause.state == Some(StateWord::Off) => change(&Clause {

@@ -43,6 +43,8 @@ pub(super) enum FunctionWord {
     Whether,
     Ensure,
     Shall,
+    Should,
+    Still,
     May,
     /// The pronoun of a formal request, directly after the verb: "schalten Sie".
     Formal,
@@ -88,6 +90,8 @@ impl FunctionWord {
             Self::Whether => Sense::Whether,
             Self::Ensure => Sense::Ensure,
             Self::Shall => Sense::Shall,
+            Self::Should => Sense::Should,
+            Self::Still => Sense::Still,
             Self::May => Sense::May,
             Self::Formal => Sense::Formal,
             Self::Mode => Sense::Mode,

@@ -37,6 +37,8 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) requests: BTreeMap<Verb, Vec<String>>,
     #[serde(default)]
+    pub(super) indicative: BTreeMap<Verb, Vec<String>>,
+    #[serde(default)]
     pub(super) states: BTreeMap<StateWord, Vec<String>>,
     #[serde(default)]
     pub(super) participles: BTreeMap<StateWord, Vec<String>>,

@@ -39,6 +39,9 @@ pub(super) fn runs(raw: &Raw, spelling: &Spelling) -> PhraseIndex {
     for (verb, spoken) in &raw.requests {
         add(Sense::Request(*verb), spoken);
     }
+    for (verb, spoken) in &raw.indicative {
+        add(Sense::Indicative(*verb), spoken);
+    }
     for (state, spoken) in &raw.states {
         add(Sense::State(*state), spoken);
     }

@@ -167,14 +167,34 @@ impl Names {
         ]
     }
 
-    /// Returns the only known word within one edit of `input`.
-    pub(super) fn correction_of(&self, input: &str) -> Option<&str> {
-        let mut near = self
-            .meant
-            .iter()
-            .filter(|word| crate::grammar::tokens::is_one_edit(input, word));
+    /// Returns the only known word within one edit of `input`. A word that is nothing but an option
+    /// is one only where an option is expected: "quién" is no mistyped "quiet".
+    pub(super) fn correction_of(
+        &self,
+        input: &str,
+        expects_option: bool,
+        lexicon: &Lexicon,
+    ) -> Option<&str> {
+        let mut near = self.meant.iter().filter(|word| {
+            crate::grammar::tokens::is_one_edit(input, word)
+                && (expects_option || !self.is_only_an_option(word, lexicon))
+        });
         let first = near.next()?;
         near.next().is_none().then_some(first)
+    }
+
+    fn is_only_an_option(&self, word: &str, lexicon: &Lexicon) -> bool {
+        let input = [word];
+        // The first part of a verb in two parts means nothing alone.
+        let is_option = |(_, sense): (usize, Sense)| {
+            matches!(sense, Sense::OptionName(_) | Sense::SplitVerb(..))
+        };
+        let is_known = self.senses(&input).next().is_some();
+        is_known
+            && self
+                .senses(&input)
+                .chain(lexicon.senses(&input))
+                .all(is_option)
     }
 
     /// Returns whether the device is at `place`; `here` is the area of the command.

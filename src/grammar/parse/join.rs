@@ -112,6 +112,7 @@ impl Parser<'_> {
             verb: before.verb,
             question: before.question,
             ensure: before.ensure,
+            supposed: before.supposed,
             ..Clause::default()
         };
         Some(())
@@ -122,7 +123,8 @@ impl Parser<'_> {
     fn may_be_other(&self, clause: &Clause) -> bool {
         let bare = clause.property.is_none();
         let which = self.coloured
-            && (matches!(clause.verb, None | Some(Verb::On)) || clause.state.is_some());
+            && (matches!(clause.verb, None | Some(Verb::On | Verb::TurnUp))
+                || clause.state.is_some());
         let when = self.grammar.by_is_a_time
             && clause.preposition == Preposition::By
             && matches!(clause.amount, Some(Amount::Number(_)));

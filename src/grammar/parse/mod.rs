@@ -1,6 +1,7 @@
 //! One sense for each span → clauses, from left to right. Knows no devices.
 
 mod join;
+mod mood;
 mod targets;
 
 use smallvec::SmallVec;
@@ -117,10 +118,12 @@ impl<'a> Parser<'a> {
     /// Accepts the next sense. Returns `None` if it does not fit.
     fn take(&mut self, at: usize, sense: Sense) -> Option<()> {
         match sense {
-            Sense::Filler | Sense::Article | Sense::Indefinite(_) => Some(()),
+            Sense::Filler | Sense::Article => Some(()),
+            Sense::Indefinite(which) => self.indefinite(at, which),
+            Sense::Still => self.still(at),
             Sense::Hesitation => self.hesitation(at),
             Sense::Reason => self.senses.contains(&Sense::Comma).then_some(()),
-            Sense::Polite => set(&mut self.polite),
+            Sense::Polite => self.politeness(at),
             Sense::All | Sense::Any | Sense::Both => self.quantifier(sense),
             Sense::Except => {
                 self.flush_places();
@@ -153,6 +156,7 @@ impl<'a> Parser<'a> {
             Sense::Verb(verb) => self.verb(verb),
             Sense::Gerund(verb) if self.polite => self.verb(verb),
             Sense::Request(verb) if self.asked => self.request(verb),
+            Sense::Indicative(verb) => self.indicative(at, verb),
             Sense::Veto | Sense::Other | Sense::Gerund(_) | Sense::Request(_) => None,
             Sense::SplitVerb(verb, particle) => {
                 self.verb(verb)?;
@@ -160,6 +164,7 @@ impl<'a> Parser<'a> {
             }
             Sense::Particle(particle) => self.particle(particle),
             Sense::Shall => self.shall(),
+            Sense::Should => self.should(),
             Sense::May => (!self.now.targets.is_empty()).then_some(()),
             Sense::Formal => self.formal(),
             Sense::Number(_) if self.is_a_bound(at) => None,
@@ -276,26 +281,13 @@ impl<'a> Parser<'a> {
         (has_owner && self.names_follow(at)).then_some(())
     }
 
-    /// Accepts a verb of the second person in a question: "¿me apagas la tele?"
-    fn request(&mut self, verb: Verb) -> Option<()> {
-        self.polite = true;
-        self.verb(verb)
-    }
-
     /// Accepts "Sie" after a verb.
     fn formal(&self) -> Option<()> {
-        let after_verb = matches!(self.last, Some(Sense::Verb(_) | Sense::SplitVerb(..)));
+        let after_verb = matches!(
+            self.last,
+            Some(Sense::Verb(_) | Sense::SplitVerb(..) | Sense::Indicative(_))
+        );
         after_verb.then_some(())
-    }
-
-    /// Accepts "should be" after a target and before a state: "the fan should be off".
-    fn shall(&mut self) -> Option<()> {
-        self.flush_places();
-        if self.asked || !self.now.is_only_named() || self.pending != Pending::default() {
-            return None;
-        }
-        self.now.ensure = true;
-        Some(())
     }
 
     fn comparative(&mut self, comparative: Comparative) -> Option<()> {
@@ -655,6 +647,7 @@ fn is_part_of_complaint(sense: &Sense) -> bool {
             | Sense::In
             | Sense::Filler
             | Sense::Hesitation
+            | Sense::Still
             | Sense::Article
             | Sense::Indefinite(_)
     )

@@ -220,7 +220,7 @@ impl Parser<'_> {
         let mut of_place = false;
         for sense in self.senses[..at].iter().rev() {
             match sense {
-                Sense::Filler | Sense::Hesitation => {}
+                Sense::Filler | Sense::Hesitation | Sense::Still => {}
                 Sense::In if of_place => return Determiner::Bare,
                 Sense::Place(_) if found == Determiner::Bare => of_place = true,
                 Sense::Indefinite(which) if found == Determiner::Bare => {
@@ -342,6 +342,7 @@ impl Parser<'_> {
                 s,
                 Sense::Filler
                     | Sense::Hesitation
+                    | Sense::Still
                     | Sense::Polite
                     | Sense::Article
                     | Sense::Indefinite(_)

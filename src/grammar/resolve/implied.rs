@@ -98,7 +98,7 @@ impl Resolver<'_> {
         let is_area = |target: &Target| target.head == Head::Area;
         self.effects.lexicon.grammar.area_is_lights
             && matches!(request.intent, Intent::Switch(_))
-            && matches!(clause.verb, Some(Verb::On | Verb::Off))
+            && matches!(clause.verb, Some(Verb::On | Verb::TurnUp | Verb::Off))
             && clause.state.is_none()
             && !clause.mode
             && (!clause.targets.is_empty() || !clause.places.is_empty())

@@ -8,6 +8,7 @@
 
 mod any_device;
 mod beside;
+mod darkened;
 mod device_name;
 mod exception;
 mod fan_of_climate;
@@ -20,6 +21,8 @@ mod place;
 mod pronoun;
 mod scene_alone;
 mod several_places;
+mod supposition;
+mod turned_up;
 mod watering;
 
 use smallvec::{SmallVec, smallvec};
@@ -30,6 +33,7 @@ use crate::grammar::effect::{DeviceEffects, Effects, is_robot};
 use crate::grammar::intent::{Intent, QueryFocus};
 use crate::grammar::lexicon::standard;
 use crate::grammar::names::Names;
+use crate::grammar::resolve::turned_up::turned_up;
 use crate::grammar::said_places::SaidPlaces;
 use crate::grammar::sense::{Place, Verb};
 use crate::grammar::unable::Unable;
@@ -122,8 +126,19 @@ pub(super) struct ClauseIntent<'a> {
 }
 
 impl Resolver<'_> {
-    /// Resolves all targets of the clause. Returns `None` if there is no device or it is uncertain.
+    /// Resolves all targets of the clause. Returns `None` if there is no device, or it is uncertain
+    /// which one is meant or whether the clause is an order.
     pub(super) fn all(&self, request: &ClauseIntent<'_>) -> Option<SmallVec<[Resolution; 1]>> {
+        let found = self.whole(request)?;
+        let mut each = found.iter();
+        let is_certain = |resolution: &Resolution| {
+            self.is_an_order(request.clause, resolution)
+                && !self.may_mean_shutters(request.clause, resolution)
+        };
+        each.all(is_certain).then_some(found)
+    }
+
+    fn whole(&self, request: &ClauseIntent<'_>) -> Option<SmallVec<[Resolution; 1]>> {
         let clause = request.clause;
         if clause
             .places
@@ -292,7 +307,8 @@ impl Resolver<'_> {
         if is_name_alone && is_robot(device) {
             return None;
         }
-        let mut effects = self.effects.of(request.intent, device, mode)?;
+        let intent = turned_up(request.clause, request.intent, device).unwrap_or(request.intent);
+        let mut effects = self.effects.of(intent, device, mode)?;
         if awning::is_by_height(request.clause, device) {
             let mut targets = request.clause.targets.iter();
             if targets.any(|target| self.is_everything(target)) {

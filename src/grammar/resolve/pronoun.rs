@@ -49,7 +49,9 @@ impl Resolver<'_> {
             }
             // "turn it down to 19 degrees"
             Some(Verb::Turn) => measured,
-            Some(Verb::Warm | Verb::Cool | Verb::Brighten | Verb::Dim) => place_is_known,
+            Some(Verb::Warm | Verb::Cool | Verb::Brighten | Verb::Dim | Verb::Darken) => {
+                place_is_known
+            }
             // "i want it warmer"
             None => clause.ensure && ((clause.comparative.is_some() && place_is_known) || measured),
             _ => false,

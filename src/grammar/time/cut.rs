@@ -163,6 +163,10 @@ impl TimeReader<'_, '_> {
         if before.is_some_and(|word| self.has_sense(word, is_link)) {
             return None;
         }
+        // "8 uur aan" may be at eight o'clock as well.
+        if self.words.length_may_be_clock && self.is_clock_too(at, end) {
+            return None;
+        }
         Some(Cut {
             timing: Timing::For(span),
             is_bare: false,

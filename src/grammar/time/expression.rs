@@ -76,7 +76,7 @@ impl TimeReader<'_, '_> {
     /// Returns whether the length of time from `at` to `end` is a time of the clock, or the start
     /// of one: "tien uur", "huit heures". "Une heure" and "24 heures" are hardly times of the
     /// clock.
-    fn is_clock_too(&self, at: usize, end: usize) -> bool {
+    pub(super) fn is_clock_too(&self, at: usize, end: usize) -> bool {
         if self.is_fixed_length(at) {
             return false;
         }
