@@ -8,7 +8,7 @@ use crate::grammar::intent::{Intent, intent_of};
 use crate::grammar::interpreter::{Interpreter, senses_of};
 use crate::grammar::lexicon::UnsupportedMeaning;
 use crate::grammar::parse::clauses;
-use crate::grammar::resolve::ClauseIntent;
+use crate::grammar::resolve::{ClauseIntent, Resolver};
 use crate::grammar::said_places::SaidPlaces;
 use crate::grammar::sense::Sense;
 use crate::grammar::spans::{MOST_WORDS, Spans, TriedSpans};
@@ -116,11 +116,20 @@ impl Interpreter<'_> {
         {
             return None;
         }
+        let unknown: Vec<&str> = unknown.iter().map(|word| self.as_written(word)).collect();
         let words = unknown.join(" ");
         Some(Misunderstanding::NoSuchDevice {
             nearest: self.nearest_names(&words),
             words,
         })
+    }
+
+    /// Returns the word of the command that is `plain` in plain spelling: "queen", not "qüen".
+    fn as_written<'w>(&'w self, plain: &'w str) -> &'w str {
+        let spelling = &self.lexicon.spelling;
+        let mut written = self.phrase.split(|c: char| !c.is_alphanumeric());
+        let is_same = |word: &&str| spelling.plain(word) == plain;
+        written.find(is_same).unwrap_or(plain)
     }
 
     /// Returns the names most similar to `text`, if there are any.
@@ -171,7 +180,10 @@ impl Interpreter<'_> {
     /// Returns the device that does not accept the value of the command.
     fn out_of_range(&self, clause: &Clause, intent: Intent) -> Option<Misunderstanding> {
         match intent {
-            Intent::SetValue(property, amount) => self.rejected_value(clause, property, amount),
+            Intent::SetValue(property, amount) => {
+                let said = SaidPlaces::default();
+                self.rejected_value(&alone(clause, intent, &said), property, amount)
+            }
             _ => None,
         }
     }
@@ -183,19 +195,10 @@ impl Interpreter<'_> {
         if matches!(intent, Intent::SetValue(_, amount) if is_number_of_step(amount)) {
             return None;
         }
-        let before: &[u32] = &[];
-        let request = ClauseIntent {
-            clause,
-            intent,
-            before,
-            are_listed: false,
-            said: &SaidPlaces::default(),
-        };
+        let said = SaidPlaces::default();
+        let request = alone(clause, intent, &said);
         let resolver = self.resolver();
-        let is_there = |index: u32| {
-            let mut targets = clause.targets.iter();
-            targets.any(|target| resolver.inside(&request, Some(target), index))
-        };
+        let is_there = |index: u32| is_there(&resolver, &request, index);
         let devices = (0_u32..).zip(self.home.devices());
         let meant = devices.filter(|(index, device)| {
             let is_settable = device.capabilities.iter().any(|c| c.settable);
@@ -213,16 +216,22 @@ impl Interpreter<'_> {
     /// Returns the first device of the clause whose range does not contain the amount.
     fn rejected_value(
         &self,
-        clause: &Clause,
+        request: &ClauseIntent<'_>,
         property: Option<u16>,
         amount: Amount,
     ) -> Option<Misunderstanding> {
+        let clause = request.clause;
         if !matches!(amount, Amount::Number(_) | Amount::Measured(..)) {
             return None;
         }
         let effects = self.effects();
+        let resolver = self.resolver();
+        let is_meant = |index: u32| {
+            let is_there = clause.targets.is_empty() || is_there(&resolver, request, index);
+            self.is_meant(clause, index) && is_there
+        };
         let devices = (0_u32..).zip(self.home.devices());
-        for (_, device) in devices.filter(|(index, _)| self.is_meant(clause, *index)) {
+        for (_, device) in devices.filter(|(index, _)| is_meant(*index)) {
             let Some(capability) = effects.numeric(device, property, amount) else {
                 continue;
             };
@@ -267,6 +276,23 @@ impl Interpreter<'_> {
             format!("{range} {unit}")
         }
     }
+}
+
+/// Returns the request of a clause without an earlier one.
+fn alone<'a>(clause: &'a Clause, intent: Intent, said: &'a SaidPlaces) -> ClauseIntent<'a> {
+    ClauseIntent {
+        clause,
+        intent,
+        before: &[],
+        are_listed: false,
+        said,
+    }
+}
+
+/// Returns whether the device is where a target of the clause is.
+fn is_there(resolver: &Resolver<'_>, request: &ClauseIntent<'_>, device: u32) -> bool {
+    let mut targets = request.clause.targets.iter();
+    targets.any(|target| resolver.inside(request, Some(target), device))
 }
 
 /// Returns whether the word is a time of day in digits: "7:30".

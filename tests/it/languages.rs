@@ -279,6 +279,8 @@ fn the_cause_of_a_misunderstanding_is_known_in_every_language() {
                 ("wenn es regnet, schalte die Stehlampe aus", "condition"),
                 ("schalte die Stehlampe morgen an", "time"),
                 ("schalte den Toaster an", "no_such_device"),
+                ("mach nichts", "negation"),
+                ("stell die Badheizung im Bad auf 80 Grad", "out_of_range"),
             ],
         ),
         (
@@ -288,6 +290,8 @@ fn the_cause_of_a_misunderstanding_is_known_in_every_language() {
                 ("si llueve apaga la lámpara", "condition"),
                 ("enciende la lámpara mañana", "time"),
                 ("enciende la tostadora", "no_such_device"),
+                ("no hagas nada", "negation"),
+                ("pon el radiador en el baño a 80 grados", "out_of_range"),
             ],
         ),
         (
@@ -297,6 +301,11 @@ fn the_cause_of_a_misunderstanding_is_known_in_every_language() {
                 ("s'il pleut éteins la lampe", "condition"),
                 ("allume la lampe demain", "time"),
                 ("allume le grille-pain", "no_such_device"),
+                ("n'ouvre rien", "negation"),
+                (
+                    "mets le radiateur dans la salle de bain à 80 degrés",
+                    "out_of_range",
+                ),
             ],
         ),
         (
@@ -306,6 +315,11 @@ fn the_cause_of_a_misunderstanding_is_known_in_every_language() {
                 ("als het regent doe de lamp uit", "condition"),
                 ("doe de lamp morgen aan", "time"),
                 ("zet de broodrooster aan", "no_such_device"),
+                ("doe niets", "negation"),
+                (
+                    "zet de radiator in de badkamer op 80 graden",
+                    "out_of_range",
+                ),
             ],
         ),
     ];

@@ -262,17 +262,28 @@ impl Lexicon {
         meaning: UnsupportedMeaning,
     ) -> Option<String> {
         let phrases = self.unsupported.get(&meaning)?;
-        (0..input.len()).find_map(|at| {
+        let mut at = 0;
+        while at < input.len() {
+            // "Morgen" in "guten Morgen" is no time.
+            let skipped = self.polite_phrase(&input[at..]);
             let found = phrases.iter().find(|(phrase, _)| {
                 let phrase = words(phrase);
-                let mut senses = self.senses(&input[at..]);
-                input[at..].starts_with(&phrase)
-                    && !senses.any(|(length, sense)| {
-                        length > phrase.len() && (sense.is_filler() || sense == Sense::Polite)
-                    })
+                input[at..].starts_with(&phrase) && skipped <= phrase.len()
             });
-            found.map(|(_, written)| written.clone())
-        })
+            if let Some((_, written)) = found {
+                return Some(written.clone());
+            }
+            at += skipped.max(1);
+        }
+        None
+    }
+
+    /// Returns the number of words of the longest phrase without meaning at the start of `input`.
+    fn polite_phrase(&self, input: &[&str]) -> usize {
+        let senses = self.senses(input);
+        let is_polite = |sense: Sense| sense.is_filler() || sense == Sense::Polite;
+        let polite = senses.filter(|(_, sense)| is_polite(*sense));
+        polite.map(|(length, _)| length).max().unwrap_or(0)
     }
 
     /// Returns whether the text contains a phrase that asks for a long answer.
