@@ -300,7 +300,7 @@ impl Home {
             Some(Report {
                 device: device.id.clone(),
                 property: capability.property.clone(),
-                decoded: recognized(&capability.domain, decoded),
+                decoded: recognized(capability, decoded),
                 expire_after: capability.binding.expire_after,
                 reverts: capability.binding.reverts.clone(),
             })
@@ -366,11 +366,11 @@ fn first_topic(capability: &Capability) -> Option<&str> {
 
 /// Checks a decoded value against the domain: a word that is no value of the property is not a
 /// state of it.
-fn recognized(domain: &Domain, decoded: Decoded) -> Decoded {
+fn recognized(capability: &Capability, decoded: Decoded) -> Decoded {
     let Decoded::Value(value) = decoded else {
         return decoded;
     };
-    let known = match (domain, &value) {
+    let known = match (&capability.domain, &value) {
         (Domain::Choice(words), Value::Text(text)) => words
             .iter()
             .find(|word| word.eq_ignore_ascii_case(text))
@@ -380,9 +380,10 @@ fn recognized(domain: &Domain, decoded: Decoded) -> Decoded {
             .iter()
             .find(|word| **word == other.to_string())
             .map(|word| Value::text(word)),
-        (Domain::Number { .. }, Value::Number(_))
-        | (Domain::Boolean, Value::Flag(_))
-        | (Domain::Trigger, _) => Some(value.clone()),
+        (Domain::Number { .. }, Value::Number(n)) => {
+            Some(Value::Number(as_percentage(capability, *n)))
+        }
+        (Domain::Boolean, Value::Flag(_)) | (Domain::Trigger, _) => Some(value.clone()),
         (Domain::Boolean, Value::Text(text)) => match text.to_ascii_lowercase().as_str() {
             "on" | "true" => Some(Value::Flag(true)),
             "off" | "false" => Some(Value::Flag(false)),
@@ -394,6 +395,18 @@ fn recognized(domain: &Domain, decoded: Decoded) -> Decoded {
         _ => None,
     };
     known.map_or_else(|| Decoded::Unrecognized(value.to_string()), Decoded::Value)
+}
+
+/// Returns a reported number within 0 to 100 % if it is a level that can be set, as Home Assistant
+/// does: some drives report 101 or 255 when they are open. Every other number is taken as it is
+/// reported, because the nearest value allowed would not be true.
+fn as_percentage(capability: &Capability, reported: f64) -> f64 {
+    match &capability.domain {
+        Domain::Number { min, max, unit, .. } if unit == "%" && capability.settable => {
+            reported.max(min.min(0.0)).min(max.max(100.0))
+        }
+        _ => reported,
+    }
 }
 
 /// Returns whether the text is one of Home Assistant's words for "no state".

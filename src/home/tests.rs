@@ -83,6 +83,29 @@ fn state_is_carried_over_by_topic_and_not_by_identifier() {
 }
 
 #[test]
+fn a_level_outside_its_range_is_the_end_of_the_range() {
+    let zigbee = |id: &str, kind: &str, property: Property| {
+        device(id, kind, zigbee2mqtt("zigbee2mqtt", id, &property, None))
+    };
+    let home = home(vec![
+        zigbee("gate", "cover", Property::Position),
+        zigbee("stove", "climate", Property::Temperature),
+    ]);
+    let mut state = State::default();
+    for (reported, is) in [("101", 100.0), ("-20", 0.0), ("40", 40.0)] {
+        let message = format!(r#"{{"position":{reported}}}"#);
+        observed(&home, &mut state, "zigbee2mqtt/gate", &message);
+        let position = known(&state, "gate", &Property::Position);
+        assert_eq!(position, Some(Known::Reported(Value::Number(is))));
+    }
+    // A temperature beyond the range is what the device says it is.
+    let message = r#"{"occupied_heating_setpoint":99}"#;
+    observed(&home, &mut state, "zigbee2mqtt/stove", message);
+    let target = known(&state, "stove", &Property::Temperature);
+    assert_eq!(target, Some(Known::Reported(Value::Number(99.0))));
+}
+
+#[test]
 fn an_unrecognized_payload_makes_a_property_unknown() {
     let lock = zigbee2mqtt("zigbee2mqtt", "Gate", &Property::Lock, None);
     let home = home(vec![device("gate", "lock", lock)]);

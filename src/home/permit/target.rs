@@ -116,10 +116,11 @@ fn changed(resolved: &Resolved<'_>) -> Result<TargetValue, Denied> {
         _ => min,
     };
     let up = action.op == Op::Increase;
+    // A device may report a value outside its range.
     let to = if up {
-        (now + by).min(max)
+        (now + by).min(max).max(lowest)
     } else {
-        (now - by).max(lowest)
+        (now - by).max(lowest).min(max)
     };
     let moves = |to: f64| if up { to > now } else { to < now };
     if !moves(to) {

@@ -387,6 +387,52 @@ fn toggles_and_relative_changes_become_absolute() {
 }
 
 #[test]
+fn a_change_from_outside_the_range_leads_into_it() {
+    let home = home();
+    let change = |reported: f64, op| {
+        let mut state = State::default();
+        let degrees = Value::Number(reported);
+        report(&mut state, "heater", Property::Temperature, degrees);
+        let draft = Draft {
+            actions: vec![action("heater", "temperature", op, None)],
+            ..Draft::default()
+        };
+        let plan = home.permit(&draft, &state, context()).unwrap();
+        let step = plan.steps().first();
+        step.map(|step| step.target_value().cloned())
+    };
+    let to = |degrees: f64| Some(Some(Value::Number(degrees)));
+    assert_eq!(change(99.0, Op::Decrease), to(30.0));
+    assert_eq!(change(99.0, Op::Increase), None);
+    assert_eq!(change(1.0, Op::Increase), to(5.0));
+    assert_eq!(change(1.0, Op::Decrease), None);
+}
+
+#[test]
+fn a_zigbee_lamp_that_is_off_is_switched_on_before_its_color_is_set() {
+    let mut lamp = device("lamp", "light");
+    let mut color = Capability::standard(Property::Color);
+    color.binding = zigbee2mqtt("z", "lamp", &Property::Color, None);
+    lamp.capabilities.push(color);
+    let home = Home::new(Vec::new(), vec![lamp], Rights::default(), "sayso").unwrap();
+    let sent = |power: &str| {
+        let mut state = State::default();
+        report(&mut state, "lamp", Property::Power, Value::text(power));
+        let blue = Some(Value::text("blue"));
+        let draft = Draft {
+            actions: vec![action("lamp", "color", Op::Set, blue)],
+            ..Draft::default()
+        };
+        let plan = home.permit(&draft, &state, context()).unwrap();
+        let payloads = plan.steps().iter().map(|s| s.publication().payload.clone());
+        payloads.collect::<Vec<_>>()
+    };
+    let color = r##"{"color":{"hex":"#0000ff"}}"##;
+    assert_eq!(sent("on"), [color]);
+    assert_eq!(sent("off"), [r#"{"state":"ON"}"#, color]);
+}
+
+#[test]
 fn without_a_state_the_device_toggles_itself_and_nothing_is_guessed() {
     let plan = one("lamp", "power", Op::Toggle, None).unwrap();
     assert_eq!(sent(&plan), [("z/lamp/set", r#"{"state":"TOGGLE"}"#)]);
