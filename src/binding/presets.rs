@@ -2,7 +2,7 @@
 //! sayso's own format.
 
 use crate::binding::codec::{Codec, Scale, percent_to, words};
-use crate::binding::ports::{Binding, Form, Port};
+use crate::binding::ports::{Binding, Form, Port, PowerOn};
 use crate::binding::publication::Publication;
 use crate::vocabulary::Property;
 
@@ -33,9 +33,12 @@ pub fn zigbee2mqtt(base: &str, name: &str, property: &Property, field: Option<&s
         |word: &str| Publication::new(set.as_str(), format!(r#"{{"state":"{word}"}}"#));
     let moves = matches!(property, P::Position | P::Tilt);
     let toggles = matches!(property, P::Power) && field.is_none();
+    // Many bulbs ignore a colour while they are off.
+    let needs_power = matches!(property, P::Color | P::ColorTemp);
     Binding {
         stop: moves.then(|| state_command("STOP")),
         toggle: toggles.then(|| state_command("TOGGLE")),
+        power_on: needs_power.then_some(PowerOn::Before),
         command: Some(Port {
             topic: set.into(),
             form: Form::Field(path),

@@ -139,6 +139,7 @@ pub(crate) fn through_the_gate(home: &Home, action: Action) -> Result<(String, S
         now: tokio::time::Instant::now().into_std(),
         speech,
     };
+    let property = action.property.clone();
     let draft = Draft {
         actions: vec![action],
         ..Draft::default()
@@ -146,7 +147,10 @@ pub(crate) fn through_the_gate(home: &Home, action: Action) -> Result<(String, S
     let plan = home
         .permit(&draft, &State::default(), asker)
         .map_err(|e| e.sentence(speech))?;
-    let sent = plan.steps()[0].publication();
+    // A lamp may be switched on first.
+    let mut steps = plan.steps().iter();
+    let own = steps.find(|step| step.action().property == property);
+    let sent = own.unwrap_or(&plan.steps()[0]).publication();
     Ok((sent.topic.to_string(), sent.payload.clone()))
 }
 
