@@ -16,6 +16,7 @@ use crate::home::capability::Capability;
 use crate::home::{Home, HomeConflict};
 use crate::vocabulary::slug::Slug;
 
+use crate::discovery::postponed::PostponedAnnouncements;
 use crate::discovery::registry::Registry;
 use crate::discovery::{AnnouncedDevice, Announcement, Origin, Settings, names};
 
@@ -33,11 +34,14 @@ const MAX_BYTES: usize = 8 << 20;
 /// Largest number of problems kept, and of topics logged as unusable.
 const MAX_PROBLEMS: usize = 256;
 
-/// Largest number of components of one announcement that a problem names.
-const MAX_FAULTS: usize = 8;
+/// Largest number of components of one announcement that are reported.
+const MAX_FAULTS: usize = 32;
 
 /// Longest topic or text of a problem, in characters.
 const MAX_PROBLEM_CHARS: usize = 300;
+
+/// The problem of an announcement that does not fit.
+const NO_ROOM: &str = "there is no room for some of its devices: too much is announced already";
 
 /// Collector of announcements.
 #[derive(Debug)]
@@ -55,6 +59,8 @@ pub struct Finder {
     unusable: Vec<Problem>,
     /// Hashes of the missing announcements that were logged, as of the last home.
     unmet: HashSet<u64>,
+    /// Announcements that wait for room.
+    postponed: PostponedAnnouncements,
     hasher: RandomState,
     /// Moments of the first and the last change that is in no home yet.
     pending: Option<(Instant, Instant)>,
@@ -63,6 +69,8 @@ pub struct Finder {
 /// Something announced that cannot be used, or not as announced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
+    /// Whether the rest of the announcement is used.
+    pub in_part: bool,
     /// Topic of the announcement, empty for a conflict between several.
     pub topic: String,
     /// Description.
@@ -113,13 +121,13 @@ impl HomeBuild {
         )?;
         let mut problems = Vec::new();
         for text in &assembled.unmet {
-            problems.push(Problem::new("", text));
+            problems.push(Problem::of_home(text));
         }
         for (topic, text) in self.registry.limitations() {
-            problems.push(Problem::new(topic, &text));
+            problems.push(Problem::in_part(topic, &text));
         }
         for text in assembled.conflicts {
-            problems.push(Problem::new("", &text));
+            problems.push(Problem::of_home(&text));
         }
         problems.truncate(MAX_PROBLEMS);
         Ok(BuiltHome {
@@ -136,9 +144,23 @@ impl Problem {
     fn new(topic: &str, text: &str) -> Self {
         let cut = |text: &str| text.chars().take(MAX_PROBLEM_CHARS).collect();
         Self {
+            in_part: false,
             topic: cut(topic),
             text: cut(text),
         }
+    }
+
+    /// Returns a problem of an announcement whose rest is used.
+    fn in_part(topic: &str, text: &str) -> Self {
+        Self {
+            in_part: true,
+            ..Self::new(topic, text)
+        }
+    }
+
+    /// Returns a problem that no single announcement has.
+    fn of_home(text: &str) -> Self {
+        Self::new("", text)
     }
 }
 
@@ -156,6 +178,7 @@ impl Finder {
             logged: HashSet::new(),
             unusable: Vec::new(),
             unmet: HashSet::new(),
+            postponed: PostponedAnnouncements::default(),
             hasher: RandomState::new(),
             pending: None,
         }
@@ -186,9 +209,11 @@ impl Finder {
                 Announcement::Announced(self.without_loops(topic, announced))
             }
             Ok(Announcement::Partial(announced, invalid)) => {
-                let faults = invalid.iter().take(MAX_FAULTS).map(ToString::to_string);
-                let faults: Vec<String> = faults.collect();
-                self.report(topic, &faults.join("; "));
+                for component in invalid.iter().take(MAX_FAULTS) {
+                    let key = (topic, &component.component);
+                    let key = self.hasher.hash_one(key);
+                    self.report_once(key, Problem::in_part(topic, &component.to_string()));
+                }
                 Announcement::Announced(self.without_loops(topic, announced))
             }
             Ok(Announcement::Removed) => Announcement::Removed,
@@ -199,23 +224,47 @@ impl Finder {
         };
         let size_before = self.sizes.get(topic).copied().unwrap_or_default();
         let is_addition = matches!(announcement, Announcement::Announced(_));
+        self.postponed.remove(topic);
         if is_addition && self.total_size - size_before + payload.len() > MAX_BYTES {
-            self.report(topic, &"too much is announced already");
+            self.postpone(topic, payload);
             return false;
         }
         let change = self.registry.update(topic, announcement);
-        if change.rejected > 0 {
-            self.report(
-                topic,
-                &"some of its devices would command sayso itself, or too many devices are \
-                    announced already",
-            );
+        if change.with_own_topic > 0 {
+            self.report(topic, &"some of its devices would command sayso itself");
+        }
+        if change.without_room > 0 {
+            self.postpone(topic, payload);
         }
         self.store_size(topic, payload.len());
         if change.changed {
             self.schedule_build(now);
         }
         change.changed
+    }
+
+    /// Keeps an announcement that was refused for lack of room, and reports it.
+    fn postpone(&mut self, topic: &str, payload: &[u8]) {
+        let is_first = self.postponed.is_empty();
+        self.postponed.keep(topic, payload);
+        let problem = Problem::in_part(topic, NO_ROOM);
+        if is_first {
+            self.report_once(self.hasher.hash_one((topic, NO_ROOM)), problem);
+        } else if self.unusable.len() < MAX_PROBLEMS && !self.unusable.contains(&problem) {
+            self.unusable.push(problem);
+        }
+    }
+
+    /// Receives the announcements again that were refused for lack of room, if there is room now.
+    fn take_postponed(&mut self, now: Instant) {
+        let has_room = self.registry.has_room() && self.total_size < MAX_BYTES;
+        if self.postponed.is_empty() || !has_room {
+            return;
+        }
+        self.unusable.retain(|problem| problem.text != NO_ROOM);
+        for (topic, payload) in self.postponed.take() {
+            self.receive(&topic, &payload, now);
+        }
     }
 
     /// Removes devices that are commanded where devices announce themselves: commanding one would
@@ -255,6 +304,9 @@ impl Finder {
 
     /// Returns everything the next home is built from. The changes up to now count as built.
     pub fn prepare(&mut self) -> HomeBuild {
+        if let Some((_, last_change)) = self.pending {
+            self.take_postponed(last_change);
+        }
         self.pending = None;
         HomeBuild {
             registry: self.registry.clone(),
@@ -316,22 +368,25 @@ impl Finder {
     }
 
     fn report(&mut self, topic: &str, why: &dyn Display) {
-        let problem = Problem::new(topic, &why.to_string());
-        let is_new =
-            self.logged.len() < MAX_PROBLEMS && self.logged.insert(self.hasher.hash_one(topic));
+        let key = self.hasher.hash_one(topic);
+        self.report_once(key, Problem::new(topic, &why.to_string()));
+    }
+
+    /// Keeps a problem, and logs it unless that was done under the same key before.
+    fn report_once(&mut self, key: u64, problem: Problem) {
+        let is_new = self.logged.len() < MAX_PROBLEMS && self.logged.insert(key);
+        let Problem {
+            in_part,
+            topic,
+            text: why,
+        } = &problem;
+        match (is_new, in_part) {
+            (false, _) => debug!(topic, why, "an announcement cannot be used"),
+            (true, false) => warn!(topic, why, "an announcement cannot be used"),
+            (true, true) => warn!(topic, why, "a part of an announcement cannot be used"),
+        }
         if is_new {
-            warn!(
-                topic = problem.topic,
-                why = problem.text,
-                "an announcement cannot be used"
-            );
             self.unusable.push(problem);
-        } else {
-            debug!(
-                topic = problem.topic,
-                why = problem.text,
-                "an announcement cannot be used"
-            );
         }
     }
 }
@@ -339,6 +394,7 @@ impl Finder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::discovery::registry;
 
     fn finder() -> Finder {
         Finder::new(Settings::default(), Arc::new(Home::empty("sayso")), "sayso")
@@ -427,6 +483,24 @@ mod tests {
             finder.receive("homeassistant/switch/99/config", padded.as_bytes(), now()),
             "a removed announcement no longer counts"
         );
+    }
+
+    #[test]
+    fn an_announcement_refused_for_lack_of_room_is_taken_up_when_there_is_room() {
+        let mut finder = finder();
+        let topic = |n: usize| format!("homeassistant/switch/{n}/config");
+        for n in 0..registry::MAX_DEVICES {
+            finder.receive(&topic(n), switch(&format!("Plug {n}")).as_bytes(), now());
+        }
+        let late = "homeassistant/switch/late/config";
+        finder.receive(late, switch("Late pump").as_bytes(), now());
+        assert_eq!(devices(&mut finder), registry::MAX_DEVICES);
+        assert_eq!(finder.unusable().len(), 1);
+        assert!(finder.unusable()[0].text.contains("no room"));
+        finder.receive(&topic(7), b"", now());
+        let home = finder.build().unwrap().home;
+        assert!(home.device("late_pump").is_some() && home.device("plug_7").is_none());
+        assert!(finder.unusable().is_empty() && finder.postponed.is_empty());
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod capabilities;
 pub mod finder;
 pub mod homeassistant;
 mod names;
+mod postponed;
 mod readings;
 pub mod registry;
 pub mod tasmota;

@@ -427,6 +427,8 @@ fn discovered(
             "update the software that announces it, or declare the device in the home file",
         );
     }
+    let parts = finder.unusable().iter().filter(|problem| problem.in_part);
+    partly_usable(&parts.cloned().collect::<Vec<_>>(), report);
     bridges(config, received, report);
     match finder.build() {
         Ok(built) => {

@@ -187,6 +187,8 @@ fn print(
     for problem in &known.problems {
         if problem.topic.is_empty() {
             writeln!(out, "Not clear: {}", problem.text)?;
+        } else if problem.in_part {
+            writeln!(out, "Used in part: {}: {}", problem.topic, problem.text)?;
         } else {
             writeln!(out, "Not usable: {}: {}", problem.topic, problem.text)?;
         }

@@ -256,7 +256,10 @@ fn temperatures(
             continue;
         };
         if min >= max {
-            return Err(InvalidAnnouncement::Missing("max_temp"));
+            return Err(InvalidAnnouncement::Unusable {
+                option: "min_temp",
+                reason: "is not below `max_temp`",
+            });
         }
         let domain = Domain::Number {
             min,

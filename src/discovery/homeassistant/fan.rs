@@ -64,7 +64,10 @@ fn speed(config: &EntityConfig) -> Result<Option<Capability>, InvalidAnnouncemen
     };
     let speeds = highest - lowest + 1.0;
     if speeds < 1.0 {
-        return Err(InvalidAnnouncement::Missing("speed_range_max"));
+        return Err(InvalidAnnouncement::Unusable {
+            option: "speed_range_min",
+            reason: "is above `speed_range_max`",
+        });
     }
     // Anything above 0 is the lowest speed at least.
     let domain = Domain::Number {

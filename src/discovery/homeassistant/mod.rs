@@ -190,6 +190,12 @@ fn entity(
     let is_usable =
         |c: &Capability| !c.settable || c.binding.command.is_some() || !c.binding.fixed.is_empty();
     if !capabilities.iter().all(is_usable) {
+        if config.has("command_topic") {
+            return Err(InvalidAnnouncement::Unusable {
+                option: "command_template",
+                reason: "makes no message that can be sent",
+            });
+        }
         return Err(InvalidAnnouncement::Missing("command_topic"));
     }
     if component == "climate" {

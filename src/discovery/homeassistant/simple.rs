@@ -54,7 +54,10 @@ pub(super) fn numeric(
     let min = config.number("min").unwrap_or(1.0);
     let max = config.number("max").unwrap_or(100.0);
     if min >= max {
-        return Err(InvalidAnnouncement::Missing("max"));
+        return Err(InvalidAnnouncement::Unusable {
+            option: "min",
+            reason: "is not below `max`",
+        });
     }
     let unit = config.text("unit_of_measurement");
     let unit = unit.and_then(|unit| names::clean(&unit));

@@ -602,3 +602,25 @@ fn a_component_that_cannot_be_used_is_named_and_the_others_are_used() {
         "component `pump`: `command_topic` is missing"
     );
 }
+
+#[test]
+fn the_reason_names_the_option_at_fault() {
+    let reason = |component: &str, options: Json| {
+        let topic = format!("homeassistant/{component}/a/config");
+        let error = parse("homeassistant", &topic, options.to_string().as_bytes()).unwrap_err();
+        error.to_string()
+    };
+    let too_big = "{{ 'x' * 9000000 }}";
+    let why = reason(
+        "switch",
+        json!({"name": "A", "cmd_t": "a/set", "cmd_tpl": too_big}),
+    );
+    assert!(why.contains("command_template"), "{why}");
+    let why = reason(
+        "number",
+        json!({"name": "A", "cmd_t": "a/set", "min": 9, "max": 3}),
+    );
+    assert_eq!(why, "`min` is not below `max`");
+    let why = reason("switch", json!({"name": "A"}));
+    assert_eq!(why, "`command_topic` is missing");
+}

@@ -45,9 +45,11 @@ pub struct Registry {
 pub struct RegistryChange {
     /// Whether the devices may have changed.
     pub changed: bool,
-    /// Number of devices left out: beyond [`MAX_DEVICES`] or [`MAX_CAPABILITIES`], or with a topic
-    /// of sayso's own.
-    pub rejected: usize,
+    /// Number of devices left out because they have a topic of sayso's own.
+    pub with_own_topic: usize,
+    /// Number of devices left out because they are beyond [`MAX_DEVICES`] or
+    /// [`MAX_CAPABILITIES`].
+    pub without_room: usize,
 }
 
 impl Registry {
@@ -70,12 +72,14 @@ impl Registry {
             Announcement::Ignored(_) => {
                 return RegistryChange {
                     changed: false,
-                    rejected: 0,
+                    with_own_topic: 0,
+                    without_room: 0,
                 };
             }
         };
         let total = announced.len();
         announced.retain(|announced| !self.commands_itself(&announced.device));
+        let permitted = announced.len();
         let before = self.topics.get(topic).map_or(&[][..], |entries| entries);
         let of_entry = |entry: &RegistryEntry| entry.announced.device.capabilities.len();
         let mut count = self.count - before.len();
@@ -91,9 +95,12 @@ impl Registry {
         });
         self.count = count;
         self.capabilities = capabilities;
-        let rejected = total - announced.len();
-        let changed = self.replace(topic, announced);
-        RegistryChange { changed, rejected }
+        let without_room = permitted - announced.len();
+        RegistryChange {
+            changed: self.replace(topic, announced),
+            with_own_topic: total - permitted,
+            without_room,
+        }
     }
 
     /// Stores the devices of a topic, and returns whether they differ from those stored before.
@@ -125,6 +132,11 @@ impl Registry {
         self.next = next;
         self.topics.insert(topic.to_owned(), entries.into());
         true
+    }
+
+    /// Returns whether another device fits.
+    pub fn has_room(&self) -> bool {
+        self.count < MAX_DEVICES && self.capabilities < MAX_CAPABILITIES
     }
 
     /// Returns whether the registry keeps anything that was announced on `topic`.

@@ -161,7 +161,7 @@ fn devices_are_bounded_in_number_and_still_make_a_home() {
                 &object.to_string(),
                 &format!("Plug {object}")
             )
-            .rejected,
+            .without_room,
             0
         );
     }
@@ -169,7 +169,8 @@ fn devices_are_bounded_in_number_and_still_make_a_home() {
         switch(&mut registry, "one_more", "Plug"),
         RegistryChange {
             changed: false,
-            rejected: 1
+            with_own_topic: 0,
+            without_room: 1
         }
     );
     assert_eq!(registry.len(), MAX_DEVICES);
@@ -177,7 +178,7 @@ fn devices_are_bounded_in_number_and_still_make_a_home() {
     // What is known may still change, and what is gone makes room.
     assert!(switch(&mut registry, "7", "Pump").changed);
     registry.update("homeassistant/switch/8/config", Announcement::Removed);
-    assert_eq!(switch(&mut registry, "one_more", "Plug").rejected, 0);
+    assert_eq!(switch(&mut registry, "one_more", "Plug").without_room, 0);
 }
 
 #[test]
@@ -187,10 +188,11 @@ fn a_device_that_would_command_sayso_is_rejected() {
         switch(&mut registry, "sayso/command", "Loop"),
         RegistryChange {
             changed: false,
-            rejected: 1
+            with_own_topic: 1,
+            without_room: 0
         }
     );
-    assert_eq!(switch(&mut registry, "saysoever", "Fine").rejected, 0);
+    assert_eq!(switch(&mut registry, "saysoever", "Fine").with_own_topic, 0);
 }
 
 #[test]

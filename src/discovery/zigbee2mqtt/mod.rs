@@ -15,13 +15,16 @@ use crate::home::device::{Device, Kind, Members};
 use crate::vocabulary::slug::Slug;
 use crate::vocabulary::{Property, Value};
 
-use crate::discovery::announcement::{AnnouncedDevice, Announcement, InvalidAnnouncement, Origin};
+use crate::discovery::announcement::{
+    AnnouncedDevice, Announcement, InvalidAnnouncement, InvalidComponent, Origin,
+};
 use crate::discovery::capabilities::{availability, choice, field, setting};
 use crate::discovery::names;
 use crate::discovery::zigbee2mqtt::expose::{DeviceAddress, Expose};
 
 mod expose;
 mod features;
+mod unused;
 
 /// Longest list accepted, in bytes. 200 devices with 300 exposed features each have about
 /// 4,000,000.
@@ -73,12 +76,25 @@ struct DeviceNames {
 /// If the payload is no list.
 pub fn parse_devices(base: &str, payload: &[u8]) -> Result<Announcement, InvalidAnnouncement> {
     let mut announced = Vec::new();
+    let mut invalid = Vec::new();
     for entry in parse_list(payload)? {
-        if let Ok(device) = serde_json::from_value::<BridgeDevice>(entry) {
-            announced.extend(devices_of(base, &device));
-        }
+        let component = unused::name_of(&entry);
+        let fault = unused::fault(base, &entry);
+        let device = serde_json::from_value::<BridgeDevice>(entry);
+        let error = match device {
+            Ok(device) => {
+                announced.extend(devices_of(base, &device));
+                fault
+            }
+            Err(error) => Some(InvalidAnnouncement::NotJson(error.to_string())),
+        };
+        invalid.extend(error.map(|error| InvalidComponent { component, error }));
     }
-    Ok(Announcement::Announced(announced))
+    Ok(if invalid.is_empty() {
+        Announcement::Announced(announced)
+    } else {
+        Announcement::Partial(announced, invalid)
+    })
 }
 
 fn parse_list(payload: &[u8]) -> Result<Vec<Json>, InvalidAnnouncement> {
