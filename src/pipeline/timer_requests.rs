@@ -34,6 +34,10 @@ impl Pipeline {
     ) -> Option<Handled> {
         let speech = self.services.grammar.speech(request.phrase);
         let own = self.own_timers(request);
+        let is_about_all = matches!(
+            asked,
+            TimerRequest::List | TimerRequest::Left(None) | TimerRequest::CancelAll
+        );
         let answer = match asked {
             // "a timer for Robby" may be one for what Robby does.
             TimerRequest::Set(_, Some(name)) if self.names_a_device(&name, request) => {
@@ -49,7 +53,7 @@ impl Pipeline {
                 if !self.is_only_about_timers(&asked, request) {
                     return None;
                 }
-                Ok(speech.time.none.clone())
+                Ok(self.none_of_timers(speech).clone())
             }
             TimerRequest::List => Ok(self.listed(&own, speech)),
             TimerRequest::Left(words) => self.left(request, &own, words.as_deref(), speech),
@@ -74,6 +78,12 @@ impl Pipeline {
                 self.change_by(request, own.last()?, span, shift).await
             }
         };
+        let answer = match answer {
+            Ok(text) if is_about_all && !own.is_empty() && self.has_unread_timers() => {
+                Ok(format!("{text}. {}", speech.time.unread))
+            }
+            other => other,
+        };
         let handled = match answer {
             Ok(text) => {
                 let answered = aside(&text);
@@ -82,6 +92,15 @@ impl Pipeline {
             Err(refusal) => Handled::understood(&aside("")).with_result(Err(refusal)),
         };
         Some(handled)
+    }
+
+    /// Returns the sentence for a source without timers: none may be known because none can be read.
+    fn none_of_timers<'s>(&self, speech: &'s Speech) -> &'s String {
+        if self.has_unread_timers() {
+            &speech.time.unread
+        } else {
+            &speech.time.none
+        }
     }
 
     /// Returns whether a request can be about nothing else, even where the source has no timer.

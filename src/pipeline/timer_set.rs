@@ -26,6 +26,12 @@ impl Pipeline {
         }
     }
 
+    /// Returns whether there may be timers of an earlier run that cannot be read.
+    pub(super) fn has_unread_timers(&self) -> bool {
+        let is_restored = self.shared.timers_restored.load(Relaxed);
+        !is_restored && *self.services.journal.health().borrow() == Health::Failing
+    }
+
     /// Keeps the timers in this store, which works again after a failure. Where it could not be
     /// read at the start, the timers in it are restored now.
     pub fn keep_timers_in(&self, store: &Store) {

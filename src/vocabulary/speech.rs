@@ -238,6 +238,8 @@ forms! {
         cancelled = "Cancelled: {text}",
         /// No timer fits the words.
         none_such = "I know no such timer",
+        /// The timers of an earlier run cannot be read.
+        unread = "I cannot read the timers set before my last start, because the storage fails",
         /// Several timers fit: `{choices}`.
         which = "Which one: {choices}? Say it again with its device or number",
         /// A plain timer was set: `{time}`.

@@ -158,6 +158,9 @@ async fn a_store_that_is_opened_on_a_full_disk_keeps_its_timers() {
     disk.fill();
     stage.daemon = Daemon::start(&stage.place);
     stage.daemon.says("connected to the broker", PATIENCE).await;
+    let unread = stage.say("list my timers").await;
+    let speech = unread["speech"].as_str().unwrap_or_default();
+    assert!(speech.contains("cannot read the timers"), "{unread}");
     disk.free();
     stage.daemon.says("the store works again", PATIENCE).await;
     let list = stage.say("list my timers").await;
