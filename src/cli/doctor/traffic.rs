@@ -98,12 +98,13 @@ pub(super) async fn check(
         flaps: flaps(&connection.received, prefix),
     };
     observation.report(config, health.as_ref(), report);
-    Ok(discovered(
-        config,
-        &mut finder,
-        &connection.received,
-        report,
-    ))
+    let known = health
+        .as_ref()
+        .filter(|_| answered)
+        .and_then(|health| health["home"]["devices"].as_u64());
+    let home = discovered(config, &mut finder, &connection.received, report);
+    report_devices(config, &home, known.unwrap_or_default(), report);
+    Ok(home)
 }
 
 /// Subscribes to everything that sayso subscribes to, and reports filters that the broker rejects.
@@ -432,7 +433,7 @@ fn discovered(
     bridges(config, received, report);
     match finder.build() {
         Ok(built) => {
-            devices(config, &built.home, announced, report);
+            report_number(config, &built.home, announced, report);
             partly_usable(&built.problems, report);
             Arc::new(built.home)
         }
@@ -465,7 +466,8 @@ fn partly_usable(problems: &[Problem], report: &mut DoctorReport) {
     }
 }
 
-fn devices(config: &Config, home: &Home, announced: usize, report: &mut DoctorReport) {
+/// Reports the number of devices, if there are any.
+fn report_number(config: &Config, home: &Home, announced: usize, report: &mut DoctorReport) {
     let (all, declared) = (home.devices().len(), config.home.devices().len());
     if all > 0 {
         report.ok(
@@ -475,12 +477,35 @@ fn devices(config: &Config, home: &Home, announced: usize, report: &mut DoctorRe
                 all - declared
             ),
         );
-    } else {
+    }
+}
+
+/// Reports a home without devices, and devices that only the running daemon knows. `known` is their
+/// number there, 0 without a daemon.
+fn report_devices(config: &Config, home: &Home, known: u64, report: &mut DoctorReport) {
+    let all = home.devices().len();
+    if config.discovery.is_off() {
+        return;
+    }
+    if usize::try_from(known).is_ok_and(|known| known > all) {
+        let todo = "let the program that announces them set the retain flag, or declare the \
+            devices in the home file; docs/discovery.md says more";
+        report.warn(
+            "discovery",
+            format!(
+                "the running daemon has {known} devices, and the home file and the retained \
+                 announcements give {all}: the others were announced without the retain flag, and \
+                 are unknown after its next start until they are announced again; or the home \
+                 file has changed since it was read"
+            ),
+            todo,
+        );
+    } else if all == 0 {
         let todo = "declare some in the home file; or enable discovery in Zigbee2MQTT or Tasmota, \
             and allow sayso to read its topics (`topic read homeassistant/#`, `zigbee2mqtt/#`)";
         report.fault(
             "discovery",
-            format!("there is no device at all: none declared, and {announced} announcements"),
+            "there is no device at all: none declared, and none announced",
             todo,
         );
     }
