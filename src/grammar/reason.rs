@@ -1,15 +1,12 @@
 //! Reasons for not understanding a phrase, as data for a reply to the speaker.
 
 use crate::command::misunderstanding::Misunderstanding;
-use crate::grammar::clause::{Amount, Clause, Head};
+use crate::grammar::clause::{Amount, Clause};
 use crate::grammar::dissect::{Adjunct, Dissected};
-use crate::grammar::effect::is_number_of_step;
 use crate::grammar::intent::{Intent, intent_of};
 use crate::grammar::interpreter::{Interpreter, senses_of};
 use crate::grammar::lexicon::UnsupportedMeaning;
 use crate::grammar::parse::clauses;
-use crate::grammar::resolve::{ClauseIntent, Resolver};
-use crate::grammar::said_places::SaidPlaces;
 use crate::grammar::sense::Sense;
 use crate::grammar::spans::{MOST_WORDS, Spans, TriedSpans};
 use crate::grammar::tokens::{edits, words};
@@ -180,58 +177,24 @@ impl Interpreter<'_> {
     /// Returns the device that does not accept the value of the command.
     fn out_of_range(&self, clause: &Clause, intent: Intent) -> Option<Misunderstanding> {
         match intent {
-            Intent::SetValue(property, amount) => {
-                let said = SaidPlaces::default();
-                self.rejected_value(&alone(clause, intent, &said), property, amount)
-            }
+            Intent::SetValue(property, amount) => self.rejected_value(clause, property, amount),
             _ => None,
         }
-    }
-
-    /// Returns the devices the clause means if none of them can do it: "set all lights to red"
-    /// where no lamp has colors.
-    fn incapable(&self, clause: &Clause, intent: Intent) -> Option<Misunderstanding> {
-        // "set the fan to 2": not that the fan cannot, but that the meaning of 2 is not certain.
-        if matches!(intent, Intent::SetValue(_, amount) if is_number_of_step(amount)) {
-            return None;
-        }
-        let said = SaidPlaces::default();
-        let request = alone(clause, intent, &said);
-        let resolver = self.resolver();
-        let is_there = |index: u32| is_there(&resolver, &request, index);
-        let devices = (0_u32..).zip(self.home.devices());
-        let meant = devices.filter(|(index, device)| {
-            let is_settable = device.capabilities.iter().any(|c| c.settable);
-            is_settable && self.is_meant(clause, *index) && is_there(*index)
-        });
-        let (group, names): (Vec<u32>, Vec<String>) = meant
-            .map(|(index, device)| (index, device.name.clone()))
-            .unzip();
-        let unable = resolver.unable(&request, &group, None);
-        (!group.is_empty() && unable.len() == group.len()).then(|| Misunderstanding::Incapable {
-            devices: self.lexicon.say.list(&names).into_owned(),
-        })
     }
 
     /// Returns the first device of the clause whose range does not contain the amount.
     fn rejected_value(
         &self,
-        request: &ClauseIntent<'_>,
+        clause: &Clause,
         property: Option<u16>,
         amount: Amount,
     ) -> Option<Misunderstanding> {
-        let clause = request.clause;
         if !matches!(amount, Amount::Number(_) | Amount::Measured(..)) {
             return None;
         }
         let effects = self.effects();
-        let resolver = self.resolver();
-        let is_meant = |index: u32| {
-            let is_there = clause.targets.is_empty() || is_there(&resolver, request, index);
-            self.is_meant(clause, index) && is_there
-        };
         let devices = (0_u32..).zip(self.home.devices());
-        for (_, device) in devices.filter(|(index, _)| is_meant(*index)) {
+        for (_, device) in devices.filter(|(index, _)| self.is_meant_there(clause, *index)) {
             let Some(capability) = effects.numeric(device, property, amount) else {
                 continue;
             };
@@ -250,22 +213,6 @@ impl Interpreter<'_> {
         None
     }
 
-    /// Returns whether the clause may be about the device.
-    fn is_meant(&self, clause: &Clause, device: u32) -> bool {
-        if clause.targets.is_empty() {
-            return clause.property.is_some();
-        }
-        let resolver = self.resolver();
-        clause.targets.iter().any(|target| match target.head {
-            Head::Name(id, _) => {
-                let entry = &self.names.entries[id as usize];
-                entry.devices.iter().any(|(d, _)| *d == device)
-            }
-            Head::Noun(noun, _) => resolver.is_a(noun, device),
-            Head::Area | Head::It | Head::Them => false,
-        })
-    }
-
     fn range(&self, min: f64, max: f64, unit: &str) -> String {
         let say = &self.lexicon.say;
         let bounds = [("min", &*min.to_string()), ("max", &*max.to_string())];
@@ -276,23 +223,6 @@ impl Interpreter<'_> {
             format!("{range} {unit}")
         }
     }
-}
-
-/// Returns the request of a clause without an earlier one.
-fn alone<'a>(clause: &'a Clause, intent: Intent, said: &'a SaidPlaces) -> ClauseIntent<'a> {
-    ClauseIntent {
-        clause,
-        intent,
-        before: &[],
-        are_listed: false,
-        said,
-    }
-}
-
-/// Returns whether the device is where a target of the clause is.
-fn is_there(resolver: &Resolver<'_>, request: &ClauseIntent<'_>, device: u32) -> bool {
-    let mut targets = request.clause.targets.iter();
-    targets.any(|target| resolver.inside(request, Some(target), device))
 }
 
 /// Returns whether the word is a time of day in digits: "7:30".

@@ -3,7 +3,7 @@
 
 use crate::grammar::follow_up::bare;
 use crate::grammar::lexicon::Lexicon;
-use crate::grammar::sense::Sense;
+use crate::grammar::polite::without_fillers;
 use crate::grammar::time::{TimeReader, cuts};
 use crate::grammar::timer_phrases::TimerPhrases;
 use crate::grammar::tokens::{phrase, words};
@@ -115,30 +115,6 @@ pub(super) fn timer_request(lexicon: &Lexicon, text: &str) -> Option<TimerReques
     let rest = stripped(&joined, &phrases.cancel_before)?;
     let rest = without_end(rest, &phrases.cancel_behind).unwrap_or(rest);
     Some(TimerRequest::Cancel(Some(rest.to_owned())))
-}
-
-/// Removes polite words around a request: "can you", "por favor".
-fn without_fillers<'t>(lexicon: &Lexicon, mut input: Vec<&'t str>) -> Vec<&'t str> {
-    let is_polite = |sense: Sense| sense.is_filler() || sense == Sense::Polite;
-    let polite_start = |input: &[&str]| {
-        let senses = lexicon.senses(input);
-        let polite = senses.filter(|(_, sense)| is_polite(*sense));
-        polite.map(|(length, _)| length).max()
-    };
-    while let Some(length) = polite_start(&input).filter(|length| *length < input.len()) {
-        input.drain(..length);
-    }
-    let polite_end = |input: &[&str]| {
-        (1..input.len()).find(|at| {
-            let rest = &input[*at..];
-            let mut senses = lexicon.senses(rest);
-            senses.any(|(length, sense)| length == rest.len() && sense.is_filler())
-        })
-    };
-    while let Some(at) = polite_end(&input) {
-        input.truncate(at);
-    }
-    input
 }
 
 /// Reads the new time of a timer: "make it thirty minutes", "change it to nine o'clock".

@@ -145,10 +145,15 @@ impl Effects<'_> {
     ) -> Option<&'d Capability> {
         let property = match property {
             Some(property) => self.property(property).clone(),
+            None if self.is_kelvin(amount) => Property::ColorTemp,
             None => self.main_property(device, amount)?,
         };
         capability(device, &property)
             .filter(|c| c.settable && matches!(c.domain, Domain::Number { .. }))
+    }
+
+    fn is_kelvin(&self, amount: Amount) -> bool {
+        matches!(amount, Amount::Measured(_, unit) if self.names.units[usize::from(unit)] == "K")
     }
 
     /// Returns whether the option is a word for on or off, in this language or as devices write it.

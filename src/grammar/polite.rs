@@ -1,0 +1,30 @@
+//! Polite words around a request: "can you .. please".
+//!
+//! In: the words of a sentence. Out: the words between them.
+
+use crate::grammar::lexicon::Lexicon;
+use crate::grammar::sense::Sense;
+
+/// Removes polite words around a request: "can you", "por favor".
+pub(super) fn without_fillers<'t>(lexicon: &Lexicon, mut input: Vec<&'t str>) -> Vec<&'t str> {
+    let is_polite = |sense: Sense| sense.is_filler() || sense == Sense::Polite;
+    let polite_start = |input: &[&str]| {
+        let senses = lexicon.senses(input);
+        let polite = senses.filter(|(_, sense)| is_polite(*sense));
+        polite.map(|(length, _)| length).max()
+    };
+    while let Some(length) = polite_start(&input).filter(|length| *length < input.len()) {
+        input.drain(..length);
+    }
+    let polite_end = |input: &[&str]| {
+        (1..input.len()).find(|at| {
+            let rest = &input[*at..];
+            let mut senses = lexicon.senses(rest);
+            senses.any(|(length, sense)| length == rest.len() && sense.is_filler())
+        })
+    };
+    while let Some(at) = polite_end(&input) {
+        input.truncate(at);
+    }
+    input
+}
