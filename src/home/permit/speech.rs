@@ -158,6 +158,11 @@ impl<'a> SpeechBuilder<'a> {
         if resolved.is_offline {
             push_once(&mut self.offline, the_device(self.speech, device));
         }
+        if is_level_of_off(resolved) {
+            let finding = self.off(device);
+            self.findings.push(finding);
+            return;
+        }
         let Some(seen) = resolved.seen else {
             match resolved.expired {
                 Some(seen) => self.unrecognized.push(self.stale(device, seen)),
@@ -281,6 +286,19 @@ impl<'a> SpeechBuilder<'a> {
             matches: wanted.map(|wanted| is_so(property, &wanted, value)),
             certainty,
             age: self.age(seen),
+        }
+    }
+
+    /// Returns that the device is off, which tells more than the level it would have.
+    fn off(&self, device: &Device) -> Finding {
+        Finding {
+            device: device.name.clone(),
+            the_device: the_device(self.speech, device),
+            property: String::new(),
+            value: self.speech.value("off").to_owned(),
+            matches: None,
+            certainty: Certainty::Reported,
+            age: Duration::ZERO,
         }
     }
 
@@ -662,4 +680,13 @@ pub(super) fn changes_in_words(speech: &Speech, steps: &[(&Device, &Step)]) -> V
 /// Returns the question before risky changes: `Unlock the front door? Say yes within 30 s`.
 pub(super) fn confirm(speech: &Speech, changes: &[String]) -> String {
     speech.confirmation(&speech.list(changes))
+}
+
+/// Returns whether a question for a level is about a device that is off: "how bright is the lamp".
+fn is_level_of_off(resolved: &Resolved<'_>) -> bool {
+    let is_level = matches!(
+        resolved.capability.property,
+        Property::Brightness | Property::Speed
+    );
+    is_level && resolved.is_off && resolved.action.value.is_none()
 }
