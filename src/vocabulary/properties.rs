@@ -180,7 +180,7 @@ pub static PROPERTIES: [PropertySpec; 22] = [
     )
     .step(1.0)
     .default_of(&["climate", "water_heater"])
-    .implied(ImpliedDevices::One(&["climate", "water_heater"]))
+    .implied(ImpliedDevices::One(&["climate"]))
     .remark(", a target"),
     row(Property::Humidity, "humidity", PERCENT)
         .step(5.0)
