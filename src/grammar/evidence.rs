@@ -138,7 +138,7 @@ impl Evidence {
                     self.options
                         .extend(names.options.get(*id as usize).cloned());
                 }
-                Sense::Property(id) | Sense::Target(id) | Sense::How(id) => {
+                Sense::Property(id) | Sense::Target(id) | Sense::How(id) | Sense::HowSet(id) => {
                     meant.extend(property(id));
                 }
                 Sense::Color(_) | Sense::Hex(_) => meant.push(Property::Color),
@@ -332,6 +332,7 @@ fn is_exception_or_question(sense: &Sense) -> bool {
             | Sense::Inverted
             | Sense::Asking(_)
             | Sense::How(_)
+            | Sense::HowSet(_)
     )
 }
 

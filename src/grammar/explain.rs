@@ -285,7 +285,9 @@ impl Interpreter<'_> {
             Sense::Comparative(more) => format!("comparative {more:?}").to_lowercase(),
             Sense::Property(p) => format!("property {}", names.properties[usize::from(p)]),
             Sense::Target(p) => format!("target {}", names.properties[usize::from(p)]),
-            Sense::How(p) => format!("question for {}", names.properties[usize::from(p)]),
+            Sense::How(p) | Sense::HowSet(p) => {
+                format!("question for {}", names.properties[usize::from(p)])
+            }
             Sense::Number(n) => format!("number {n}"),
             Sense::Unit(unit) => format!("unit {}", names.units[usize::from(unit)]),
             Sense::Level(level) => format!("level {level:?}").to_lowercase(),

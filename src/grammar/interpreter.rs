@@ -20,6 +20,7 @@ use crate::grammar::sense::{Place, Sense, StateWord};
 use crate::grammar::spans::Spans;
 use crate::grammar::unable::Unable;
 use crate::home::Home;
+use crate::vocabulary::Property;
 use crate::vocabulary::action::{Action, Choice, Draft, LeftOut, Op, StateQuery, TargetScope};
 
 /// Most combinations of senses that are tried; with more, the sentence is too ambiguous.
@@ -113,6 +114,7 @@ impl Interpreter<'_> {
         let mut question = None;
         let mut are_listed = self.remembered.is_list;
         let mut said = self.remembered.said.clone();
+        let mut unexcepted: SmallVec<[u32; 8]> = SmallVec::new();
         for clause in &clauses {
             let request = ClauseIntent {
                 clause,
@@ -121,6 +123,11 @@ impl Interpreter<'_> {
                 are_listed,
                 said: &said,
             };
+            // "all lights off and all blinds down except in the study" may be about the lights, too.
+            let mut earlier = unexcepted.iter();
+            if earlier.any(|&d| resolver.is_exception(&request, d)) {
+                return None;
+            }
             let mut current = SmallVec::new();
             for resolution in resolver.all(&request)? {
                 match resolution {
@@ -142,6 +149,7 @@ impl Interpreter<'_> {
             }
             if clauses.len() > 1 {
                 resolver.note(&mut said, clause);
+                unexcepted.extend_from_slice(&current);
             }
             are_listed = clause.targets.len() > 1;
             previous = current;
@@ -149,16 +157,7 @@ impl Interpreter<'_> {
         if let Some(question) = question {
             return Some(with_fitting_choices(question, &clauses));
         }
-        let asked = Some(clauses.as_slice()).filter(|clauses| clauses.len() == 1);
-        let asked = asked.and_then(|clauses| about(&resolver, &clauses[0]));
-        let left_out = left_out(unable, &resolver);
-        (!actions.is_empty() && !contradicts(&actions)).then(|| Draft {
-            scope: scope_of(&resolver, &clauses, (&actions, &left_out)),
-            actions,
-            state_query: asked,
-            left_out,
-            ..Draft::default()
-        })
+        draft_of_clauses(&resolver, &clauses, (actions, unable))
     }
 
     /// Adds the effects on a device to the actions, without duplicates.
@@ -411,9 +410,37 @@ fn about(resolver: &Resolver<'_>, clause: &Clause) -> Option<StateQuery> {
     }
 }
 
+/// Returns whether a question about a door is answered with the state of its lock, which is neither
+/// a yes nor a no.
+fn tells_by_lock(asked: &StateQuery, actions: &[Action]) -> bool {
+    let is_about_door = matches!(asked.word(), "open" | "closed");
+    is_about_door && actions.iter().any(|a| a.property == Property::Lock)
+}
+
 /// Returns whether a target is named as one thing, "the light", even if several are meant by it.
 fn is_one(target: &Target) -> bool {
     matches!(target.head, Head::Noun(_, false) | Head::Area) && !target.all && !target.both
+}
+
+/// Returns the draft of clauses that mean these actions, and devices that cannot do them.
+fn draft_of_clauses(
+    resolver: &Resolver<'_>,
+    clauses: &[Clause],
+    (actions, unable): (Vec<Action>, Vec<Unable>),
+) -> Option<Draft> {
+    let asked = match clauses {
+        [clause] => about(resolver, clause),
+        _ => None,
+    };
+    let asked = asked.filter(|asked| !tells_by_lock(asked, &actions));
+    let left_out = left_out(unable, resolver);
+    (!actions.is_empty() && !contradicts(&actions)).then(|| Draft {
+        scope: scope_of(resolver, clauses, (&actions, &left_out)),
+        actions,
+        state_query: asked,
+        left_out,
+        ..Draft::default()
+    })
 }
 
 /// Returns a question with its choices if an answer can complete the sentence, which has one clause

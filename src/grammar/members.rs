@@ -5,7 +5,7 @@ use crate::grammar::clause::{Amount, Target};
 use crate::grammar::effect::asked_state;
 use crate::grammar::intent::Intent;
 use crate::grammar::resolve::{ClauseIntent, Resolution, Resolver};
-use crate::grammar::sense::StateWord;
+use crate::grammar::sense::{Place, StateWord};
 use crate::grammar::unable::Unable;
 use crate::home::device::Device;
 use crate::vocabulary::action::{LeftOut, Unfit};
@@ -77,27 +77,40 @@ impl Resolver<'_> {
     }
 
     /// Adds to "close everything" the windows that cannot be closed, and the valves, which are not
-    /// included, unless they report that they are closed.
-    pub(super) fn with_what_stays_open(
+    /// included, unless they report that they are closed; and to "everything off" the heating and
+    /// the air conditioners, unless they are off.
+    pub(super) fn with_what_stays(
         &self,
         request: &ClauseIntent<'_>,
         target: &Target,
         group: Resolution,
     ) -> Resolution {
-        let is_there = |&d: &u32| self.inside(request, Some(target), d);
-        let others = self.device_indices().filter(is_there);
-        let open = others.filter_map(|d| {
-            let device = self.device(d);
-            match device.kind.as_str() {
-                "binary_sensor" | "sensor" => open_reading(request.intent, d, device),
-                "valve" => {
-                    let (property, value) = asked_state(device, StateWord::Closed)?;
-                    Some((d, Unfit::NotIncluded, Some((property, value?))))
-                }
-                _ => None,
+        let is_here = |d: u32| self.names.is_at(d, Place::Here, self.here);
+        let is_of_room = match &group {
+            Resolution::Devices { able, .. } => able.iter().all(|(d, _)| is_here(*d)),
+            Resolution::AskWhich(able) | Resolution::AskWhere { able, .. } => {
+                able.iter().all(|d| is_here(*d))
             }
+        };
+        let is_there =
+            |&d: &u32| self.inside(request, Some(target), d) && (!is_of_room || is_here(d));
+        let others = self.device_indices().filter(is_there);
+        let staying = others.filter_map(|d| {
+            let device = self.device(d);
+            let state = match (request.intent, device.kind.as_str()) {
+                (Intent::Open(false), "binary_sensor" | "sensor") => {
+                    return open_reading(request.intent, d, device);
+                }
+                (Intent::Open(false), "valve") => StateWord::Closed,
+                (Intent::Switch(false), "climate") if !self.is_exception(request, d) => {
+                    StateWord::Off
+                }
+                _ => return None,
+            };
+            let (property, value) = asked_state(device, state)?;
+            Some((d, Unfit::NotIncluded, Some((property, value?))))
         });
-        group.leaving_out(open.collect())
+        group.leaving_out(staying.collect())
     }
 }
 

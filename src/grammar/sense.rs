@@ -299,6 +299,8 @@ pub(super) enum Sense {
     Formal,
     Mode,
     Status,
+    /// "set to" in a question, which is about the set value.
+    SetAt,
     /// An unspecified small amount: "a bit".
     Slightly,
     Possessive,
@@ -329,6 +331,8 @@ pub(super) enum Sense {
     Target(u16),
     /// Index of a property, in a question for it: "how warm".
     How(u16),
+    /// Index of a property, in a question for its set value: "auf wie viel Grad steht".
+    HowSet(u16),
     Number(f64),
     /// Index into `Names::units`.
     Unit(u16),
@@ -389,6 +393,7 @@ impl Sense {
                 | Self::Comparative(_)
                 | Self::Complaint(_)
                 | Self::How(_)
+                | Self::HowSet(_)
         )
     }
 }

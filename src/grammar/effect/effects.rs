@@ -42,7 +42,11 @@ impl Effects<'_> {
         let one = |effect: Option<Effect>| effect.map(|effect| smallvec![effect]);
         match intent {
             Intent::OnAt(property, amount) => {
-                let mut effects = smallvec![set(device, &Property::Power, "on")?];
+                let on = match device.kind.as_str() {
+                    "climate" => switch(device, true, mode)?,
+                    _ => set(device, &Property::Power, "on")?,
+                };
+                let mut effects = smallvec![on];
                 effects.push(self.set_value(device, property, amount)?);
                 Some(effects)
             }
@@ -150,6 +154,7 @@ impl Effects<'_> {
         if step.bare
             && step.vertical
             && step.property.is_none()
+            && step.by.is_none()
             && !opens
             && property != Property::Temperature
         {

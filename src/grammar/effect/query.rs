@@ -9,6 +9,7 @@ use crate::grammar::effect::capabilities::{capability, exactly_one, is_robot, me
 use crate::grammar::effect::device_effects::Effect;
 use crate::grammar::effect::effects::Effects;
 use crate::grammar::intent::QueryFocus;
+use crate::home::capability::Capability;
 use crate::home::device::Device;
 use crate::vocabulary::action::Op;
 use crate::vocabulary::{Property, Value};
@@ -22,6 +23,10 @@ impl Effects<'_> {
     ) -> Option<Effect> {
         let (property, value) = match (property, asked) {
             (Some(property), Some(QueryFocus::At(amount))) => {
+                let asked = self.compared(device, self.property(property))?;
+                (asked.property.clone(), Some(self.value(asked, amount)?))
+            }
+            (Some(property), Some(QueryFocus::SetAt(amount))) => {
                 let property = self.property(property);
                 (
                     property.clone(),
@@ -43,7 +48,8 @@ impl Effects<'_> {
                 .set_value(device, None, amount)
                 .map(|(property, _, value)| (property, value))
                 .or_else(|| self.reading_with(device, amount))?,
-            (None, Some(QueryFocus::Target)) => return None,
+            (None, Some(QueryFocus::Target)) => (set_state(device)?, None),
+            (None, Some(QueryFocus::SetAt(_))) => return None,
             (None, Some(QueryFocus::Named)) => {
                 (named_reading(device).or_else(|| activity_of(device))?, None)
             }
@@ -61,6 +67,18 @@ impl Effects<'_> {
         let property = self.property(property);
         let reading = measured(device, property).or_else(|| capability(device, property));
         reading.map(|capability| capability.property.clone())
+    }
+
+    /// Returns what a value of the property is compared with. The temperature of a room is what is
+    /// measured there, and not what its heating is set to.
+    fn compared<'d>(&self, device: &'d Device, property: &Property) -> Option<&'d Capability> {
+        let is_target = match device.kind.as_str() {
+            "climate" => matches!(property, Property::Temperature | Property::Humidity),
+            "humidifier" => *property == Property::Humidity,
+            _ => false,
+        };
+        let own = || device.capability(property).filter(|_| !is_target);
+        measured(device, property).or_else(own)
     }
 
     /// Returns the only reading of the device that has the option as a value: "is the barrel wet".
@@ -95,6 +113,16 @@ fn named_reading(device: &Device) -> Option<Property> {
 /// Returns the reading for "what is the robot doing".
 fn activity_of(device: &Device) -> Option<Property> {
     is_robot(device).then(|| main_state(device))?
+}
+
+/// Returns the property that "what is it set to" asks for.
+fn set_state(device: &Device) -> Option<Property> {
+    match device.kind.as_str() {
+        "humidifier" => device
+            .capability(&Property::Humidity)
+            .map(|c| c.property.clone()),
+        _ => main_state(device),
+    }
 }
 
 /// Returns the property "the state of it" refers to.

@@ -8,7 +8,7 @@ use crate::grammar::intent::clause_shape::is_clear;
 use crate::grammar::intent::intents::Intent;
 use crate::grammar::intent::relative::step;
 use crate::grammar::lexicon::standard;
-use crate::grammar::part_open::{HOURS, is_part, position};
+use crate::grammar::part_open::{is_part, position};
 use crate::grammar::sense::{StateWord, Verb};
 
 /// Returns the intent of "turn .. on", "set .. to 20", "lights off", "brightness 50".
@@ -33,8 +33,8 @@ pub(super) fn change(clause: &Clause) -> Option<Intent> {
         (None, Some(amount)) => {
             let sure = match (clause.verb, amount, clause.preposition) {
                 (_, _, Preposition::By) => false,
-                // "at 21" may be a time, "at 40" may not.
-                (_, Amount::Number(n), Preposition::At) => property.is_some() || n > HOURS,
+                // "at nine" may be a time.
+                (_, Amount::Number(_), Preposition::At) => property.is_some(),
                 (Some(Verb::Set), Amount::Number(_), _) => true,
                 (None, Amount::Number(n), Preposition::Bare) if property.is_none() => {
                     // "kitchen light 20": a smaller number may belong to the name.

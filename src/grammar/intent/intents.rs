@@ -64,6 +64,8 @@ pub(in crate::grammar) enum QueryFocus {
     Is(StateWord),
     /// Whether the property has this value.
     At(Amount),
+    /// Whether the property is set to this value.
+    SetAt(Amount),
     /// The property this state belongs to: "on or off?"
     Of(StateWord),
     /// The set value: "target temperature".

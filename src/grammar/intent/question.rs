@@ -37,6 +37,9 @@ pub(super) fn query(clause: &Clause, question: QuestionType) -> Option<Intent> {
             Some(QueryFocus::Of(state))
         }
         (Some(state), None) => Some(QueryFocus::Is(state)),
+        (None, Some(amount)) if clause.set_point && clause.property.is_some() => {
+            Some(QueryFocus::SetAt(amount))
+        }
         (None, Some(amount)) => Some(QueryFocus::At(amount)),
         // "is the car charging": a boolean property.
         (None, None) if question == QuestionType::YesNo && clause.property.is_some() => {
@@ -45,8 +48,10 @@ pub(super) fn query(clause: &Clause, question: QuestionType) -> Option<Intent> {
         (None, None) => clause.set_point.then_some(QueryFocus::Target),
     };
     match question {
-        QuestionType::YesNo if asked.is_none() => None,
-        QuestionType::Open if matches!(asked, Some(QueryFocus::At(_))) => None,
+        QuestionType::YesNo if matches!(asked, None | Some(QueryFocus::Target)) => None,
+        QuestionType::Open if matches!(asked, Some(QueryFocus::At(_) | QueryFocus::SetAt(_))) => {
+            None
+        }
         // "what is the lamp" has no property, except where the name of a sensor contains it.
         QuestionType::Open if asked.is_none() && clause.property.is_none() && !clause.status => {
             (clause.targets.len() == 1).then_some(Intent::Query(None, Some(QueryFocus::Named)))

@@ -50,6 +50,7 @@ pub(super) enum FunctionWord {
     Formal,
     Mode,
     Status,
+    SetAt,
     #[serde(rename = "much")]
     Slightly,
     Possessive,
@@ -96,6 +97,7 @@ impl FunctionWord {
             Self::Formal => Sense::Formal,
             Self::Mode => Sense::Mode,
             Self::Status => Sense::Status,
+            Self::SetAt => Sense::SetAt,
             Self::Slightly => Sense::Slightly,
             Self::Possessive => Sense::Possessive,
         }

@@ -59,6 +59,8 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) how: BTreeMap<String, Vec<String>>,
     #[serde(default)]
+    pub(super) how_set: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
     pub(super) numbers: BTreeMap<String, f64>,
     #[serde(default)]
     pub(super) counting: Counting,
@@ -123,11 +125,16 @@ pub(in crate::grammar) struct Grammar {
     pub(in crate::grammar) verb_first: bool,
     /// Whether the word for "by" also precedes times: "um 5".
     pub(in crate::grammar) by_is_a_time: bool,
+    /// Greatest number behind "at" that is an hour, where hours are counted to twelve: "at 20" is no
+    /// time in English.
+    pub(in crate::grammar) last_hour: Option<u8>,
     /// Whether the place may stand between verb and object: "mach in der küche das licht aus".
     pub(in crate::grammar) place_after_verb: bool,
     /// Whether the noun comes first in names and before adjectives: "lampe de chevet", "lampe
     /// rouge".
     pub(in crate::grammar) head_first: bool,
+    /// Whether to close a door that is known only by its lock is to lock it: "sluit de voordeur".
+    pub(in crate::grammar) close_is_lock: bool,
     /// Whether an area that is switched means its lights: "apaga la cocina".
     pub(in crate::grammar) area_is_lights: bool,
     /// Plural ending of the words of the home: `s`.

@@ -26,6 +26,8 @@ pub(in crate::grammar) struct Noun {
     pub(in crate::grammar) narrow: bool,
     /// Device classes that are preferred where several devices fit: `speaker` for "the music".
     pub(in crate::grammar) prefers: Vec<String>,
+    /// Whether the noun is what is played, and no device: "the music" is on while it plays.
+    pub(in crate::grammar) medium: bool,
     /// Whether the noun may be left out at the end of a name.
     pub(in crate::grammar) drops: bool,
     /// The HVAC mode "on" stands for when a climate device is called by this noun.

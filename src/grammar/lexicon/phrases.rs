@@ -85,6 +85,7 @@ fn add_properties(raw: &Raw, add: &mut impl FnMut(Sense, &[String])) {
     add_table(&raw.properties, Sense::Property);
     add_table(&raw.targets, Sense::Target);
     add_table(&raw.how, Sense::How);
+    add_table(&raw.how_set, Sense::HowSet);
 }
 
 /// Adds colours and whites.

@@ -23,6 +23,7 @@ impl Parser<'_> {
             | Sense::Whether
             | Sense::Ensure
             | Sense::How(_)
+            | Sense::HowSet(_)
                 if sense == Sense::Comma && self.is_only_a_place() =>
             {
                 Some(())
@@ -44,7 +45,8 @@ impl Parser<'_> {
             | Sense::HowMany
             | Sense::Whether
             | Sense::Ensure
-            | Sense::How(_) => self.finish(),
+            | Sense::How(_)
+            | Sense::HowSet(_) => self.finish(),
             Sense::In | Sense::Place(_) if self.is_trailing() && !self.is_named_later(at) => {
                 set(&mut self.joined)
             }

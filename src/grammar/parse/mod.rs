@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::grammar::clause::{Amount, Clause, Preposition, QuestionType};
 use crate::grammar::lexicon::Grammar;
-use crate::grammar::part_open::is_part;
+use crate::grammar::part_open::{HOURS, is_part};
 use crate::grammar::sense::{Comparative, Place, Sense, StateWord, Verb};
 
 /// Most clauses of one sentence.
@@ -147,7 +147,8 @@ impl<'a> Parser<'a> {
             | Sense::HowMany
             | Sense::Whether
             | Sense::Ensure
-            | Sense::How(_) => self.question(sense),
+            | Sense::How(_)
+            | Sense::HowSet(_) => self.question(sense),
             Sense::BeAny => self.be_any(),
             Sense::Inverted => self.inverted(),
             Sense::Asking(state) => self.asking(state),
@@ -184,7 +185,9 @@ impl<'a> Parser<'a> {
             Sense::Complaint(wish) => self.complaint(wish),
             Sense::Slightly => set(&mut self.now.slightly),
             Sense::Mode => set(&mut self.now.mode),
-            Sense::Status | Sense::Property(_) | Sense::Target(_) => self.property(sense),
+            Sense::Status | Sense::SetAt | Sense::Property(_) | Sense::Target(_) => {
+                self.property(sense)
+            }
             Sense::Unit(unit) => self.unit(unit),
             Sense::Number(_)
             | Sense::Level(_)
@@ -321,6 +324,10 @@ impl<'a> Parser<'a> {
             Sense::Target(property) => {
                 self.now.set_point = true;
                 fill(&mut self.now.property, property)
+            }
+            Sense::SetAt => {
+                self.now.set_point = true;
+                set(&mut self.now.status)
             }
             _ => set(&mut self.now.status),
         }
@@ -501,7 +508,8 @@ impl<'a> Parser<'a> {
                 self.now.count = true;
                 fill(&mut self.now.question, QuestionType::Open)
             }
-            Sense::How(property) => {
+            Sense::How(property) | Sense::HowSet(property) => {
+                self.now.set_point |= matches!(sense, Sense::HowSet(_));
                 self.now.question = Some(QuestionType::Open);
                 fill(&mut self.now.property, property)
             }
@@ -563,13 +571,18 @@ impl<'a> Parser<'a> {
             return None;
         }
         self.close()?;
-        self.now.preposition =
-            if preposition == Preposition::At && !matches!(amount, Amount::Number(_)) {
-                Preposition::To
-            } else {
-                preposition
-            };
+        self.now.preposition = if preposition == Preposition::At && !self.may_be_an_hour(amount) {
+            Preposition::To
+        } else {
+            preposition
+        };
         fill(&mut self.now.amount, amount)
+    }
+
+    /// Returns whether an amount behind "at" may be a time of the clock.
+    fn may_be_an_hour(&self, amount: Amount) -> bool {
+        let last = self.grammar.last_hour.map_or(HOURS, f64::from);
+        matches!(amount, Amount::Number(n) if n <= last)
     }
 
     /// Returns whether the number is a bound: the Dutch "beneden de 20 graden" is "below 20

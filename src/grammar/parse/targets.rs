@@ -330,6 +330,7 @@ impl Parser<'_> {
                     | Sense::Name(..)
                     | Sense::Property(_)
                     | Sense::Status
+                    | Sense::SetAt
                     | Sense::Mode
             )
         )

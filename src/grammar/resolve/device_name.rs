@@ -28,10 +28,18 @@ impl Resolver<'_> {
         if matches!(request.intent, Intent::Query(..))
             && self.able(request, &found, None).is_empty()
         {
-            let others = self.sensors_named(request, target, id);
+            let others = self.others_named(request, target, id);
             if !others.is_empty() {
                 found = others.into();
             }
+        }
+        let contacts = self.contacts_named(request, target, (id, &found));
+        if !contacts.is_empty() {
+            found = contacts.into();
+        }
+        let locks = self.locks_named(request, target, (id, &found));
+        if !locks.is_empty() {
+            found = locks.into();
         }
         let mode = match target.head {
             Head::Name(_, Some((noun, _))) => self.mode(noun),
@@ -93,9 +101,14 @@ impl Resolver<'_> {
             .collect()
     }
 
-    /// Returns the devices of a longer name that can answer, where those called so cannot: "is the
+    /// Returns the devices of a longer name that can do it, where those called so cannot: "is the
     /// front door closed" with a lock "Front door" and a "Front door sensor".
-    fn sensors_named(&self, request: &ClauseIntent<'_>, target: &Target, id: u32) -> Vec<u32> {
+    pub(super) fn others_named(
+        &self,
+        request: &ClauseIntent<'_>,
+        target: &Target,
+        id: u32,
+    ) -> Vec<u32> {
         let called = &self.names.entries[id as usize].devices;
         let fits = |d: u32| self.inside(request, Some(target), d);
         let others = called.iter().filter(|(d, whole)| !whole && fits(*d));

@@ -30,6 +30,12 @@ impl Resolver<'_> {
         Some(devices)
     }
 
+    /// Returns whether one of the exceptions means the device.
+    pub(in crate::grammar) fn is_exception(&self, request: &ClauseIntent<'_>, device: u32) -> bool {
+        let mut exceptions = request.clause.except.iter();
+        exceptions.any(|except| self.is_excepted(except, device))
+    }
+
     /// Returns whether the exception means the device; a pronoun means none.
     fn is_excepted(&self, except: &Target, device: u32) -> bool {
         let at = |d: u32| {

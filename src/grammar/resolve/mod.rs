@@ -10,11 +10,13 @@ mod any_device;
 mod beside;
 mod darkened;
 mod device_name;
+mod door_lock;
 mod exception;
 mod fan_of_climate;
 mod group;
 mod implied;
 mod implied_target;
+mod medium;
 mod noun;
 mod noun_fit;
 mod place;
@@ -297,6 +299,7 @@ impl Resolver<'_> {
         device: u32,
         mode: Option<&str>,
     ) -> Option<DeviceEffects> {
+        let intent = self.intent_for_lock(request, device);
         let device = self.device(device);
         let as_mode = request.clause.mode
             && request.clause.amount.is_none()
@@ -307,7 +310,7 @@ impl Resolver<'_> {
         if is_name_alone && is_robot(device) {
             return None;
         }
-        let intent = turned_up(request.clause, request.intent, device).unwrap_or(request.intent);
+        let intent = turned_up(request.clause, intent, device).unwrap_or(intent);
         let mut effects = self.effects.of(intent, device, mode)?;
         if awning::is_by_height(request.clause, device) {
             let mut targets = request.clause.targets.iter();

@@ -45,6 +45,11 @@ impl Resolver<'_> {
             };
             return self.noun(&lock, target, (noun, plural));
         }
+        if entry.medium
+            && let Some(found) = self.medium(request, target, noun)
+        {
+            return Some(found);
+        }
         // "set the scene", "press the button": scenes and buttons need a name.
         let needs_name = |kind: &String| matches!(kind.as_str(), "scene" | "script" | "button");
         if entry.kinds.iter().any(needs_name) && !target.all {
@@ -129,6 +134,7 @@ impl Resolver<'_> {
         let is_here = |d: &u32| self.names.is_at(*d, Place::Here, self.here);
         let had_some_here = candidates.iter().any(is_here);
         let meant = self.without_exceptions(request, candidates)?;
+        let meant = self.playing_medium(request, noun, meant);
         if had_some_here && !meant.iter().any(is_here) && !self.excepts_elsewhere(request) {
             // "the lights except the lamp" in a room with nothing but the lamp.
             let is_placed = Self::place_is_named(request, Some(target));
@@ -143,8 +149,8 @@ impl Resolver<'_> {
             return None;
         }
         let group = self.group(request, Some(target), &meant, mode)?;
-        if self.is_everything(target) && request.intent == Intent::Open(false) {
-            return Some(self.with_what_stays_open(request, target, group));
+        if self.is_everything(target) {
+            return Some(self.with_what_stays(request, target, group));
         }
         Some(group)
     }

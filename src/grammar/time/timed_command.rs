@@ -4,11 +4,13 @@
 //! In: a sentence, and a function that returns the draft of a command without a time. Out: the
 //! draft with its time. How a time is expressed is not known here.
 
+use crate::grammar::clause::Amount;
 use crate::grammar::interpreter::Interpreter;
 use crate::grammar::number::number;
+use crate::grammar::polite::without_fillers;
 use crate::grammar::time::cut::{Cut, around_time, cuts};
 use crate::grammar::time_words::TimeWords;
-use crate::grammar::tokens::{has_phrase, remove_end_marks};
+use crate::grammar::tokens::{phrase, remove_end_marks};
 use crate::vocabulary::action::{Action, Draft, Op};
 use crate::vocabulary::timing::{Recurrence, Timing};
 use crate::vocabulary::{Property, Value};
@@ -49,7 +51,7 @@ impl Interpreter<'_> {
     ) -> Option<Draft> {
         let found = self.timed_command(text, draft)?;
         // "pon una alarma a las siete" asks for a timer, and for no device.
-        (!self.names_an_alarm(text)).then_some(found.draft)
+        (!self.names_an_alarm(&found.command)).then_some(found.draft)
     }
 
     /// Returns the draft like [`timed`](Self::timed), with the command that is left without the
@@ -81,7 +83,9 @@ impl Interpreter<'_> {
             if cut.may_be_clock {
                 return None;
             }
-            if cut.is_bare && self.may_be_an_amount(&cut, &rest) {
+            if cut.is_bare
+                && (self.may_be_an_amount(&cut, &rest) || self.is_a_value(text, &cut, &rest))
+            {
                 return None;
             }
             let draft = Draft {
@@ -176,14 +180,14 @@ impl Interpreter<'_> {
         })
     }
 
-    /// Returns whether a sentence asks for a timer that ends at a time of the clock: "set an
-    /// alarm".
-    fn names_an_alarm(&self, text: &str) -> bool {
+    /// Returns whether a command without its time asks for a timer that ends at a time of the
+    /// clock: "set an alarm", "set the alarm", but not "set the alarm to night mode".
+    fn names_an_alarm(&self, command: &str) -> bool {
         let phrases = &self.lexicon.timers.alarm;
-        has_phrase(
-            phrases,
-            &self.lexicon.words(&self.lexicon.spelling.plain(text)),
-        )
+        let plain = self.lexicon.spelling.plain(command);
+        let input = without_fillers(self.lexicon, self.lexicon.words(&plain));
+        let is_end = |at: usize| phrase(phrases, &input[at..]) == Some(input.len() - at);
+        (0..input.len()).any(is_end)
     }
 
     /// Returns whether a draft switches devices on or opens valves, and does nothing else.
@@ -221,6 +225,31 @@ impl Interpreter<'_> {
             let has_amount = || is_until && self.names_value(&cut.rest, action);
             is_relative || (is_strict && !is_switch && !has_amount())
         })
+    }
+
+    /// Returns whether the number of a time is a value of one of the devices, in a language that
+    /// counts hours to twelve: "set the ac to heat at 22".
+    fn is_a_value(&self, text: &str, cut: &Cut, draft: &Draft) -> bool {
+        let Some(last_hour) = self.lexicon.grammar.last_hour else {
+            return false;
+        };
+        let plain = self.lexicon.spelling.plain(text);
+        let input = self.lexicon.words(&plain);
+        let (from, to) = cut.range;
+        let said = (from..to).find_map(|at| number(self.lexicon, &input[at..]));
+        let Some((said, _)) = said.filter(|(said, _)| *said > f64::from(last_hour)) else {
+            return false;
+        };
+        let amount = Amount::Number(said);
+        let effects = self.effects();
+        let takes = |action: &Action| {
+            let mut devices = self.home.devices().iter();
+            let device = devices.find(|device| device.id.as_str() == action.device.as_str());
+            let numeric = device.and_then(|device| effects.numeric(device, None, amount));
+            numeric.is_some_and(|capability| effects.accepts(capability, amount))
+        };
+        let choices = draft.choices.iter().flat_map(|choice| &choice.actions);
+        draft.actions.iter().chain(choices).any(takes)
     }
 
     /// Returns whether the words have the value of the action as a number.
