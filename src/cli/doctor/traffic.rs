@@ -428,8 +428,7 @@ fn discovered(
             "update the software that announces it, or declare the device in the home file",
         );
     }
-    let parts = finder.unusable().iter().filter(|problem| problem.in_part);
-    partly_usable(&parts.cloned().collect::<Vec<_>>(), report);
+    partly_usable(finder.unusable(), report);
     bridges(config, received, report);
     match finder.build() {
         Ok(built) => {
@@ -454,8 +453,10 @@ fn discovered(
 }
 
 /// Reports announced options that are not carried out, and devices that cannot be distinguished.
+/// Announcements that are not used at all are reported before.
 fn partly_usable(problems: &[Problem], report: &mut DoctorReport) {
-    for problem in problems.iter().take(MAX_NAMES) {
+    let is_partial = |problem: &&Problem| problem.in_part || problem.topic.is_empty();
+    for problem in problems.iter().filter(is_partial).take(MAX_NAMES) {
         let text = if problem.topic.is_empty() {
             problem.text.clone()
         } else {
