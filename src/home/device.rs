@@ -101,6 +101,9 @@ pub struct Device {
     /// The announcement the operator bound the device to: its topic, or the address of the physical
     /// device.
     pub announced: Option<String>,
+    /// Identity of the physical device, for one that the operator has not declared: another one may
+    /// have its name and identifier later.
+    pub physical: Option<String>,
 }
 
 /// The devices that a message to a group or scene moves.
@@ -177,6 +180,7 @@ impl Device {
             members: Members::NONE,
             bridge_id: None,
             announced: None,
+            physical: None,
         };
         device.apply_default_guards();
         device

@@ -26,7 +26,7 @@ use crate::pipeline::timed::opens;
 use crate::schedule::grace::{Grace, is_late};
 use crate::schedule::timer::{StartState, Task, Timer, TimerId};
 use crate::store::journal::Durability;
-use crate::vocabulary::action::{Action, Draft, Op};
+use crate::vocabulary::action::{Action, Draft, Op, TargetScope};
 use crate::vocabulary::speech::{Speech, fill, sentence};
 use crate::vocabulary::timing::Timing;
 use crate::vocabulary::{Property, Value};
@@ -353,6 +353,9 @@ impl Pipeline {
             } => (*scope, *confirmed, left_out.clone()),
             Task::Revert { .. } | Task::Signal { .. } => Default::default(),
         };
+        let speech = self.services.grammar.speech(request.phrase);
+        let actions = same_devices(timer, &request.home, actions, scope)
+            .map_err(|name| fill(&speech.time.another_device, &[("device", name)]))?;
         let draft = Draft {
             actions,
             scope,
@@ -522,5 +525,35 @@ fn grace(actions: &[Action], home: &Home) -> Grace {
         Grace::None
     } else {
         Grace::Short
+    }
+}
+/// Returns the actions whose device is still the physical one it was when the timer was set. For a
+/// collective phrase others are omitted.
+///
+/// # Errors
+/// With the name of a device that is another one now, where it was named or no action is left.
+fn same_devices<'h>(
+    timer: &Timer,
+    home: &'h Home,
+    actions: Vec<Action>,
+    scope: TargetScope,
+) -> Result<Vec<Action>, &'h str> {
+    let replaced = |action: &Action| {
+        let before = timer.physical.get(action.device.as_str())?;
+        let device = home.device(&action.device)?;
+        let is_other = device.physical.as_ref().is_some_and(|now| now != before);
+        is_other.then_some(device.name.as_str())
+    };
+    let Some(name) = actions.iter().find_map(replaced) else {
+        return Ok(actions);
+    };
+    let kept: Vec<Action> = actions
+        .into_iter()
+        .filter(|action| replaced(action).is_none())
+        .collect();
+    if scope > TargetScope::Named && !kept.is_empty() {
+        Ok(kept)
+    } else {
+        Err(name)
     }
 }

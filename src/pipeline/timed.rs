@@ -4,9 +4,12 @@
 //! something is not allowed, and when it is due, with the rights, the home and the state of then.
 //! Nothing is opened or unlocked at a later time unless the operator set its risk to `auto`.
 
+use std::collections::BTreeMap;
+
 use crate::command::Command;
 use crate::command::phrase::Phrase;
 use crate::command::reply::{ActionReport, Refusal, Scheduled};
+use crate::home::Home;
 use crate::home::capability::Risk;
 use crate::home::permit::{Denied, PermitRequest, Plan, Step, is_opening};
 use crate::pipeline::dialogue::shortened;
@@ -141,6 +144,7 @@ impl Pipeline {
             let id = Some(known.id.to_string());
             return Ok((known.id, Scheduled { id, ..scheduled }));
         }
+        let physical = physical_devices(&task, &self.home());
         let timer = Timer {
             id: 0,
             source: command.source.clone(),
@@ -158,6 +162,7 @@ impl Pipeline {
             condition: due.condition.clone(),
             occurrence_of: None,
             skipped: 0,
+            physical,
             written_with: None,
         };
         let added = self.shared.timers().add(timer, &self.clocks());
@@ -270,4 +275,15 @@ fn asks_always(step: &Step, request: &Request<'_>) -> bool {
     let device = request.home.device(step.device().as_str());
     let capability = device.and_then(|device| device.capability(&step.action().property));
     capability.is_some_and(|capability| capability.guard.otherwise == Risk::Confirm)
+}
+/// Returns the identity of each announced device that a task commands, by its identifier.
+fn physical_devices(task: &Task, home: &Home) -> BTreeMap<String, String> {
+    let mut physical = BTreeMap::new();
+    for action in task.actions() {
+        let device = home.device(&action.device);
+        if let Some(identity) = device.and_then(|device| device.physical.as_ref()) {
+            physical.insert(action.device.to_string(), identity.clone());
+        }
+    }
+    physical
 }

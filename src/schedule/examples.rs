@@ -1,5 +1,6 @@
 //! Clocks and timers for the tests of this module.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -55,6 +56,7 @@ pub(super) fn timer(source: &str, device: &str, due: Due) -> Timer {
         condition: None,
         occurrence_of: None,
         skipped: 0,
+        physical: BTreeMap::new(),
         written_with: None,
     }
 }

@@ -4,6 +4,8 @@
 //! here are the format on disk; an earlier version may have written them. They do not know the
 //! other timers.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::command::{ReplyTo, Source};
@@ -186,6 +188,10 @@ pub struct Timer {
     /// The occurrences before this one that were missed.
     #[serde(default)]
     pub skipped: u32,
+    /// The identity of each announced device it commands, by the device's identifier, as of the
+    /// time it was set: another device with that identifier is not meant.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub physical: BTreeMap<String, String>,
     /// The number of the record in which it is written, where that is not its own: a change of
     /// several timers is one write.
     #[serde(default, skip_serializing_if = "Option::is_none")]

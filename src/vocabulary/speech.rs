@@ -238,6 +238,8 @@ forms! {
         cancelled = "Cancelled: {text}",
         /// No timer fits the words.
         none_such = "I know no such timer",
+        /// The device has been replaced since the timer was set: `{device}`.
+        another_device = "{device} is another device now than when this was set",
         /// The timers of an earlier run cannot be read.
         unread = "I cannot read the timers set before my last start, because the storage fails",
         /// Several timers fit: `{choices}`.

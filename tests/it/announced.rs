@@ -7,6 +7,7 @@ use crate::broker::Broker;
 use crate::daemon::Daemon;
 use crate::listener::Listener;
 use crate::scene::{PATIENCE, Scene, Stage};
+use crate::timers;
 
 const LIGHT: &str = "homeassistant/light/desk/config";
 
@@ -51,6 +52,29 @@ fn told(topic: &str, payload: &str) -> (String, String) {
 
 fn outcome(reply: &Value) -> &str {
     reply["outcome"].as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_timer_does_not_command_another_device_of_the_same_name() {
+    let lamp = |id: &str| {
+        let device = json!({"ids": [id], "name": "Reading lamp"});
+        json!({"name": null, "cmd_t": format!("{id}/set"), "dev": device}).to_string()
+    };
+    let first = "homeassistant/light/first/config";
+    let mut stage = announced(Scene::new(), &[(first, lamp("first"))]).await;
+    let reply = stage.say("turn off the reading lamp in 4 seconds").await;
+    assert_eq!(reply["outcome"], "done", "{reply}");
+    stage.listener.publish_retained(first, "").await;
+    let second = "homeassistant/light/second/config";
+    stage
+        .listener
+        .publish_retained(second, lamp("second"))
+        .await;
+    let event = timers::event(&mut stage, reply["id"].as_str().unwrap()).await;
+    let speech = event["speech"].as_str().unwrap_or_default();
+    assert_eq!(event["event"], "failed", "{event}");
+    assert!(speech.contains("another device"), "{event}");
+    assert!(stage.actions().await.is_empty());
 }
 
 #[tokio::test]

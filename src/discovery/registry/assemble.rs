@@ -80,6 +80,7 @@ pub(super) fn assemble(
             devices[index].id.clone()
         } else {
             let mut device = identifiers.assign(part.device, part.area.as_deref());
+            device.physical = Some(part.unique.clone());
             conflicts.extend(give_way(&mut device, &taken, &part.topic));
             let id = device.id.clone();
             let is_enough = names::slug(&device.name).as_ref() == Some(&id);
