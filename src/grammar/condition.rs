@@ -346,7 +346,10 @@ impl Interpreter<'_> {
     }
 
     /// Returns the number at the start of the words, its unit, and the rest.
-    fn limit<'i>(&self, input: &'i [&'i str]) -> Option<(f64, Option<&str>, &'i [&'i str])> {
+    pub(super) fn limit<'i>(
+        &self,
+        input: &'i [&'i str],
+    ) -> Option<(f64, Option<&str>, &'i [&'i str])> {
         let (value, length) = number(self.lexicon, input)?;
         let rest = &input[length..];
         let unit_of = |(length, sense)| match sense {
@@ -380,8 +383,18 @@ impl Interpreter<'_> {
     }
 
     /// Returns the one reading that the words name, if it has the unit.
-    fn reading(&self, words: &[&str], unit: Option<&str>) -> Option<(String, Property)> {
-        let question = format!("{} {}", self.lexicon.conditions.reading, words.join(" "));
+    pub(super) fn reading(&self, words: &[&str], unit: Option<&str>) -> Option<(String, Property)> {
+        self.reading_after(&self.lexicon.conditions.reading, words, unit)
+    }
+
+    /// Returns the one reading that the words name behind the beginning of a question.
+    pub(super) fn reading_after(
+        &self,
+        beginning: &str,
+        words: &[&str],
+        unit: Option<&str>,
+    ) -> Option<(String, Property)> {
+        let question = format!("{beginning} {}", words.join(" "));
         let asked = self.draft(&question)?;
         let [action] = asked.actions.as_slice() else {
             return None;

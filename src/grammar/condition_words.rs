@@ -34,6 +34,14 @@ pub(super) struct ConditionWords {
     pub(super) state_end: Vec<String>,
     pub(super) rises_end: Vec<String>,
     pub(super) falls_end: Vec<String>,
+    /// The start of a question for a limit: "is it", "is the".
+    pub(super) asks: Vec<String>,
+    /// Before the limit in such a question: "above", "more than".
+    pub(super) than: Vec<String>,
+    /// Before a limit of the temperature: "warmer than".
+    pub(super) than_warm: Vec<String>,
+    /// The start of a question for the temperature.
+    pub(super) warmth: String,
     /// "it is dark", "it is light".
     pub(super) dark: Vec<String>,
     pub(super) light: Vec<String>,
@@ -55,6 +63,9 @@ impl ConditionWords {
             &mut self.state_end,
             &mut self.rises_end,
             &mut self.falls_end,
+            &mut self.asks,
+            &mut self.than,
+            &mut self.than_warm,
             &mut self.dark,
             &mut self.light,
         ];

@@ -327,6 +327,7 @@ fn is_exception_or_question(sense: &Sense) -> bool {
         Sense::Except
             | Sense::What
             | Sense::HowMany
+            | Sense::Who
             | Sense::Whether
             | Sense::BeAny
             | Sense::Inverted

@@ -119,7 +119,7 @@ impl Interpreter<'_> {
         let command = self.explain(&dissected.command);
         let meaning = || {
             let timed = self.draft_with_time(text);
-            timed.or_else(|| self.conditional(text))
+            timed.or_else(|| self.conditional_or_compared(text))
         };
         let (sense, verdict) = if !dissected.is_understood {
             let unknown = format!("?  {name}, not understood");

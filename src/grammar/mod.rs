@@ -67,6 +67,7 @@ mod spanned_phrase;
 mod spans;
 mod spelling;
 mod template_veto;
+mod threshold;
 mod time;
 mod time_words;
 mod timer_phrases;

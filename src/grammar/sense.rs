@@ -93,6 +93,8 @@ pub(super) enum StateWord {
     Cleaning,
     Mowing,
     Docked,
+    /// Of a person: at home.
+    Home,
 }
 
 impl StateWord {
@@ -131,6 +133,7 @@ impl StateWord {
             Self::Cleaning => "cleaning",
             Self::Mowing => "mowing",
             Self::Docked => "docked",
+            Self::Home => "home",
         }
     }
 }
@@ -277,6 +280,8 @@ pub(super) enum Sense {
     Be,
     What,
     HowMany,
+    /// "who is", which asks for persons at home only.
+    Who,
     Whether,
     /// The start of a wish: "make sure", "i want".
     Ensure,
@@ -381,6 +386,7 @@ impl Sense {
                 | Self::Asking(_)
                 | Self::What
                 | Self::HowMany
+                | Self::Who
                 | Self::Whether
                 | Self::Ensure
                 | Self::Shall

@@ -77,7 +77,7 @@ impl SpannedPhrase<'_> {
         let interpreter = self.interpreter(read, Remembered::default());
         let now = read.known().and_then(|spans| interpreter.draft_of(spans));
         let draft = now.or_else(|| interpreter.draft_in_time(text));
-        draft.or_else(|| interpreter.conditional(text))
+        draft.or_else(|| interpreter.conditional_or_compared(text))
     }
 
     /// Returns the draft of a phrase that may refer to the last command of its source, without
@@ -99,7 +99,7 @@ impl SpannedPhrase<'_> {
             stopped.or_else(|| interpreter.draft_after_with_time(text))
         });
         // What a condition names is nearer than the last command, so that a pronoun is uncertain.
-        draft.or_else(|| without_last.conditional(text))
+        draft.or_else(|| without_last.conditional_or_compared(text))
     }
 
     fn interpreter<'r>(

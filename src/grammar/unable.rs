@@ -14,14 +14,24 @@ pub(super) type Unable = (u32, Unfit, Option<(Property, Value)>);
 pub(super) fn everything_means(intent: Intent) -> Option<&'static [&'static str]> {
     let brightness = standard("brightness");
     match intent {
-        // "everything off", "is everything off"
+        // "everything off", "is everything off", "what is on"
         Intent::Switch(_)
         | Intent::Shut
-        | Intent::Query(None, Some(QueryFocus::Is(StateWord::On | StateWord::Off))) => Some(&[]),
+        | Intent::Query(
+            None,
+            Some(
+                QueryFocus::Is(StateWord::On | StateWord::Off)
+                | QueryFocus::Of(StateWord::On | StateWord::Off),
+            ),
+        ) => Some(&[]),
         // "is anything open", "is everything closed"
-        Intent::Query(None, Some(QueryFocus::Is(StateWord::Open | StateWord::Closed))) => {
-            Some(&["cover", "binary_sensor", "sensor", "valve"])
-        }
+        Intent::Query(
+            None,
+            Some(
+                QueryFocus::Is(StateWord::Open | StateWord::Closed)
+                | QueryFocus::Of(StateWord::Open | StateWord::Closed),
+            ),
+        ) => Some(&["cover", "binary_sensor", "sensor", "valve"]),
         // "close everything" includes garage doors and gates.
         Intent::Open(false) => Some(&["cover"]),
         Intent::Change(RelativeChange { property, .. }) if property == brightness => {

@@ -315,15 +315,19 @@ impl Property {
         )
     }
 
-    /// Returns the word for a flag of this property: `open` or `closed` for a contact, otherwise
-    /// `on` or `off`.
+    /// Returns the word for a flag of this property: `open` or `closed` for a contact, `home` or
+    /// `away` for a person, `detected` or `clear` for what a sensor notices, otherwise `on` or
+    /// `off`.
     pub fn flag_word(&self, flag: bool) -> &'static str {
-        match (self.tells_whether_open(), flag) {
-            (true, true) => "open",
-            (true, false) => "closed",
-            (false, true) => "on",
-            (false, false) => "off",
-        }
+        let [is_so, is_not] = match self.name() {
+            _ if self.tells_whether_open() => ["open", "closed"],
+            "presence" => ["home", "away"],
+            "motion" | "occupancy" | "smoke" | "gas" | "carbon_monoxide" | "vibration"
+            | "tamper" | "problem" => ["detected", "clear"],
+            "water_leak" => ["wet", "dry"],
+            _ => ["on", "off"],
+        };
+        if flag { is_so } else { is_not }
     }
 
     /// Returns true if the operator may name options freely: for custom properties, and those with

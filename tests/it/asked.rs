@@ -68,5 +68,7 @@ fn questions_about_states_are_answered_as_they_are_meant() {
         assert!(count >= 9, "the book of sensors in {language} has shrunk");
         let count = check(&format!("values.{language}"), language);
         assert!(count >= 12, "the book of values in {language} has shrunk");
+        let count = check(&format!("people.{language}"), language);
+        assert!(count >= 9, "the book of people in {language} has shrunk");
     }
 }

@@ -9,6 +9,9 @@ use crate::home::capability::Capability;
 use crate::home::device::Device;
 use crate::vocabulary::{Domain, Property, Value};
 
+/// The reading that tells whether a person is at home.
+pub(in crate::grammar) const PRESENCE: &str = "presence";
+
 /// Returns the property a state belongs to, and the value that stands for the state.
 pub(in crate::grammar) fn asked_state(
     device: &Device,
@@ -59,10 +62,25 @@ fn asked_of(device: &Device, state: StateWord) -> Option<(Property, Option<Value
         StateWord::Muted => text(Property::Mute, "on"),
         StateWord::Cleaning => text(Property::Vacuum, "cleaning"),
         StateWord::Mowing => text(Property::Mower, "mowing"),
+        StateWord::Home => is_present(device),
         StateWord::Docked => {
             text(Property::Vacuum, "docked").or_else(|| text(Property::Mower, "docked"))
         }
     }
+}
+
+/// Returns the reading that a person is at home.
+fn is_present(device: &Device) -> Option<(Property, Option<Value>)> {
+    let capability = device.capability(&PRESENCE.into())?;
+    let value = match &capability.domain {
+        Domain::Boolean => Value::Flag(true),
+        Domain::Choice(words) => words
+            .iter()
+            .find(|word| *word == StateWord::Home.word())
+            .map(|word| Value::text(word))?,
+        _ => return None,
+    };
+    Some((capability.property.clone(), Some(value)))
 }
 
 /// Returns the reading for "on" of devices without power: heating that is not off, an open valve.

@@ -11,7 +11,7 @@ mod device_effects;
 mod effects;
 mod query;
 
-pub(super) use crate::grammar::effect::asked_state::asked_state;
+pub(super) use crate::grammar::effect::asked_state::{PRESENCE, asked_state};
 pub(super) use crate::grammar::effect::capabilities::{is_number_of_step, is_robot, measured};
 pub(super) use crate::grammar::effect::device_effects::{DeviceEffects, Effect};
 pub(super) use crate::grammar::effect::effects::Effects;

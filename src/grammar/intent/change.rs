@@ -80,8 +80,11 @@ fn becomes(state: StateWord) -> Option<Intent> {
         StateWord::Docked => Intent::Dock,
         StateWord::Cleaning => Intent::Clean,
         StateWord::Mowing => Intent::Mow,
-        StateWord::On | StateWord::Off | StateWord::Up | StateWord::Down | StateWord::Ajar => {
-            return None;
-        }
+        StateWord::On
+        | StateWord::Off
+        | StateWord::Up
+        | StateWord::Down
+        | StateWord::Ajar
+        | StateWord::Home => return None,
     })
 }

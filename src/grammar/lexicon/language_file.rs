@@ -137,6 +137,8 @@ pub(in crate::grammar) struct Grammar {
     pub(in crate::grammar) close_is_lock: bool,
     /// Whether an area that is switched means its lights: "apaga la cocina".
     pub(in crate::grammar) area_is_lights: bool,
+    /// Whether a light that is opened is switched on: "ouvre la lumière".
+    pub(in crate::grammar) light_opens: bool,
     /// Plural ending of the words of the home: `s`.
     pub(in crate::grammar) plural: String,
     /// Words before the number of a name: "lamp number 2".

@@ -2,7 +2,7 @@
 
 use crate::grammar::clause::{Amount, Clause, Head, Preposition, Target};
 use crate::grammar::parse::{Parser, Pending, set};
-use crate::grammar::sense::{Sense, Verb};
+use crate::grammar::sense::{Sense, StateWord, Verb};
 
 impl Parser<'_> {
     pub(super) fn join(&mut self, at: usize, sense: Sense) -> Option<()> {
@@ -20,6 +20,7 @@ impl Parser<'_> {
             | Sense::SplitVerb(..)
             | Sense::What
             | Sense::HowMany
+            | Sense::Who
             | Sense::Whether
             | Sense::Ensure
             | Sense::How(_)
@@ -43,6 +44,7 @@ impl Parser<'_> {
             | Sense::Asking(_)
             | Sense::What
             | Sense::HowMany
+            | Sense::Who
             | Sense::Whether
             | Sense::Ensure
             | Sense::How(_)
@@ -158,6 +160,9 @@ impl Parser<'_> {
         }
         self.end_exceptions()?;
         let mut clause = std::mem::take(&mut self.now);
+        if std::mem::take(&mut self.asks_who) && clause.state != Some(StateWord::Home) {
+            return None;
+        }
         if self.asked && !self.senses.contains(&Sense::Polite) {
             clause.question = clause.question.or_else(|| clause.short_question());
         }

@@ -90,6 +90,8 @@ struct Parser<'a> {
     last: Option<Sense>,
     polite: bool,
     whether: bool,
+    /// Whether the question is for persons.
+    asks_who: bool,
     /// Whether a complaint is all that the sentence says.
     only_complains: bool,
     done: Clauses,
@@ -110,6 +112,7 @@ impl<'a> Parser<'a> {
             last: None,
             polite: false,
             whether: false,
+            asks_who: false,
             only_complains: senses.iter().all(is_part_of_complaint),
             done: Clauses::new(),
         }
@@ -145,6 +148,7 @@ impl<'a> Parser<'a> {
             Sense::Be
             | Sense::What
             | Sense::HowMany
+            | Sense::Who
             | Sense::Whether
             | Sense::Ensure
             | Sense::How(_)
@@ -169,6 +173,11 @@ impl<'a> Parser<'a> {
             Sense::May => (!self.now.targets.is_empty()).then_some(()),
             Sense::Formal => self.formal(),
             Sense::Number(_) if self.is_a_bound(at) => None,
+            Sense::State(StateWord::On) | Sense::Participle(StateWord::On)
+                if self.asks_what_is_on(at) =>
+            {
+                fill(&mut self.now.state, StateWord::On)
+            }
             _ => self.take_value(sense),
         }
     }
@@ -440,6 +449,23 @@ impl<'a> Parser<'a> {
         fill(&mut self.now.state, state)
     }
 
+    /// Returns whether "on" is what a question asks for: "what is on in the kitchen". Before a name
+    /// it is a preposition: "what is on the tv".
+    fn asks_what_is_on(&self, at: usize) -> bool {
+        let asks = Clause {
+            question: Some(QuestionType::Open),
+            places: self.now.places.clone(),
+            ..Clause::default()
+        };
+        let is_end = matches!(self.after(at), None | Some(Sense::In | Sense::Place(_)));
+        // "what is on" asks for the programme of the television.
+        let is_certain = matches!(self.senses[at], Sense::Participle(_))
+            || self.grammar.verb_last
+            || !self.now.places.is_empty()
+            || self.after(at).is_some();
+        self.now == asks && self.pending == Pending::default() && is_end && is_certain
+    }
+
     /// Accepts "is there a" and "are there any", in "which lights are there" as well.
     fn be_any(&mut self) -> Option<()> {
         let is_open = self.now.question == Some(QuestionType::Open);
@@ -504,6 +530,10 @@ impl<'a> Parser<'a> {
                 fill(&mut self.now.question, QuestionType::YesNo)
             }
             Sense::What => fill(&mut self.now.question, QuestionType::Open),
+            Sense::Who => {
+                self.asks_who = true;
+                fill(&mut self.now.question, QuestionType::Open)
+            }
             Sense::HowMany => {
                 self.now.count = true;
                 fill(&mut self.now.question, QuestionType::Open)

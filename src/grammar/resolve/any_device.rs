@@ -3,10 +3,32 @@
 //! In: the clauses of a sentence. Out: the same clauses, where such a question is about all devices
 //! of the noun.
 
-use crate::grammar::clause::{Clause, Determiner, Head, QuestionType};
+use crate::grammar::clause::{Clause, Determiner, Head, QuestionType, Target};
+use crate::grammar::lexicon::{Noun, index};
 use crate::grammar::resolve::Resolver;
+use crate::grammar::sense::StateWord;
 
 impl Resolver<'_> {
+    /// Makes "what is on in the kitchen", which names no device, a question about all devices.
+    fn name_everything(&self, clause: &mut Clause) {
+        let asks_for_state = clause.question == Some(QuestionType::Open)
+            && clause.targets.is_empty()
+            && clause.property.is_none()
+            && clause.amount.is_none()
+            && matches!(clause.state, Some(StateWord::On | StateWord::Open));
+        if !asks_for_state {
+            return;
+        }
+        let everything = |noun: &Noun| noun.everything && noun.asked;
+        if let Some(noun) = self.names.nouns.iter().position(everything) {
+            clause.any = true;
+            clause.targets.push(Target {
+                all: true,
+                ..Target::new(Head::Noun(index(noun), false))
+            });
+        }
+    }
+
     /// Makes a question about a state one for any device where its target leaves open which one:
     /// "is a light on", "brennt Licht", "is anything off". "Are lights off" may be short for "are
     /// the lights off".
@@ -17,6 +39,7 @@ impl Resolver<'_> {
     }
 
     fn make_any(&self, clause: &mut Clause) {
+        self.name_everything(clause);
         let [target] = clause.targets.as_mut_slice() else {
             return;
         };

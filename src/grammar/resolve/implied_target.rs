@@ -5,7 +5,7 @@
 //! not. It knows neither places nor the area of the command.
 
 use crate::grammar::clause::{Amount, Head};
-use crate::grammar::effect::measured;
+use crate::grammar::effect::{PRESENCE, measured};
 use crate::grammar::intent::{Intent, QueryFocus};
 use crate::grammar::names::Names;
 use crate::grammar::resolve::ClauseIntent;
@@ -28,7 +28,8 @@ pub(super) struct ImpliedTarget {
 impl ImpliedTarget {
     /// Returns the devices the clause is about, or `None` if its words do not show that.
     pub(super) fn by(request: &ClauseIntent<'_>, names: &Names) -> Option<Self> {
-        Self::by_verb(request, names).or_else(|| Self::by_property(request, names))
+        let named = Self::persons(request).or_else(|| Self::by_verb(request, names));
+        named.or_else(|| Self::by_property(request, names))
     }
 
     pub(super) fn one(kinds: &'static [&'static str]) -> Self {
@@ -52,6 +53,22 @@ impl ImpliedTarget {
             declared: Some(property.clone()),
             ..Self::one(&[])
         }
+    }
+
+    /// Returns the persons that a question is about: "who is home".
+    fn persons(request: &ClauseIntent<'_>) -> Option<Self> {
+        let is_asked = matches!(
+            request.intent,
+            Intent::Query(
+                None,
+                Some(QueryFocus::Is(StateWord::Home) | QueryFocus::Of(StateWord::Home))
+            )
+        );
+        let names_nothing = request.clause.targets.is_empty() && request.clause.places.is_empty();
+        (is_asked && names_nothing).then(|| Self {
+            group: true,
+            ..Self::with(&PRESENCE.into())
+        })
     }
 
     /// Returns the devices a verb applies to: "lock up", "start cleaning".

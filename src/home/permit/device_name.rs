@@ -6,18 +6,19 @@ use crate::home::device::Device;
 use crate::vocabulary::Property;
 use crate::vocabulary::speech::Speech;
 
-/// The name of a device, and whether it is a robot, whose name of one word is a proper name.
+/// The name of a device, and whether it is a robot or a person, whose name of one word is a proper
+/// name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceName {
     name: String,
-    is_robot: bool,
+    is_being: bool,
 }
 
 impl From<&Device> for DeviceName {
     fn from(device: &Device) -> Self {
         Self {
             name: device.name.clone(),
-            is_robot: is_robot(device),
+            is_being: is_being(device),
         }
     }
 }
@@ -36,22 +37,22 @@ impl DeviceName {
 
     /// Returns the name within a sentence.
     pub(super) fn within(&self, speech: &Speech) -> String {
-        within(speech, &self.name, self.is_robot)
+        within(speech, &self.name, self.is_being)
     }
 }
 
 /// Returns the name of a device within a sentence.
 pub fn the_device(speech: &Speech, device: &Device) -> String {
-    within(speech, &device.name, is_robot(device))
+    within(speech, &device.name, is_being(device))
 }
 
-fn within(speech: &Speech, name: &str, is_robot: bool) -> String {
-    speech.the(name, is_robot && !name.contains(' '))
+fn within(speech: &Speech, name: &str, is_being: bool) -> String {
+    speech.the(name, is_being && !name.contains(' '))
 }
 
-fn is_robot(device: &Device) -> bool {
-    let properties = [Property::Vacuum, Property::Mower];
-    properties
-        .iter()
-        .any(|property| device.capability(property).is_some())
+fn is_being(device: &Device) -> bool {
+    let mut properties = device.capabilities.iter().map(|c| &c.property);
+    properties.any(|property| {
+        matches!(property, Property::Vacuum | Property::Mower) || property.name() == "presence"
+    })
 }

@@ -525,7 +525,7 @@ pub fn is_so(property: &Property, wanted: &Value, found: &Value) -> bool {
         }
         (_, Value::Number(a), Value::Number(b)) => (a - b).abs() < 0.5,
         (_, Value::Text(word), Value::Flag(flag)) => {
-            matches!(word.as_str(), "on" | "open") == *flag
+            matches!(word.as_str(), "on" | "open" | "home") == *flag
         }
         _ => wanted == found,
     }
