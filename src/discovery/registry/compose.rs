@@ -121,8 +121,8 @@ pub(super) fn compose(
 }
 
 /// Gives the devices of one physical device that can be commanded different names: the long name of
-/// Home Assistant, or else the type behind the name. The most important one keeps the name if it
-/// has no long one.
+/// Home Assistant, or else the type behind the name, and a number where two are of one type. The
+/// most important one keeps the name if it has no long one.
 fn tell_apart(composed: &mut [DevicePart]) {
     let mut of_name: HashMap<String, Vec<usize>> = HashMap::new();
     let can_be_set = |device: &Device| device.capabilities.iter().any(|c| c.settable);
@@ -137,12 +137,23 @@ fn tell_apart(composed: &mut [DevicePart]) {
         let rank_of = |index: &usize| rank(&composed[*index].device.kind);
         let ranks: Vec<usize> = indexes.iter().filter_map(rank_of).collect();
         let top = ranks.iter().min().copied();
+        let mut of_kind: HashMap<Kind, usize> = HashMap::new();
         for index in indexes {
             let device = &mut composed[index].device;
             if let Some(long) = take_long_name(device) {
                 rename(device, long);
-            } else if rank(&device.kind) != top {
-                let long = format!("{} {}", device.name, device.kind.as_str().replace('_', " "));
+                continue;
+            }
+            let nth = of_kind.entry(device.kind.clone()).or_default();
+            *nth += 1;
+            let mut long = device.name.clone();
+            if rank(&device.kind) != top {
+                long = format!("{long} {}", device.kind.as_str().replace('_', " "));
+            }
+            if *nth > 1 {
+                long = format!("{long} {nth}");
+            }
+            if long != device.name {
                 rename(device, long);
             }
         }

@@ -59,6 +59,26 @@ fn names(devices: &[Device]) -> Vec<&str> {
 }
 
 #[test]
+fn parts_of_one_device_and_type_without_a_name_of_their_own_are_numbered() {
+    let mut registry = Registry::new("sayso");
+    let part = |kind: &str, property: &str| {
+        let state = json!({"type": "binary", "name": "state", "property": property, "access": 7, "value_on": "ON", "value_off": "OFF"});
+        json!({"type": kind, "features": [state]})
+    };
+    let exposes = json!([part("fan", "fan"), part("light", "a"), part("light", "b")]);
+    announce(
+        &mut registry,
+        "zigbee2mqtt/bridge/devices",
+        &json!([{"ieee_address": IEEE, "friendly_name": "Ceiling", "definition": {"exposes": exposes}}]),
+    );
+    let devices = assembled(&registry);
+    assert_eq!(
+        names(&devices),
+        ["Ceiling", "Ceiling light", "Ceiling light 2"]
+    );
+}
+
+#[test]
 fn a_device_announced_twice_is_one_with_the_name_from_home_assistant() {
     let mut registry = Registry::new("sayso");
     zigbee_lamp(&mut registry, "lamp_17");
