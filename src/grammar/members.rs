@@ -92,9 +92,9 @@ impl Resolver<'_> {
                 able.iter().all(|d| is_here(*d))
             }
         };
-        let is_there =
+        let is_reached =
             |&d: &u32| self.inside(request, Some(target), d) && (!is_of_room || is_here(d));
-        let others = self.device_indices().filter(is_there);
+        let others = self.device_indices().filter(is_reached);
         let staying = others.filter_map(|d| {
             let device = self.device(d);
             let state = match (request.intent, device.kind.as_str()) {

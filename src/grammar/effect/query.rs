@@ -23,7 +23,7 @@ impl Effects<'_> {
     ) -> Option<Effect> {
         let (property, value) = match (property, asked) {
             (Some(property), Some(QueryFocus::At(amount))) => {
-                let asked = self.compared(device, self.property(property))?;
+                let asked = compared(device, self.property(property))?;
                 (asked.property.clone(), Some(self.value(asked, amount)?))
             }
             (Some(property), Some(QueryFocus::SetAt(amount))) => {
@@ -69,18 +69,6 @@ impl Effects<'_> {
         reading.map(|capability| capability.property.clone())
     }
 
-    /// Returns what a value of the property is compared with. The temperature of a room is what is
-    /// measured there, and not what its heating is set to.
-    fn compared<'d>(&self, device: &'d Device, property: &Property) -> Option<&'d Capability> {
-        let is_target = match device.kind.as_str() {
-            "climate" => matches!(property, Property::Temperature | Property::Humidity),
-            "humidifier" => *property == Property::Humidity,
-            _ => false,
-        };
-        let own = || device.capability(property).filter(|_| !is_target);
-        measured(device, property).or_else(own)
-    }
-
     /// Returns the only reading of the device that has the option as a value: "is the barrel wet".
     fn reading_with(&self, device: &Device, amount: Amount) -> Option<(Property, Option<Value>)> {
         if !matches!(amount, Amount::Choice(_)) {
@@ -113,6 +101,18 @@ fn named_reading(device: &Device) -> Option<Property> {
 /// Returns the reading for "what is the robot doing".
 fn activity_of(device: &Device) -> Option<Property> {
     is_robot(device).then(|| main_state(device))?
+}
+
+/// Returns what a value of the property is compared with. The temperature of a room is what is
+/// measured there, and not what its heating is set to.
+fn compared<'d>(device: &'d Device, property: &Property) -> Option<&'d Capability> {
+    let is_target = match device.kind.as_str() {
+        "climate" => matches!(property, Property::Temperature | Property::Humidity),
+        "humidifier" => *property == Property::Humidity,
+        _ => false,
+    };
+    let own = || device.capability(property).filter(|_| !is_target);
+    measured(device, property).or_else(own)
 }
 
 /// Returns the property that "what is it set to" asks for.

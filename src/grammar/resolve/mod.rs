@@ -23,8 +23,10 @@ mod noun_fit;
 mod place;
 mod pronoun;
 mod several_places;
+mod stronger;
 mod supposition;
 mod turned_up;
+mod volume_level;
 mod watering;
 
 use smallvec::{SmallVec, smallvec};
@@ -36,6 +38,7 @@ use crate::grammar::intent::{Intent, QueryFocus};
 use crate::grammar::lexicon::standard;
 use crate::grammar::names::Names;
 use crate::grammar::resolve::turned_up::turned_up;
+use crate::grammar::resolve::volume_level::volume_level;
 use crate::grammar::said_places::SaidPlaces;
 use crate::grammar::sense::{Place, Verb};
 use crate::grammar::unable::Unable;
@@ -155,6 +158,9 @@ impl Resolver<'_> {
             return Some(smallvec![self.watering(request)?]);
         }
         if clause.targets.is_empty() {
+            if let Some(lights) = self.stronger_light(request) {
+                return Some(smallvec![lights]);
+            }
             let same = self
                 .repeat_previous(request)
                 .filter(|_| clause.places.is_empty() && clause.verb != Some(Verb::LockUp));
@@ -311,6 +317,7 @@ impl Resolver<'_> {
             return None;
         }
         let intent = turned_up(request.clause, intent, device).unwrap_or(intent);
+        let intent = volume_level(request.clause, intent, device).unwrap_or(intent);
         let mut effects = self.effects.of(intent, device, mode)?;
         if awning::is_by_height(request.clause, device) {
             let mut targets = request.clause.targets.iter();
