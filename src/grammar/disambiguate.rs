@@ -130,6 +130,9 @@ fn select(lexicon: &Lexicon, text: &str, choices: &[Choice]) -> Option<Selection
         let same = |form: &String| telling(lexicon, &lexicon.spelling.plain(form)) == input;
         forms.iter().any(same)
     };
+    if choices.len() == 1 && lexicon.confirmation(text) == Some(true) {
+        return Some(Selection::One(0));
+    }
     if is(&choosing.none) || lexicon.confirmation(text) == Some(false) {
         return Some(Selection::Nothing);
     }

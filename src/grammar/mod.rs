@@ -66,6 +66,7 @@ mod sides;
 mod spanned_phrase;
 mod spans;
 mod spelling;
+mod suggestion;
 mod template_veto;
 mod threshold;
 mod time;
@@ -488,6 +489,14 @@ impl LocalGrammar {
             return own;
         }
         Some(explain_both(own, template))
+    }
+
+    /// Returns the question whether the device is meant whose name the phrase has shortened.
+    pub fn suggestion(&self, phrase: &Phrase, home: &Home) -> Option<Draft> {
+        let language = self.reader(phrase)?;
+        let names = language.names(home);
+        let interpreter = language.interpreter(&names, phrase, home);
+        interpreter.suggestion(sentence(phrase)?.text())
     }
 
     /// Returns the cause why the phrase has no draft in `home`, or `None` if it is not known.

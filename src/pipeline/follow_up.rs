@@ -94,6 +94,11 @@ impl Pipeline {
                 Interpretation::new(continuation.draft, Via::Local)
             }));
         }
+        let question = question.or_else(|| {
+            // A model would know a shortened name.
+            let has_model = !self.services.router.is_empty();
+            (!has_model).then(|| grammar.suggestion(phrase, home))?
+        });
         question.map(|draft| Ok(Interpretation::new(draft, Via::Local)))
     }
 

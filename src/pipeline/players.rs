@@ -20,7 +20,7 @@ impl Pipeline {
         home: &Home,
     ) -> Interpretation {
         let draft = &interpretation.draft;
-        if draft.question.is_none() || draft.choices.is_empty() {
+        if draft.question.is_none() || draft.choices.len() < 2 {
             return interpretation;
         }
         let chosen = only_active(&draft.choices, home, &self.shared.state(), now());

@@ -318,6 +318,9 @@ pub struct Article {
 pub struct Speech {
     /// The question which of several devices is meant: `{choices}`.
     pub which: String,
+    /// The question whether a device is meant: `{device}`.
+    #[serde(default = "suggest")]
+    pub suggest: String,
     /// The question which of several areas is meant: `{choices}`.
     pub r#where: String,
     /// The word before the last choice.
@@ -491,6 +494,11 @@ fn two_targets() -> String {
 /// Returns the sentence for a language file of an older release, which has none.
 fn not_announced() -> String {
     "{the_device} has not announced itself, so it cannot be commanded".to_owned()
+}
+
+/// Returns the question for a language file of an older release, which has none.
+fn suggest() -> String {
+    "Do you mean {device}?".to_owned()
 }
 
 /// The most names that a list names unless it says otherwise.

@@ -79,6 +79,39 @@ async fn a_yes_right_after_a_replaced_question_is_asked_again() {
 }
 
 #[tokio::test]
+async fn a_shortened_name_is_asked_for_and_acts_only_after_a_yes() {
+    let home = r#"
+[device.fridge]
+kind = "switch"
+name = "Liebherr cooler"
+zigbee2mqtt = "Liebherr cooler"
+[device.screen]
+kind = "switch"
+name = "Loewe screen"
+zigbee2mqtt = "Loewe screen"
+[device.cellar]
+kind = "switch"
+name = "Liebherr chest"
+zigbee2mqtt = "Liebherr chest"
+"#;
+    let mut stage = Scene::new().home(home).start().await;
+    let asked = stage.say("turn off the loewe").await;
+    assert_eq!(asked["outcome"], "unclear", "{asked}");
+    assert_eq!(asked["speech"], "Do you mean Loewe screen?");
+    assert_eq!(stage.say("no").await["outcome"], "answered");
+    for unknown in ["turn off the loewe tumbler", "don't turn off the loewe"] {
+        let refused = stage.say(unknown).await;
+        assert_eq!(refused["outcome"], "refused", "{refused}");
+    }
+    assert!(stage.actions().await.is_empty());
+    stage.say("turn off the loewe").await;
+    assert_eq!(stage.say("yes").await["outcome"], "done");
+    let off = r#"{"state":"OFF"}"#.to_owned();
+    let expected = [("zigbee2mqtt/Loewe screen/set".to_owned(), off)];
+    assert_eq!(stage.actions().await, expected);
+}
+
+#[tokio::test]
 async fn a_dry_run_leaves_the_question_open() {
     let mut stage = Scene::new().home(TWO_DOORS).start().await;
     assert_eq!(
