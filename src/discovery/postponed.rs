@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 /// Largest number of announcements kept.
 const MAX_TOPICS: usize = 1_024;
 
-/// Largest total size of the announcements kept, in bytes: a list of Zigbee2MQTT is one of them.
+/// Largest total size of the announcements kept, in bytes: a list of `Zigbee2MQTT` is one of them.
 const MAX_BYTES: usize = 4 << 20;
 
 /// Announcements in the order of their topics.

@@ -354,7 +354,7 @@ impl Pipeline {
             Task::Revert { .. } | Task::Signal { .. } => Default::default(),
         };
         let speech = self.services.grammar.speech(request.phrase);
-        let actions = same_devices(timer, &request.home, actions, scope)
+        let actions = same_devices(timer, request.home, actions, scope)
             .map_err(|name| fill(&speech.time.another_device, &[("device", name)]))?;
         let draft = Draft {
             actions,

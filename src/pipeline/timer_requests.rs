@@ -78,20 +78,26 @@ impl Pipeline {
                 self.change_by(request, own.last()?, span, shift).await
             }
         };
-        let answer = match answer {
-            Ok(text) if is_about_all && !own.is_empty() && self.has_unread_timers() => {
-                Ok(format!("{text}. {}", speech.time.unread))
-            }
-            other => other,
-        };
         let handled = match answer {
-            Ok(text) => {
+            Ok(mut text) => {
+                if is_about_all && !own.is_empty() {
+                    text = self.with_unread(text, speech);
+                }
                 let answered = aside(&text);
                 Handled::understood(&answered).with_result(Ok(Success::Answered(sentence(&text))))
             }
             Err(refusal) => Handled::understood(&aside("")).with_result(Err(refusal)),
         };
         Some(handled)
+    }
+
+    /// Adds to an answer about all timers that others cannot be read, if there may be any.
+    fn with_unread(&self, text: String, speech: &Speech) -> String {
+        if self.has_unread_timers() {
+            format!("{text}. {}", speech.time.unread)
+        } else {
+            text
+        }
     }
 
     /// Returns the sentence for a source without timers: none may be known because none can be read.
