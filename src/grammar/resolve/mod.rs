@@ -8,6 +8,7 @@
 
 mod any_device;
 mod beside;
+mod cover_here;
 mod darkened;
 mod device_name;
 mod door_lock;
@@ -256,6 +257,13 @@ impl Resolver<'_> {
         if let Some(question) = self.named_elsewhere(request, target) {
             return Some(question);
         }
+        let found = self.by_head(request, target)?;
+        let question = self.covers_of_the_room(request, target, &found);
+        Some(question.unwrap_or(found))
+    }
+
+    /// Resolves a target by what it is called.
+    fn by_head(&self, request: &ClauseIntent<'_>, target: &Target) -> Option<Resolution> {
         if let Some((noun, class)) = self.class_by_name(target) {
             return self.noun(request, &class, (noun, true));
         }
