@@ -28,8 +28,8 @@ pub(super) struct ImpliedTarget {
 impl ImpliedTarget {
     /// Returns the devices the clause is about, or `None` if its words do not show that.
     pub(super) fn by(request: &ClauseIntent<'_>, names: &Names) -> Option<Self> {
-        let named = Self::persons(request).or_else(|| Self::by_verb(request, names));
-        named.or_else(|| Self::by_property(request, names))
+        let by_words = Self::persons(request).or_else(|| Self::by_verb(request, names));
+        by_words.or_else(|| Self::by_property(request, names))
     }
 
     pub(super) fn one(kinds: &'static [&'static str]) -> Self {
