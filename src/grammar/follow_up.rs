@@ -131,7 +131,7 @@ pub(super) fn fixed_form(lexicon: &Lexicon, text: &str) -> Option<FollowUp> {
 pub(super) fn continued(lexicon: &Lexicon, text: &str) -> Option<(bool, String)> {
     let plain = lexicon.spelling.plain(text);
     let words_of = &lexicon.follow_up;
-    if !words_of.continuations.has_words_of_one(&plain) {
+    if !words_of.continuations.may_begin_or_end(&plain) {
         return None;
     }
     let joined = bare(&plain).join(" ");

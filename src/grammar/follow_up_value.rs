@@ -16,7 +16,7 @@ use crate::vocabulary::action::{Action, Draft, Op};
 fn corrected(lexicon: &Lexicon, text: &str) -> Option<String> {
     let plain = lexicon.spelling.plain(text);
     let words = &lexicon.follow_up;
-    if !words.continuations.has_words_of_one(&plain) {
+    if !words.continuations.may_begin_or_end(&plain) {
         return None;
     }
     let joined = bare(&plain).join(" ");

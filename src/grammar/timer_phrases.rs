@@ -57,7 +57,7 @@ impl TimerPhrases {
             let mut words = form.split(' ').filter(|word| *word != "{}");
             words.all(|word| text.contains(word))
         };
-        self.relative.candidates(text).any(has_all)
+        self.relative.any(text, has_all)
     }
 
     /// Returns the phrases in the form in which they are compared, the longest first.
