@@ -133,7 +133,7 @@ impl Spans {
         let mut input = lexicon.words(plain);
         let mut spans = Self {
             senses: Vec::with_capacity(24),
-            ends: Vec::with_capacity(16),
+            ends: Vec::with_capacity(input.len()),
             asked: false,
         };
         while input.last() == Some(&"?") {
