@@ -171,6 +171,12 @@ impl Binding {
         Some(value.map_or(Decoded::Unrecognized(text), Decoded::Value))
     }
 
+    /// Returns whether a template reads the state.
+    pub fn has_state_template(&self) -> bool {
+        self.state_ports()
+            .any(|port| !matches!(port.form, Form::Raw | Form::Field(_)))
+    }
+
     /// Returns all topics on which the state is reported, each with the form of its messages.
     pub fn state_ports(&self) -> impl Iterator<Item = &Port> {
         let status = self.status.iter().flat_map(|status| &status.ports);

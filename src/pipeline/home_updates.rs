@@ -6,6 +6,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
@@ -88,17 +89,23 @@ impl Pipeline {
         let mut slowest = None;
         let observed = home.observe_with(topic, payload, |device, capability, json| {
             let number = || reading_number(device, capability);
-            if !budget.may_read(&mut message, number, moment) {
+            let has_template = capability.binding.has_state_template();
+            if has_template || message.is_clock_due() {
+                budget.take(since(&mut moment));
+            }
+            let reading = has_template.then_some(number);
+            if !budget.may_read(&mut message, reading, moment) {
                 let took = budget.took(number());
                 slowest = slowest.take().max(Some((took, device.id.clone())));
                 return Some(Decoded::Unrecognized(String::new()));
             }
             let decoded = capability.binding.decode(topic, json);
-            let before = std::mem::replace(&mut moment, now());
-            let took = moment.saturating_duration_since(before);
-            budget.spend(number, moment, took);
+            if has_template {
+                budget.spend(number, since(&mut moment), moment);
+            }
             decoded
         });
+        budget.take(since(&mut moment));
         if let Some((took, device)) = slowest
             && budget.should_report(moment)
         {
@@ -116,6 +123,12 @@ impl Pipeline {
     pub fn set_state(&self, state: State) {
         *self.shared.state() = state;
     }
+}
+
+/// Returns the time since a moment, and sets the moment to now.
+fn since(moment: &mut Instant) -> Duration {
+    let before = std::mem::replace(moment, now());
+    moment.saturating_duration_since(before)
 }
 
 /// Returns the number of a reading in the budget of time.

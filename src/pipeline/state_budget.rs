@@ -39,6 +39,9 @@ const NEGLIGIBLE: Duration = Duration::from_micros(20);
 /// The most readings remembered: twice as many as announced devices may have.
 const MAX_READINGS: usize = 16_000;
 
+/// So many readings without a template are made from one look at the clock to the next.
+const READINGS_PER_CLOCK: usize = 16;
+
 /// The shortest time between two reports of omitted readings.
 const REPORT_EVERY: Duration = Duration::from_mins(1);
 
@@ -66,6 +69,14 @@ pub(super) struct MessageBudget {
     read: usize,
 }
 
+impl MessageBudget {
+    /// Returns whether the clock is to be read before the next reading without a template. It is
+    /// not read for each: that takes as long as the reading.
+    pub(super) fn is_clock_due(&self) -> bool {
+        self.read > 0 && self.read.is_multiple_of(READINGS_PER_CLOCK)
+    }
+}
+
 impl StateBudget {
     /// Begins a message.
     pub(super) fn begin(&mut self, now: Instant) -> MessageBudget {
@@ -83,11 +94,12 @@ impl StateBudget {
         }
     }
 
-    /// Returns whether the next reading of a message may be made. `reading` is its number.
+    /// Returns whether the next reading of a message may be made. `reading` is its number, if it
+    /// has a template.
     pub(super) fn may_read(
         &self,
         message: &mut MessageBudget,
-        reading: impl FnOnce() -> u64,
+        reading: Option<impl FnOnce() -> u64>,
         now: Instant,
     ) -> bool {
         message.read += 1;
@@ -97,15 +109,21 @@ impl StateBudget {
         if !message.is_exhausted {
             return true;
         }
-        let Some(last) = self.readings.get(&reading()) else {
+        let last = reading.and_then(|reading| self.readings.get(&reading()));
+        let Some(last) = last else {
             return true;
         };
         now.saturating_duration_since(last.at) >= last.took * READING_SHARE
     }
 
-    /// Takes the time that a reading took.
-    pub(super) fn spend(&mut self, reading: impl FnOnce() -> u64, now: Instant, took: Duration) {
+    /// Takes time that passed, for readings without a template.
+    pub(super) fn take(&mut self, took: Duration) {
         self.used = (MAX_CREDIT + MAX_DEBT).min(self.used + took);
+    }
+
+    /// Takes the time that a reading with a template took.
+    pub(super) fn spend(&mut self, reading: impl FnOnce() -> u64, took: Duration, now: Instant) {
+        self.take(took);
         if took < NEGLIGIBLE {
             return;
         }
@@ -146,11 +164,11 @@ mod tests {
             let mut message = budget.begin(now);
             for number in 0..properties {
                 all += 1.0;
-                if budget.may_read(&mut message, || number, now) {
+                if budget.may_read(&mut message, Some(|| number), now) {
                     now += took;
                     reading += took;
                     made += 1.0;
-                    budget.spend(|| number, now, took);
+                    budget.spend(|| number, took, now);
                 }
             }
             now += pause;
@@ -186,11 +204,11 @@ mod tests {
             now += Duration::from_millis(200);
             for (number, took) in [(1, slow), (1, slow), (2, quick)] {
                 let mut message = budget.begin(now);
-                let is_read = budget.may_read(&mut message, || number, now);
+                let is_read = budget.may_read(&mut message, Some(|| number), now);
                 assert!(is_read || number == 1, "{n}");
                 if is_read {
                     now += took;
-                    budget.spend(|| number, now, took);
+                    budget.spend(|| number, took, now);
                 }
             }
         }
