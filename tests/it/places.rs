@@ -392,14 +392,15 @@ fn what_is_added_to_a_command_is_in_its_room() {
 #[test]
 fn louder_after_a_lamp_changes_no_speaker_in_another_room() {
     let cases = [
-        ("en", "turn on the candle", "louder"),
-        ("de", "schalte candle ein", "lauter"),
-        ("fr", "allume candle", "plus fort"),
-        ("es", "enciende candle", "más fuerte"),
-        ("nl", "zet candle aan", "harder"),
+        ("en", "turn on the candle", "louder", "-"),
+        ("de", "schalte candle ein", "lauter", "-"),
+        // Said of a light, these words mean that it is to be brighter.
+        ("fr", "allume candle", "plus fort", "candle.brightness+"),
+        ("es", "enciende candle", "más fuerte", "candle.brightness+"),
+        ("nl", "zet candle aan", "harder", "-"),
     ];
-    for (language, first, next) in cases {
-        assert_follow_ups(language, SPEAKER_ELSEWHERE, &[(first, next, "-")]);
+    for (language, first, next, meaning) in cases {
+        assert_follow_ups(language, SPEAKER_ELSEWHERE, &[(first, next, meaning)]);
     }
     let own = [("turn on the gramophone", "louder", "gramophone.volume+")];
     assert_follow_ups("en", SPEAKER_ELSEWHERE, &own);
