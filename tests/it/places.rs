@@ -396,7 +396,7 @@ fn louder_after_a_lamp_changes_no_speaker_in_another_room() {
         ("de", "schalte candle ein", "lauter", "-"),
         // Said of a light, these words mean that it is to be brighter.
         ("fr", "allume candle", "plus fort", "candle.brightness+"),
-        ("es", "enciende candle", "más fuerte", "candle.brightness+"),
+        ("es", "enciende candle", "más fuerte", "-"),
         ("nl", "zet candle aan", "harder", "-"),
     ];
     for (language, first, next, meaning) in cases {
