@@ -24,7 +24,7 @@ impl Interpreter<'_> {
     ) -> Option<Recognition> {
         let plain = self.lexicon.spelling.plain(text);
         let tried = Spans::try_of(&plain, self.lexicon, self.names);
-        if excludes_commands(&tried) {
+        if excludes_commands(&tried) || (!is_understood && states_what_happens(&tried.spans)) {
             return None;
         }
         // The templates take awnings for shutters.
@@ -59,6 +59,16 @@ impl Interpreter<'_> {
         };
         draft.actions.iter().any(is_uncertain)
     }
+}
+
+/// Returns whether a verb of the third person states or asks what happens: "schaltet der Lüfter
+/// aus". The templates do not distinguish it from an order.
+fn states_what_happens(spans: &Spans) -> bool {
+    let is_order = |sense: &Sense| matches!(sense, Sense::Verb(_) | Sense::SplitVerb(..));
+    spans.iter().any(|senses| {
+        let is_statement = senses.iter().any(|s| matches!(s, Sense::Indicative(_)));
+        is_statement && !senses.iter().any(is_order)
+    })
 }
 
 /// Returns whether the words exclude a command: one of them prevents every interpretation, or all
