@@ -249,8 +249,11 @@ impl Finder {
         self.postponed.keep(topic, payload);
         let problem = Problem::in_part(topic, NO_ROOM);
         if is_first {
-            self.report_once(self.hasher.hash_one((topic, NO_ROOM)), problem);
-        } else if self.unusable.len() < MAX_PROBLEMS && !self.unusable.contains(&problem) {
+            let key = self.hasher.hash_one((topic, NO_ROOM));
+            self.report_once(key, problem.clone());
+        }
+        // One that is refused again was logged before, and is a problem still.
+        if self.unusable.len() < MAX_PROBLEMS && !self.unusable.contains(&problem) {
             self.unusable.push(problem);
         }
     }
@@ -501,6 +504,23 @@ mod tests {
         let home = finder.build().unwrap().home;
         assert!(home.device("late_pump").is_some() && home.device("plug_7").is_none());
         assert!(finder.unusable().is_empty() && finder.postponed.is_empty());
+    }
+
+    #[test]
+    fn an_announcement_refused_again_for_lack_of_room_remains_a_problem() {
+        let mut finder = finder();
+        let topic = |n: usize| format!("homeassistant/switch/{n}/config");
+        for n in 0..registry::MAX_DEVICES {
+            finder.receive(&topic(n), switch(&format!("Plug {n}")).as_bytes(), now());
+        }
+        let (first, second) = (topic(80_001), topic(80_002));
+        for late in [&second, &first] {
+            finder.receive(late, switch(late).as_bytes(), now());
+        }
+        finder.receive(&topic(7), b"", now());
+        assert_eq!(devices(&mut finder), registry::MAX_DEVICES);
+        let refused: Vec<&str> = finder.unusable().iter().map(|p| &*p.topic).collect();
+        assert_eq!(refused, [&second]);
     }
 
     #[test]
