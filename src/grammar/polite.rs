@@ -3,17 +3,14 @@
 //! In: the words of a sentence. Out: the words between them.
 
 use crate::grammar::lexicon::Lexicon;
-use crate::grammar::sense::Sense;
 
 /// Removes polite words around a request: "can you", "por favor".
 pub(super) fn without_fillers<'t>(lexicon: &Lexicon, mut input: Vec<&'t str>) -> Vec<&'t str> {
-    let is_polite = |sense: Sense| sense.is_filler() || sense == Sense::Polite;
     let polite_start = |input: &[&str]| {
-        let senses = lexicon.senses(input);
-        let polite = senses.filter(|(_, sense)| is_polite(*sense));
-        polite.map(|(length, _)| length).max()
+        let length = lexicon.polite_phrase(input);
+        (1..input.len()).contains(&length).then_some(length)
     };
-    while let Some(length) = polite_start(&input).filter(|length| *length < input.len()) {
+    while let Some(length) = polite_start(&input) {
         input.drain(..length);
     }
     let polite_end = |input: &[&str]| {

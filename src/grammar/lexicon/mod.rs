@@ -279,7 +279,7 @@ impl Lexicon {
     }
 
     /// Returns the number of words of the longest phrase without meaning at the start of `input`.
-    fn polite_phrase(&self, input: &[&str]) -> usize {
+    pub(in crate::grammar) fn polite_phrase(&self, input: &[&str]) -> usize {
         let senses = self.senses(input);
         let is_polite = |sense: Sense| sense.is_filler() || sense == Sense::Polite;
         let polite = senses.filter(|(_, sense)| is_polite(*sense));
