@@ -86,12 +86,7 @@ impl Resolver<'_> {
         group: Resolution,
     ) -> Resolution {
         let is_here = |d: u32| self.names.is_at(d, Place::Here, self.here);
-        let is_of_room = match &group {
-            Resolution::Devices { able, .. } => able.iter().all(|(d, _)| is_here(*d)),
-            Resolution::AskWhich(able) | Resolution::AskWhere { able, .. } => {
-                able.iter().all(|d| is_here(*d))
-            }
-        };
+        let is_of_room = group.devices().all(is_here);
         let is_reached =
             |&d: &u32| self.inside(request, Some(target), d) && (!is_of_room || is_here(d));
         let others = self.device_indices().filter(is_reached);

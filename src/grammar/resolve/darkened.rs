@@ -25,11 +25,6 @@ impl Resolver<'_> {
                     && !device.is_entrance()
             })
         };
-        match resolution {
-            Resolution::Devices { able, .. } => able.iter().any(|(d, _)| has_shutters(*d)),
-            Resolution::AskWhich(able) | Resolution::AskWhere { able, .. } => {
-                able.iter().any(|d| has_shutters(*d))
-            }
-        }
+        resolution.devices().any(has_shutters)
     }
 }

@@ -69,6 +69,16 @@ pub(super) enum Resolution {
 }
 
 impl Resolution {
+    /// Returns the devices that are meant, or that the question offers.
+    pub(super) fn devices(&self) -> impl Iterator<Item = u32> {
+        let (found, offered) = match self {
+            Self::Devices { able, .. } => (able.as_slice(), &[][..]),
+            Self::AskWhich(able) | Self::AskWhere { able, .. } => (&[][..], able.as_slice()),
+        };
+        let found = found.iter().map(|(device, _)| *device);
+        found.chain(offered.iter().copied())
+    }
+
     /// Adds members of the group that cannot do it.
     pub(super) fn leaving_out(mut self, more: Vec<Unable>) -> Self {
         if let Self::Devices { left_out, .. } | Self::AskWhere { left_out, .. } = &mut self {
@@ -216,14 +226,8 @@ impl Resolver<'_> {
         let is_area = |place: &Place| *place != Place::House;
         let has_place = request.clause.places.iter().any(is_area)
             || (target.trailing_place && target.places.iter().any(is_area));
-        let is_robot = |d: u32| is_robot(self.device(d));
-        let has_robot = match resolution {
-            Resolution::Devices { able, .. } => able.iter().any(|(d, _)| is_robot(*d)),
-            Resolution::AskWhich(able) | Resolution::AskWhere { able, .. } => {
-                able.iter().any(|d| is_robot(*d))
-            }
-        };
-        starts && has_place && has_robot
+        let has_robot = || resolution.devices().any(|d| is_robot(self.device(d)));
+        starts && has_place && has_robot()
     }
 
     fn target_anywhere(&self, request: &ClauseIntent<'_>, target: &Target) -> Option<Resolution> {

@@ -13,16 +13,7 @@ const MILD: [&str; 5] = ["light", "fan", "media_player", "climate", "cover"];
 impl Resolver<'_> {
     /// Returns whether the clause orders what it says about these devices.
     pub(super) fn is_an_order(&self, clause: &Clause, resolution: &Resolution) -> bool {
-        if !clause.supposed {
-            return true;
-        }
-        let is_mild = |d: u32| is_mild(self.device(d));
-        match resolution {
-            Resolution::Devices { able, .. } => able.iter().all(|(d, _)| is_mild(*d)),
-            Resolution::AskWhich(able) | Resolution::AskWhere { able, .. } => {
-                able.iter().all(|d| is_mild(*d))
-            }
-        }
+        !clause.supposed || resolution.devices().all(|d| is_mild(self.device(d)))
     }
 }
 
