@@ -527,6 +527,7 @@ fn grace(actions: &[Action], home: &Home) -> Grace {
         Grace::Short
     }
 }
+
 /// Returns the actions whose device is still the physical one it was when the timer was set. For a
 /// collective phrase others are omitted.
 ///

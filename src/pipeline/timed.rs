@@ -276,6 +276,7 @@ fn asks_always(step: &Step, request: &Request<'_>) -> bool {
     let capability = device.and_then(|device| device.capability(&step.action().property));
     capability.is_some_and(|capability| capability.guard.otherwise == Risk::Confirm)
 }
+
 /// Returns the identity of each announced device that a task commands, by its identifier.
 fn physical_devices(task: &Task, home: &Home) -> BTreeMap<String, String> {
     let mut physical = BTreeMap::new();
